@@ -1,0 +1,118 @@
+"""The value of a record → `Reading` or `Rejected`. Pure: time is an argument.
+
+Most values are plainly good, and pydantic reads those from the bytes in one pass. Whatever it
+does not accept there goes through `_explain`, which is the definition: JSON by the letter, then
+the same model. Both ways accept the same values and return the same readings.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from telemetry.json_text import parse_json
+from telemetry.readings import Reading
+from telemetry.reasons import PRECEDENCE, Reason
+from telemetry.streams import Stream
+from telemetry.timestamps import DAY_US, SECOND_US
+
+MAX_VALUE_BYTES = 65_536
+FUTURE_TOLERANCE_US = 5 * 60 * SECOND_US
+
+_REASONS = {
+    "missing": Reason.MISSING_FIELD,
+    "float_type": Reason.WRONG_TYPE,
+    "string_type": Reason.WRONG_TYPE,
+    "string_unicode": Reason.INVALID_DEVICE_ID,
+    "timestamp_type": Reason.WRONG_TYPE,
+    "string_pattern_mismatch": Reason.INVALID_DEVICE_ID,
+    "finite_number": Reason.OUT_OF_RANGE,
+    "greater_than_equal": Reason.OUT_OF_RANGE,
+    "less_than_equal": Reason.OUT_OF_RANGE,
+    "timestamp_parsing": Reason.INVALID_TIMESTAMP,
+}
+
+
+class Rejected(NamedTuple):
+    """Why a value is no reading.
+
+    `field` is the JSON name of the field at fault, where there is one; `detail` is one line for
+    people and holds nothing of the input.
+    """
+
+    reason: Reason
+    detail: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """The instants between which a reading is accepted, in microseconds since 1970 UTC."""
+
+    earliest: int
+    latest: int
+
+    @classmethod
+    def at(cls, now_us: int, *, retention_days: int) -> "TimeLimits":
+        return cls(now_us - retention_days * DAY_US, now_us + FUTURE_TOLERANCE_US)
+
+
+def decode(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
+    """Return the reading that the value holds, or the first reason why it holds none."""
+    if not value:
+        return Rejected(Reason.EMPTY_VALUE, "the value is null" if value is None else "no bytes")
+    if len(value) > MAX_VALUE_BYTES:
+        return Rejected(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES}")
+    try:
+        # Unknown fields are refused here only because pydantic does not look inside of them:
+        # what they hold must still be JSON.
+        message = stream.message.__pydantic_validator__.validate_json(value, extra="forbid")
+        reading: Reading = message.reading()
+    except ValidationError:
+        return _explain(value, stream, limits)
+    if 0.0 in reading.measures and b"-0" in value:
+        return _explain(value, stream, limits)  # pydantic reads the integer -0 as +0
+    return _in_time(reading, limits)
+
+
+def _explain(value: bytes, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
+    try:
+        document = parse_json(value.decode())
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are among them
+        return Rejected(Reason.MALFORMED_JSON, _first_words(error))
+    if not isinstance(document, dict):
+        return Rejected(Reason.NOT_AN_OBJECT, f"the value is a JSON {_kind(document)}")
+    try:
+        return _in_time(stream.message.model_validate(document).reading(), limits)
+    except ValidationError as error:
+        return _first_fault(error)
+
+
+def _in_time(reading: Reading, limits: TimeLimits) -> Reading | Rejected:
+    if reading.recorded_at > limits.latest:
+        return Rejected(Reason.FUTURE_TIMESTAMP, "over 5 minutes ahead", "timestamp")
+    if reading.recorded_at < limits.earliest:
+        return Rejected(Reason.TOO_OLD, "older than the retention", "timestamp")
+    return reading
+
+
+def _first_fault(error: ValidationError) -> Rejected:
+    faults = [
+        Rejected(
+            _REASONS[fault["type"]], f"{fault['loc'][0]}: {fault['msg']}", str(fault["loc"][0])
+        )
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return min(faults, key=lambda fault: PRECEDENCE[fault.reason])
+
+
+def _first_words(error: ValueError) -> str:
+    """Return the parser's message without what it quotes of the input."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    return str(error).split(":", 1)[0]
+
+
+def _kind(document: object) -> str:
+    names = {list: "array", str: "string", float: "number", bool: "literal"}
+    return names.get(type(document), "null")

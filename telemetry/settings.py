@@ -1,0 +1,123 @@
+"""Settings from the environment: how one is loaded, and the broker's, which both sides share."""
+
+import ssl
+from typing import Any, Literal, TypeVar
+
+from aiokafka.helpers import create_ssl_context
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableSetting
+
+Section = TypeVar("Section", bound=BaseSettings)
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be used. The message is one line that names it."""
+
+
+def load(section: type[Section]) -> Section:
+    """Read one section from the environment; raises SettingsError."""
+    try:
+        return section()
+    except UnreadableSetting as error:
+        raise SettingsError(str(error)) from error
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        prefix = section.model_config.get("env_prefix", "")
+        name = f"{prefix}{'_'.join(map(str, fault['loc']))}".upper()
+        problem = "is not set" if fault["type"] == "missing" else fault["msg"]
+        raise SettingsError(f"{name}: {problem}" if fault["loc"] else fault["msg"]) from error
+
+
+class KafkaSettings(BaseSettings):
+    """How to reach the brokers. The security settings carry aiokafka's names."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True, env_ignore_empty=True)
+
+    bootstrap_servers: str = Field(
+        pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$", description="host:port, comma-separated"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how the connection is secured"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="with SASL_…: how the client proves who it is"
+    )
+    sasl_plain_username: str | None = Field(default=None, description="with SASL_…: the user")
+    sasl_plain_password: SecretStr | None = Field(
+        default=None, description="with SASL_…: the password"
+    )
+    ssl_cafile: str | None = Field(default=None, description="with …SSL: file of trusted CAs")
+    ssl_certfile: str | None = Field(
+        default=None, description="with …SSL: the client's certificate"
+    )
+    ssl_keyfile: str | None = Field(default=None, description="with …SSL: the client's key")
+    ssl_password: SecretStr | None = Field(
+        default=None, description="with …SSL: the key's password"
+    )
+
+    @model_validator(mode="after")
+    def _credentials_are_there(self) -> "KafkaSettings":
+        if self._uses_sasl and not (self.sasl_plain_username and self.sasl_plain_password):
+            raise ValueError(
+                "KAFKA_SASL_PLAIN_USERNAME and KAFKA_SASL_PLAIN_PASSWORD: needed with"
+                f" KAFKA_SECURITY_PROTOCOL={self.security_protocol}"
+            )
+        return self
+
+    @property
+    def _uses_sasl(self) -> bool:
+        return self.security_protocol.startswith("SASL_")
+
+    @property
+    def _uses_ssl(self) -> bool:
+        return self.security_protocol.endswith("SSL")
+
+    def aiokafka(self) -> dict[str, Any]:
+        """Return the keyword arguments of aiokafka's clients; raises SettingsError."""
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if self._uses_sasl:
+            arguments |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_plain_username,
+                "sasl_plain_password": _reveal(self.sasl_plain_password),
+            }
+        if self._uses_ssl:
+            arguments["ssl_context"] = self._ssl_context()
+        return arguments
+
+    def librdkafka(self) -> dict[str, Any]:
+        """Return the configuration of a librdkafka client."""
+        configuration = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+        }
+        optional = {
+            "sasl.mechanism": self.sasl_mechanism if self._uses_sasl else None,
+            "sasl.username": self.sasl_plain_username,
+            "sasl.password": _reveal(self.sasl_plain_password),
+            "ssl.ca.location": self.ssl_cafile,
+            "ssl.certificate.location": self.ssl_certfile,
+            "ssl.key.location": self.ssl_keyfile,
+            "ssl.key.password": _reveal(self.ssl_password),
+        }
+        return configuration | {name: value for name, value in optional.items() if value}
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            context: ssl.SSLContext = create_ssl_context(
+                cafile=self.ssl_cafile,
+                certfile=self.ssl_certfile,
+                keyfile=self.ssl_keyfile,
+                password=_reveal(self.ssl_password),
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"KAFKA_SSL_…: {error}") from error
+        return context
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None

@@ -1,0 +1,49 @@
+"""The two streams: where a kind of reading comes from and where it goes."""
+
+from dataclasses import dataclass
+
+from telemetry.readings import MeterReading, VehicleReading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A topic, its message, and the tables that its readings end in.
+
+    `fields` are the measures' names in JSON, `measures` their columns, in the same order.
+    """
+
+    name: str
+    topic: str
+    message: type[MeterReading] | type[VehicleReading]
+    id_field: str
+    fields: tuple[str, ...]
+    id_column: str
+    measures: tuple[str, ...]
+    history: str
+    current_state: str
+
+
+METER = Stream(
+    name="meter",
+    topic="telemetry.meter",
+    message=MeterReading,
+    id_field="meterId",
+    fields=("kwhConsumedAc", "voltage"),
+    id_column="meter_id",
+    measures=("kwh_consumed_ac", "voltage"),
+    history="meter_history",
+    current_state="meter_current_state",
+)
+VEHICLE = Stream(
+    name="vehicle",
+    topic="telemetry.vehicle",
+    message=VehicleReading,
+    id_field="vehicleId",
+    fields=("soc", "kwhDeliveredDc", "batteryTemp"),
+    id_column="vehicle_id",
+    measures=("soc", "kwh_delivered_dc", "battery_temp"),
+    history="vehicle_history",
+    current_state="vehicle_current_state",
+)
+STREAMS = (METER, VEHICLE)
+BY_TOPIC = {stream.topic: stream for stream in STREAMS}

@@ -1,0 +1,47 @@
+"""RFC 3339 timestamps to whole microseconds since 1970-01-01 UTC."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+SECOND_US = 1_000_000
+DAY_US = 86_400 * SECOND_US
+EARLIEST_US = (datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
+
+# RFC 3339, section 5.6, less the leap second. The hour is bounded here because newer
+# versions of `fromisoformat` take hour 24.
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+_LONGEST_UPPER = 32  # "2026-02-10T10:00:00.000000+00:00", all that fromisoformat needs
+
+
+def parse_timestamp(text: str) -> int:
+    """Return the instant in microseconds since 1970-01-01 UTC.
+
+    Digits after the microsecond are cut off, not rounded.
+    Raises ValueError for anything that is not an RFC 3339 timestamp of 2000-01-01 or later.
+    """
+    if _RFC3339.fullmatch(text) is None:
+        raise ValueError("not an RFC 3339 timestamp")
+    if len(text) > _LONGEST_UPPER:
+        text = _cut(text)
+    instant = (datetime.fromisoformat(text.upper()) - EPOCH) // MICROSECOND
+    if instant < EARLIEST_US:
+        raise ValueError("earlier than 2000-01-01")
+    return instant
+
+
+def format_timestamp(instant_us: int) -> str:
+    """Return the instant as RFC 3339 in UTC with microseconds."""
+    return (EPOCH + instant_us * MICROSECOND).isoformat(timespec="microseconds")
+
+
+def _cut(text: str) -> str:
+    """Drop the digits of the fraction that follow the sixth."""
+    whole, fraction = text.split(".", 1)
+    digits = re.match("[0-9]+", fraction)
+    assert digits is not None  # noqa: S101  the pattern has matched: mypy cannot know
+    return f"{whole}.{digits[0][:6]}{fraction[digits.end() :]}"
