@@ -28,7 +28,7 @@ async def create_topics(
         if not missing:
             return []
         response = await admin.create_topics(
-            [NewTopic(topic, partitions, replication_factor) for topic in missing]
+            [_new_topic(topic, partitions, replication_factor) for topic in missing]
         )
     finally:
         await admin.close()
@@ -40,3 +40,10 @@ async def create_topics(
         elif error is not TopicAlreadyExistsError:  # another replica was faster
             raise error(f"{topic}: {detail[0] if detail else error.description}")
     return created
+
+
+def _new_topic(name: str, partitions: int, replication_factor: int) -> NewTopic:
+    topic = NewTopic(name, partitions, 1)
+    # The constructor refuses -1, the broker's default; the protocol has it since KIP-464.
+    topic.replication_factor = replication_factor
+    return topic

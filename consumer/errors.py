@@ -1,0 +1,43 @@
+"""What can go wrong beyond a driver's own errors.
+
+ConsumerError
+├── Fenced            another replica owns the partition
+├── CommitUnknown     the connection broke while COMMIT was under way
+├── RowVanished       a stored row that was in the way is gone: try again
+├── Stuck             there is work, the servers answer, and nothing moves
+└── PortTaken         the address for health and metrics cannot be had
+"""
+
+
+class ConsumerError(Exception):
+    """An error of this service; the message is one line."""
+
+
+class Fenced(ConsumerError):  # noqa: N818  the field's word
+    """The stored offset is not the one this replica believes in: the partition has moved on."""
+
+    def __init__(self, *, topic: str, partition: int, believed: int) -> None:
+        super().__init__(f"{topic}/{partition}: the stored offset is no longer {believed}")
+
+
+class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more than an error
+    """Whether the transaction was committed is to be asked of the server, by its id."""
+
+    def __init__(self, transaction_id: str) -> None:
+        super().__init__(f"the outcome of transaction {transaction_id} is unknown")
+        self.transaction_id = transaction_id
+
+
+class RowVanished(ConsumerError):  # noqa: N818  as psycopg names its own
+    """A row that kept another from being stored is no longer there."""
+
+
+class Stuck(ConsumerError):  # noqa: N818  what the watchdog says
+    """The watchdog's verdict: the process is to end and be started again."""
+
+    def __init__(self, *, seconds: int) -> None:
+        super().__init__(f"messages wait and none was stored for {seconds} s")
+
+
+class PortTaken(ConsumerError):  # noqa: N818  as the operating system puts it
+    """HTTP_HOST and HTTP_PORT name an address that cannot be listened on."""

@@ -1,0 +1,106 @@
+"""The catalogue of metrics. Counted per batch, once its commit is known; never a device id."""
+
+from collections import Counter as Tally
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from telemetry.reasons import Reason
+from telemetry.streams import STREAMS
+
+_FLUSH_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_BATCH_ROWS = (1, 10, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+
+
+class Metrics:
+    """Every metric of a replica, in a registry of its own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # twice the series, for a time that no one asks for
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.messages = self._counter(
+            "messages", "messages whose end is committed", "topic", "outcome"
+        )
+        self.dead_letters = self._counter("dead_letters", "dead letters", "topic", "reason")
+        self.key_mismatches = self._counter(
+            "key_mismatches", "readings whose key is not their device id", "topic"
+        )
+        self.batch_rows = Histogram(
+            "telemetry_batch_rows",
+            "messages in a flushed batch",
+            ["topic"],
+            buckets=_BATCH_ROWS,
+            registry=self.registry,
+        )
+        self.flush_seconds = Histogram(
+            "telemetry_flush_seconds",
+            "seconds from the first to the last step of a flush",
+            ["topic"],
+            buckets=_FLUSH_SECONDS,
+            registry=self.registry,
+        )
+        self.flush_retries = self._counter("flush_retries", "flushes tried again", "cause")
+        self.fenced_batches = self._counter(
+            "fenced_batches", "batches dropped because another replica owns the partition", "topic"
+        )
+        self.missing_partitions = self._counter(
+            "history_partitions_made_late",
+            "partitions made only when a reading needed them",
+            "topic",
+        )
+        self.lag_messages = self._gauge(
+            "lag_messages", "messages not yet stored", "topic", "partition"
+        )
+        self.lag_seconds = self._gauge(
+            "lag_seconds", "age of the oldest message not yet stored", "topic", "partition"
+        )
+        self.stopped_partitions = self._gauge(
+            "stopped_partitions", "1: the stored offset does not fit Kafka's", "topic", "partition"
+        )
+        self.buffered_bytes = self._gauge("buffered_bytes", "bytes of records that wait or flush")
+        self.database_available = self._gauge("database_available", "1: PostgreSQL answers")
+        self.kafka_available = self._gauge("kafka_available", "1: Kafka answers")
+        self.assigned_partitions = self._gauge("assigned_partitions", "partitions of this replica")
+        self._announce()
+
+    def count_flush(
+        self, *, topic: str, rows: int, stored: int, duplicates: int, reasons: Tally[Reason]
+    ) -> None:
+        """Count one committed batch."""
+        self.batch_rows.labels(topic).observe(rows)
+        self.messages.labels(topic, "stored").inc(stored)
+        self.messages.labels(topic, "duplicate").inc(duplicates)
+        self.messages.labels(topic, "dead_lettered").inc(reasons.total())
+        for reason, count in reasons.items():
+            self.dead_letters.labels(topic, reason).inc(count)
+
+    def forget_partition(self, topic: str, partition: int) -> None:
+        """Stop showing the gauges of a partition that this replica no longer owns."""
+        for gauge in (self.lag_messages, self.lag_seconds, self.stopped_partitions):
+            gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
+
+    def _announce(self) -> None:
+        """Show the series that are known beforehand, so that a rate over them starts at zero."""
+        for stream in STREAMS:
+            for outcome in ("stored", "duplicate", "dead_lettered"):
+                self.messages.labels(stream.topic, outcome)
+            for reason in Reason:
+                self.dead_letters.labels(stream.topic, reason)
+            self.key_mismatches.labels(stream.topic)
+            self.fenced_batches.labels(stream.topic)
+            self.missing_partitions.labels(stream.topic)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"telemetry_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"telemetry_{name}", text, labels, registry=self.registry)

@@ -1,0 +1,307 @@
+"""The loop: fetch → batch → decode → flush → commit.
+
+One batch of a partition fills while the one before is flushed, so that Kafka, this process and
+PostgreSQL work at the same time. A batch that is due goes on filling until a connection is free:
+under backlog batches grow, and cost less per row.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from aiokafka import TopicPartition
+
+from consumer.batch import Batch, Record
+from consumer.database import Database
+from consumer.decode import Decoded, decode_batch
+from consumer.errors import Fenced
+from consumer.metrics import Metrics
+from consumer.offsets import Offsets, claim_offsets, read_offsets
+from consumer.settings import FlushSettings
+from consumer.sink import Flush, Outcome, Sink
+from consumer.source import Source
+from telemetry.decode import TimeLimits
+from telemetry.streams import BY_TOPIC, Stream
+
+log = structlog.get_logger()
+
+FETCH_RECORDS = 4_000
+FETCH_TIMEOUT_S = 0.05
+COMMIT_INTERVAL_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Owned:
+    """A partition that this replica owns: what is stored of it, what waits, what is in flight."""
+
+    partition: TopicPartition
+    stream: Stream
+    stored: int
+    stored_up_to_ms: int
+    batch: Batch = field(default_factory=Batch)
+    flushing: Batch | None = None
+
+    @property
+    def oldest_waiting(self) -> Record | None:
+        waiting = self.flushing or self.batch
+        return waiting.records[0] if waiting.records else None
+
+
+class Pipeline:
+    """Takes records from the source and hands each partition's batches, in order, to the sinks."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        sinks: Collection[Sink],
+        database: Database,
+        settings: FlushSettings,
+        consumer_group: str,
+        retention_days: int,
+        metrics: Metrics,
+    ) -> None:
+        self._source = source
+        self._idle = list(sinks)
+        self._database = database
+        self._settings = settings
+        self._policy = settings.policy
+        self._consumer_group = consumer_group
+        self._retention_days = retention_days
+        self._metrics = metrics
+        self._owned: dict[TopicPartition, Owned] = {}
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._openings: set[asyncio.Task[None]] = set()
+        self._uncommitted: Offsets = {}
+        self._buffered = 0
+        self._draining = False
+        self._changed = asyncio.Event()  # a batch was flushed, or partitions came or went
+        self.last_sign_of_life = time.monotonic()
+
+    async def run(self) -> None:
+        """Fetch and flush until cancelled; raises what a flush could not recover from."""
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._commit_regularly())
+            await self._source.start(self)
+            while True:
+                hungry = self._hungry()
+                if not hungry:
+                    self._changed.clear()
+                    await self._changed.wait()
+                    continue
+                fetched = await self._source.fetch(
+                    hungry, max_records=FETCH_RECORDS, timeout=FETCH_TIMEOUT_S
+                )
+                for partition, records in fetched.items():
+                    self._take(partition, records)
+                self._dispatch()
+
+    def _hungry(self) -> list[TopicPartition]:
+        """Return the partitions with room for more; none while memory or time is short."""
+        if self._draining or self._is_crowded:
+            return []
+        return [
+            partition
+            for partition, owned in self._owned.items()
+            if not owned.batch.is_full(self._policy)
+        ]
+
+    def _take(self, partition: TopicPartition, records: list[Record]) -> None:
+        owned = self._owned.get(partition)
+        if owned is None or self._draining:
+            return
+        before = owned.batch.footprint
+        owned.batch.add(records, now=time.monotonic())
+        self._buffer(owned.batch.footprint - before)
+
+    def _dispatch(self) -> None:
+        """Give every idle sink the batch that is due and has waited longest."""
+        now = time.monotonic()
+        while self._idle:
+            due = [owned for owned in self._owned.values() if self._is_due(owned, now)]
+            if not due:
+                return
+            owned = min(due, key=lambda owned: owned.batch.opened_at)
+            owned.flushing, owned.batch = owned.batch, Batch()
+            task = self._tasks.create_task(self._flush(owned, owned.flushing, self._idle.pop()))
+            self._flushes.add(task)
+            task.add_done_callback(self._flushes.discard)
+
+    def _is_due(self, owned: Owned, now: float) -> bool:
+        if owned.flushing is not None:
+            return False
+        if self._draining or self._is_crowded:
+            return len(owned.batch) > 0
+        return owned.batch.is_due(self._policy, now=now)
+
+    async def _flush(self, owned: Owned, batch: Batch, sink: Sink) -> None:
+        begun = time.monotonic()
+        try:
+            flush = await self._decode(owned, batch)
+            outcome = await self._database.patiently(
+                lambda: sink.flush(flush), on_retry=self._count_retry
+            )
+            self._record(owned, flush, outcome, seconds=time.monotonic() - begun)
+        except Fenced as error:
+            self._lose(owned, error)
+        finally:
+            owned.flushing = None
+            self._idle.append(sink)
+            self._buffer(-batch.footprint)
+            self._changed.set()
+        self._dispatch()
+
+    async def _decode(self, owned: Owned, batch: Batch) -> Flush:
+        limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=self._retention_days)
+        decoded = Decoded()
+        for _ in decode_batch(batch.records, owned.stream, limits, decoded):
+            await asyncio.sleep(0)  # let the loop send what another flush has ready
+        return Flush(
+            consumer_group=self._consumer_group,
+            stream=owned.stream,
+            partition=owned.partition.partition,
+            believed=owned.stored,
+            next_offset=batch.next_offset,
+            records=batch.records,
+            decoded=decoded,
+        )
+
+    def _record(self, owned: Owned, flush: Flush, outcome: Outcome, *, seconds: float) -> None:
+        """Move on, now that the commit is known."""
+        owned.stored = flush.next_offset
+        owned.stored_up_to_ms = flush.records[-1].timestamp_ms
+        self._uncommitted[owned.partition] = flush.next_offset
+        self.last_sign_of_life = time.monotonic()
+        topic = owned.stream.topic
+        self._metrics.flush_seconds.labels(topic).observe(seconds)
+        self._metrics.key_mismatches.labels(topic).inc(flush.decoded.key_mismatches)
+        self._metrics.count_flush(
+            topic=topic,
+            rows=len(flush.records),
+            stored=outcome.stored,
+            duplicates=outcome.duplicates,
+            reasons=Counter(letter.reason for letter in outcome.dead_letters),
+        )
+
+    def _count_retry(self, cause: str) -> None:
+        self._metrics.flush_retries.labels(cause).inc()
+        self.last_sign_of_life = time.monotonic()  # it waits, and is not stuck
+
+    # Partitions come and go.
+
+    async def assigned(self, partitions: set[TopicPartition]) -> None:
+        """Take over partitions; they are read once PostgreSQL has said from where."""
+        self._start_opening(partitions)
+
+    async def revoked(self, partitions: set[TopicPartition]) -> None:
+        """Flush what is buffered, within the time that the group allows, and let go."""
+        await self.drain(self._settings.revoke_timeout_s)
+        for partition in partitions:
+            self._metrics.forget_partition(partition.topic, partition.partition)
+
+    async def drain(self, seconds: float) -> None:
+        """Flush what is buffered, commit its offsets and own nothing any more.
+
+        What cannot be flushed in time is dropped from memory: it is stored nowhere yet, and
+        whoever owns the partition next reads it again.
+        """
+        self._draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                await _cancelled(self._openings)
+                while self._flushes or any(len(owned.batch) for owned in self._owned.values()):
+                    self._dispatch()
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            left = sum(len(o.batch) + len(o.flushing or ()) for o in self._owned.values())
+            log.warning("drain_incomplete", records_to_be_read_again=left)
+        finally:
+            self._disown(list(self._owned.values()))
+            await _cancelled(self._flushes)
+            self._draining = False
+            self._changed.set()
+        await self._commit()
+        self._uncommitted.clear()
+
+    def _start_opening(self, partitions: Iterable[TopicPartition]) -> None:
+        task = self._tasks.create_task(self._open(set(partitions)))
+        self._openings.add(task)
+        task.add_done_callback(self._openings.discard)
+
+    async def _open(self, partitions: set[TopicPartition]) -> None:
+        """Start reading each partition at its stored offset, or at its earliest record."""
+        if not partitions:
+            return
+        earliest, end = await self._source.bounds(partitions)
+
+        async def stored_offsets() -> Offsets:
+            async with self._database.connection() as connection:
+                await claim_offsets(connection, self._consumer_group, earliest)
+                return await read_offsets(connection, self._consumer_group)
+
+        offsets = await self._database.patiently(stored_offsets)
+        for partition in partitions:
+            offset, first, last = offsets[partition], earliest[partition], end[partition]
+            if not first <= offset <= last:
+                self._source.stop(partition, stored=offset, earliest=first, end=last)
+            elif self._source.open(partition, offset):
+                stream = BY_TOPIC[partition.topic]
+                now_ms = time.time_ns() // 1_000_000
+                self._owned[partition] = Owned(partition, stream, offset, now_ms)
+        self._metrics.assigned_partitions.set(len(self._owned))
+        log.info("partitions_opened", partitions=len(partitions))
+        self._changed.set()
+
+    def _lose(self, owned: Owned, error: Fenced) -> None:
+        """Another replica has moved the offset: drop what is here of the partition, look again."""
+        log.warning("batch_fenced", error=str(error))
+        self._metrics.fenced_batches.labels(owned.stream.topic).inc()
+        if owned.partition in self._owned:
+            self._source.close(owned.partition)
+            self._disown([owned])
+            if not self._draining:
+                self._start_opening([owned.partition])
+
+    def _disown(self, partitions: Iterable[Owned]) -> None:
+        for owned in partitions:
+            del self._owned[owned.partition]
+            self._buffer(-owned.batch.footprint)
+        self._metrics.assigned_partitions.set(len(self._owned))
+
+    # Offsets, for lag tools only.
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        offsets, self._uncommitted = self._uncommitted, {}
+        if not await self._source.commit(offsets):
+            self._uncommitted = offsets | self._uncommitted
+
+    # Memory.
+
+    @property
+    def owned(self) -> Collection[Owned]:
+        return self._owned.values()
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self._buffered >= self._settings.buffer_max_bytes
+
+    def _buffer(self, change: int) -> None:
+        self._buffered += change
+        self._metrics.buffered_bytes.set(self._buffered)
+
+
+async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel the tasks and wait until they have ended."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -1,0 +1,73 @@
+"""`schema.sql`: applied, and compared with what a database holds."""
+
+from pathlib import Path
+
+from psycopg import sql
+
+from consumer.database import Connection
+from consumer.statements import statement
+
+_LOCK = 0x77617474_0003
+_SCRATCH = "wattline_schema_check"
+
+Facts = set[tuple[str, str]]
+
+
+def schema_text() -> str:
+    """Return schema.sql, from beside this module in a wheel, else from the repository's root."""
+    here = Path(__file__).parent
+    packaged = here / "schema.sql"
+    return (packaged if packaged.exists() else here.parent / "schema.sql").read_text()
+
+
+async def apply_schema(connection: Connection) -> None:
+    """Create what is missing; what exists stays as it is. Two at once are safe.
+
+    Raises psycopg.Error.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        await connection.execute(schema_text())
+
+
+async def check_schema(connection: Connection) -> list[str]:
+    """Return how the database's tables differ from schema.sql, a line each; nothing is changed.
+
+    The schema is created in a scratch schema, described by the catalogue as the real one is,
+    and rolled back, so that it stands written once only. Raises psycopg.Error.
+    """
+    cursor = await connection.execute("SELECT current_schema()")
+    row = await cursor.fetchone()
+    if row is None or row[0] is None:
+        return ["the search path names no schema that exists"]
+    actual = await _facts(connection, row[0])
+    wanted: Facts = set()
+    async with connection.transaction(force_rollback=True):
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        scratch = sql.Identifier(_SCRATCH)
+        await connection.execute(sql.SQL("CREATE SCHEMA {}").format(scratch))
+        await connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(scratch))
+        await connection.execute(schema_text())
+        wanted = await _facts(connection, _SCRATCH)
+    return _differences(wanted, actual)
+
+
+def _differences(wanted: Facts, actual: Facts) -> list[str]:
+    """Return what is missing and what is there besides, of the tables that are wanted."""
+    tables = {table for table, _ in wanted}
+    present = {table for table, _ in actual}
+    lines = [f"{table}: no such table" for table in sorted(tables - present)]
+    lines += [
+        f"{table}: missing: {fact}" for table, fact in sorted(wanted - actual) if table in present
+    ]
+    lines += [
+        f"{table}: not in schema.sql: {fact}"
+        for table, fact in sorted(actual - wanted)
+        if table in tables
+    ]
+    return lines
+
+
+async def _facts(connection: Connection, schema: str) -> Facts:
+    cursor = await connection.execute(statement("describe_schema"), {"schema": schema})
+    return {(table, fact) async for table, fact in cursor}

@@ -1,0 +1,123 @@
+"""The service: builds the parts, supervises them, and drains on SIGTERM."""
+
+import asyncio
+import gc
+import signal
+import time
+from contextlib import AsyncExitStack
+
+import structlog
+
+from consumer.database import Database
+from consumer.errors import ConsumerError
+from consumer.health import application, listen, serve
+from consumer.lag import LagMonitor
+from consumer.metrics import Metrics
+from consumer.partitions import keep_maintained
+from consumer.pipeline import Pipeline
+from consumer.settings import Settings
+from consumer.sink import Sink
+from consumer.source import Source
+
+log = structlog.get_logger()
+
+DATABASE_CHECK_S = 5.0
+ANSWER_IS_FRESH_S = 3 * DATABASE_CHECK_S
+FLUSH_TIMEOUT_S = 120.0
+
+
+async def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT and return the exit code.
+
+    Raises PortTaken where health and metrics cannot be served.
+    """
+    listening = listen(settings.http)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    # Batches make and drop millions of small objects that form no cycles: look for cycles rarely.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+    metrics = Metrics()
+    database = Database(settings=settings.database, metrics=metrics)
+    source = Source(kafka=settings.kafka, settings=settings.source, metrics=metrics)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(source)
+        sinks = [
+            await stack.enter_async_context(
+                Sink(database=database, metrics=metrics, timeout=FLUSH_TIMEOUT_S)
+            )
+            for _ in range(settings.flush.flush_connections)
+        ]
+        pipeline = Pipeline(
+            source=source,
+            sinks=sinks,
+            database=database,
+            settings=settings.flush,
+            consumer_group=settings.source.consumer_group,
+            retention_days=settings.history.history_retention_days,
+            metrics=metrics,
+        )
+        lag = await stack.enter_async_context(
+            LagMonitor(
+                kafka=settings.kafka,
+                source=source,
+                pipeline=pipeline,
+                database=database,
+                settings=settings.watchdog,
+                metrics=metrics,
+            )
+        )
+
+        def readiness() -> dict[str, bool]:
+            fresh = loop.time() - database.last_answer < ANSWER_IS_FRESH_S
+            return {
+                "partitions_assigned": source.has_assignment,
+                "database_fresh": database.is_available and fresh,
+            }
+
+        app = application(metrics=metrics, readiness=readiness)
+        code = 0
+        log.info("service_starting", group=settings.source.consumer_group)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                parts = [
+                    tasks.create_task(part)
+                    for part in (
+                        serve(app, listening),
+                        _check_regularly(database),
+                        keep_maintained(database, settings.history),
+                        lag.run(),
+                        pipeline.run(),
+                    )
+                ]
+                await stopping.wait()
+                log.info("service_stopping")
+                begun = time.monotonic()
+                await pipeline.drain(settings.flush.drain_timeout_s)
+                log.info("service_drained", seconds=round(time.monotonic() - begun, 3))
+                for part in parts:
+                    part.cancel()
+        except* ConsumerError as failures:
+            for failure in failures.exceptions:
+                log.error("service_failed", error=str(failure))  # noqa: TRY400  one line says it
+            code = 1
+    log.info("service_stopped", exit_code=code)
+    return code
+
+
+async def _check_regularly(database: Database) -> None:
+    """Ask the database something when no flush has lately: readiness wants a fresh answer."""
+
+    async def ask() -> None:
+        async with database.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    loop = asyncio.get_running_loop()
+    while True:
+        if loop.time() - database.last_answer >= DATABASE_CHECK_S:
+            await database.patiently(ask)
+        await asyncio.sleep(DATABASE_CHECK_S)

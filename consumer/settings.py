@@ -1,0 +1,177 @@
+"""The settings, one frozen section per part, each read from the environment."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from consumer.batch import BatchPolicy
+from telemetry.settings import KafkaSettings, load
+from telemetry.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
+
+_ENVIRONMENT = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+
+class DatabaseSettings(BaseSettings):
+    """How to reach PostgreSQL, and how long to wait for it."""
+
+    model_config = _ENVIRONMENT
+
+    database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
+    database_connect_timeout_s: int = Field(5, ge=1, description="seconds to connect")
+    database_statement_timeout_s: int = Field(60, ge=1, description="seconds for a statement")
+    database_lock_timeout_s: int = Field(10, ge=1, description="seconds to wait for a lock")
+    database_retry_max_s: float = Field(
+        3.0, gt=0, description="longest pause between two tries while the database is away"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("should start with postgresql://")
+        return url
+
+
+class GroupSettings(BaseSettings):
+    """Whose offsets are read and written."""
+
+    model_config = _ENVIRONMENT
+
+    consumer_group: str = Field(
+        "telemetry-consumer", min_length=1, max_length=255, description="the replicas' common name"
+    )
+
+
+class SourceSettings(GroupSettings):
+    """How partitions are shared and records fetched."""
+
+    kafka_group_instance_id: str | None = Field(
+        None, description="static membership: a name that this replica keeps over restarts"
+    )
+    kafka_session_timeout_ms: int = Field(45_000, ge=1_000, description="a silent replica's stay")
+    kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="between heartbeats")
+    kafka_rebalance_timeout_ms: int = Field(
+        30_000, ge=1_000, description="time to join a rebalance"
+    )
+    kafka_fetch_max_bytes: int = Field(16 << 20, ge=1 << 16, description="most bytes of one fetch")
+    kafka_partition_fetch_max_bytes: int = Field(
+        1 << 20, ge=1 << 16, description="most bytes of one partition in one fetch"
+    )
+    kafka_topic_partitions: int = Field(
+        DEFAULT_PARTITIONS, ge=1, description="partitions of a topic that has to be made"
+    )
+    kafka_topic_replication_factor: int = Field(
+        BROKER_DEFAULT, ge=-1, description="its replicas; -1 is the broker's default"
+    )
+
+
+class FlushSettings(BaseSettings):
+    """When a batch is flushed, and how much may wait."""
+
+    model_config = _ENVIRONMENT
+
+    batch_max_rows: int = Field(20_000, ge=1, description="rows that fill a batch")
+    batch_max_bytes: int = Field(16 << 20, ge=1 << 16, description="bytes that fill a batch")
+    flush_interval_ms: int = Field(500, ge=1, description="age at which a batch is flushed")
+    buffer_max_bytes: int = Field(
+        64 << 20, ge=1 << 20, description="bytes of all records that wait for a flush"
+    )
+    flush_connections: int = Field(2, ge=1, le=16, description="flushes at a time")
+    drain_timeout_s: float = Field(8.0, gt=0, description="time to flush what waits on SIGTERM")
+    revoke_timeout_s: float = Field(20.0, gt=0, description="the same when partitions move on")
+
+    @property
+    def policy(self) -> BatchPolicy:
+        return BatchPolicy(
+            max_rows=self.batch_max_rows,
+            max_bytes=self.batch_max_bytes,
+            max_age=self.flush_interval_ms / 1000,
+        )
+
+
+class HistorySettings(BaseSettings):
+    """How long history is kept, and how far ahead its partitions are made."""
+
+    model_config = _ENVIRONMENT
+
+    history_retention_days: int = Field(400, ge=1, le=36_500, description="days that are kept")
+    partitions_ahead_days: int = Field(7, ge=1, le=366, description="days made in advance")
+    partitions_interval_s: float = Field(900.0, ge=1, description="seconds between two looks")
+
+
+class HttpSettings(BaseSettings):
+    """Where health and metrics are served."""
+
+    model_config = _ENVIRONMENT
+
+    http_host: str = Field("127.0.0.1", description="address to listen on")
+    http_port: int = Field(8080, ge=0, le=65_535, description="port; 0 picks a free one")
+
+
+class LogSettings(BaseSettings):
+    """What is logged, and how."""
+
+    model_config = _ENVIRONMENT
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least level"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="json or console")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+
+class WatchdogSettings(BaseSettings):
+    """When a replica that does nothing gives up."""
+
+    model_config = _ENVIRONMENT
+
+    watchdog_timeout_s: float = Field(
+        300.0, ge=1, description="seconds of lag without progress after which the process ends"
+    )
+    lag_interval_s: float = Field(5.0, gt=0, description="seconds between two looks at the lag")
+
+
+SECTIONS = (
+    KafkaSettings,
+    DatabaseSettings,
+    SourceSettings,
+    FlushSettings,
+    HistorySettings,
+    HttpSettings,
+    LogSettings,
+    WatchdogSettings,
+)
+
+
+class Settings:
+    """All sections, read together so that the first wrong one stops the start.
+
+    Raises SettingsError.
+    """
+
+    def __init__(self) -> None:
+        self.kafka = load(KafkaSettings)
+        self.database = load(DatabaseSettings)
+        self.source = load(SourceSettings)
+        self.flush = load(FlushSettings)
+        self.history = load(HistorySettings)
+        self.http = load(HttpSettings)
+        self.log = load(LogSettings)
+        self.watchdog = load(WatchdogSettings)
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Return (name, default, description) of every setting, for people."""
+    rows = []
+    for section in SECTIONS:
+        prefix = section.model_config.get("env_prefix", "")
+        for name, field in section.model_fields.items():
+            default = "required" if field.is_required() else str(field.default)
+            shown = "" if field.default is None else default
+            rows.append((f"{prefix}{name}".upper(), shown, field.description or ""))
+    return rows

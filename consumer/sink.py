@@ -1,0 +1,320 @@
+"""PostgreSQL: one flush is one batch of one partition in one transaction, all of it or nothing."""
+
+import asyncio
+import base64
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import psycopg
+from psycopg.errors import InvalidParameterValue, UniqueViolation
+from psycopg.types.json import Jsonb
+
+from consumer.batch import Record
+from consumer.columns import Columns, Mask
+from consumer.database import Connection, Database
+from consumer.decode import DeadLetter, Decoded
+from consumer.errors import CommitUnknown, Fenced, RowVanished
+from consumer.metrics import Metrics
+from consumer.partitions import make_partitions
+from consumer.retry import is_data_error, is_missing_partition
+from consumer.statements import StreamStatements, statement
+from telemetry.reasons import Reason
+from telemetry.streams import STREAMS, Stream
+from telemetry.timestamps import DAY_US, EPOCH, MICROSECOND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flush:
+    """What is to be flushed: a decoded batch, and the stretch of offsets that it covers."""
+
+    consumer_group: str
+    stream: Stream
+    partition: int
+    believed: int
+    next_offset: int
+    records: list[Record]
+    decoded: Decoded
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where the messages of a batch ended; the three counts add up to the batch."""
+
+    stored: int = 0
+    duplicates: int = 0
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def __iadd__(self, other: "Outcome") -> Self:
+        self.stored += other.stored
+        self.duplicates += other.duplicates
+        self.dead_letters += other.dead_letters
+        return self
+
+
+class Sink:
+    """One connection that flushes one batch at a time."""
+
+    def __init__(self, *, database: Database, metrics: Metrics, timeout: float) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._timeout = timeout
+        self._connection: Connection | None = None
+        self._statements = {stream.name: StreamStatements(stream) for stream in STREAMS}
+        self._days: dict[str, set[int]] = {stream.name: set() for stream in STREAMS}
+        self._unsettled: tuple[Flush, str, Outcome] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._disconnect()
+
+    async def flush(self, flush: Flush) -> Outcome:
+        """Store the batch, or raise and have stored nothing of it.
+
+        Raises Fenced where another replica has moved the offset, and psycopg.Error, TimeoutError,
+        CommitUnknown or RowVanished where the same call is to be made again.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                connection = await self._connect()
+                settled = await self._settle(connection, flush)
+                return settled or await self._transaction(connection, flush)
+        except Fenced:
+            raise
+        except BaseException as error:
+            if is_missing_partition(error):
+                self._days[flush.stream.name].clear()
+            if not isinstance(error, psycopg.Error) or self._is_broken:
+                await self._disconnect()
+            raise
+
+    async def _transaction(self, connection: Connection, flush: Flush) -> Outcome:
+        await self._make_partitions(connection, flush)
+        transaction_id, outcome = "", None
+        try:
+            async with connection.transaction():
+                # 1. Advance the offset from where this replica believes it to be.
+                transaction_id = await self._advance_offset(connection, flush)
+                # 2. and 3. History and current state; what the database rejects is set aside.
+                written = await self._store(connection, flush.stream, flush.decoded.columns)
+                written.dead_letters += flush.decoded.dead_letters
+                # 4. The dead letters, in the same transaction.
+                await self._insert_dead_letters(connection, flush, written.dead_letters)
+                outcome = written
+            # 5. COMMIT, on leaving the block.
+        except BaseException as error:
+            refused = isinstance(error, psycopg.Error) and not connection.broken
+            if outcome is not None and not refused:
+                # Everything was done and the answer to COMMIT was lost: `_settle` asks for it.
+                self._unsettled = (flush, transaction_id, outcome)
+                if isinstance(error, psycopg.Error):
+                    raise CommitUnknown(transaction_id) from error
+            raise
+        return outcome
+
+    async def _advance_offset(self, connection: Connection, flush: Flush) -> str:
+        cursor = await connection.execute(
+            statement("advance_offset"),
+            {
+                "consumer_group": flush.consumer_group,
+                "topic": flush.stream.topic,
+                "partition": flush.partition,
+                "believed": flush.believed,
+                "next_offset": flush.next_offset,
+            },
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise Fenced(
+                topic=flush.stream.topic, partition=flush.partition, believed=flush.believed
+            )
+        return str(row[0])
+
+    async def _store(
+        self, connection: Connection, stream: Stream, columns: Columns | None
+    ) -> Outcome:
+        """Write history and current state; bisect down to the rows that the database rejects.
+
+        k bad rows of n take O(k log n) statements.
+        """
+        if columns is None:
+            return Outcome()
+        try:
+            async with connection.transaction():  # a savepoint
+                outcome = await self._write_history(connection, stream, columns)
+                stored = columns.take(~_at(columns, outcome.dead_letters))
+                if len(stored):
+                    await self._upsert_current_state(connection, stream, stored.newest())
+                return outcome
+        except psycopg.Error as error:
+            if not is_data_error(error):
+                raise
+            if len(columns) == 1:
+                detail = f"{error.sqlstate} {error.diag.constraint_name or ''}".rstrip()
+                position = int(columns.positions[0])
+                rejected = DeadLetter(position, Reason.REJECTED_BY_DATABASE, detail)
+                return Outcome(dead_letters=[rejected])
+        outcome = Outcome()
+        for half in columns.halves():
+            outcome += await self._store(connection, stream, half)
+        return outcome
+
+    async def _write_history(
+        self, connection: Connection, stream: Stream, columns: Columns
+    ) -> Outcome:
+        leads = columns.leads()
+        try:
+            async with connection.transaction():  # a savepoint
+                sql = self._statements[stream.name].copy_history
+                async with connection.cursor().copy(sql) as copy:
+                    await copy.write(columns.take(leads).copy_data())
+        except UniqueViolation:
+            return await self._write_through_stage(connection, stream, columns)
+        same = columns.equals_lead()
+        return Outcome(
+            stored=int(leads.sum()),
+            duplicates=int((same & ~leads).sum()),
+            dead_letters=_conflicts(columns.positions[~same].tolist()),
+        )
+
+    async def _write_through_stage(
+        self, connection: Connection, stream: Stream, columns: Columns
+    ) -> Outcome:
+        """Store what is new, and compare the rest with what is stored."""
+        sql = self._statements[stream.name]
+        await connection.execute(sql.create_stage)
+        await connection.execute(sql.clear_stage)
+        async with connection.cursor().copy(sql.copy_stage) as copy:
+            await copy.write(columns.copy_data(with_positions=True))
+        inserted = await connection.execute(sql.insert_new)
+        first, last = (_datetime(int(end)) for end in (columns.times.min(), columns.times.max()))
+        cursor = await connection.execute(sql.compare_staged, {"first": first, "last": last})
+        duplicates, conflicts = 0, []
+        async for position, same, vanished in cursor:
+            if vanished:
+                raise RowVanished("a row that was in the way has been removed")
+            if same:
+                duplicates += 1
+            else:
+                conflicts.append(position)
+        return Outcome(inserted.rowcount, duplicates, _conflicts(conflicts))
+
+    async def _upsert_current_state(
+        self, connection: Connection, stream: Stream, newest: Columns
+    ) -> None:
+        await connection.execute(
+            self._statements[stream.name].upsert_current_state,
+            [
+                newest.ids(),
+                [_datetime(instant) for instant in newest.times.tolist()],
+                *newest.measures.T.tolist(),
+            ],
+        )
+
+    async def _insert_dead_letters(
+        self, connection: Connection, flush: Flush, dead_letters: list[DeadLetter]
+    ) -> None:
+        if not dead_letters:
+            return
+        records = [flush.records[letter.position] for letter in dead_letters]
+        await connection.execute(
+            statement("insert_dead_letters"),
+            {
+                "consumer_group": flush.consumer_group,
+                "topic": flush.stream.topic,
+                "partition": flush.partition,
+                "offsets": [record.offset for record in records],
+                "keys": [record.key for record in records],
+                "values": [record.value for record in records],
+                "headers": [_headers(record) for record in records],
+                "timestamps": [_record_time(record) for record in records],
+                "reasons": [letter.reason.value for letter in dead_letters],
+                "details": [letter.detail for letter in dead_letters],
+            },
+        )
+
+    async def _make_partitions(self, connection: Connection, flush: Flush) -> None:
+        """Make the daily partitions that the batch needs and that nobody made ahead."""
+        if flush.decoded.columns is None:
+            return
+        needed = set((flush.decoded.columns.times // DAY_US).tolist())
+        unseen = needed - self._days[flush.stream.name]
+        if not unseen:
+            return
+        made = await make_partitions(connection, flush.stream, unseen)
+        if made:
+            self._metrics.missing_partitions.labels(flush.stream.topic).inc(made)
+        self._days[flush.stream.name] |= unseen
+
+    async def _settle(self, connection: Connection, flush: Flush) -> Outcome | None:
+        """Find out what became of a COMMIT whose answer was lost.
+
+        Returns its outcome where it was committed, None where it was not or where there is
+        nothing to settle; raises CommitUnknown while the server still works on it.
+        """
+        if self._unsettled is None or self._unsettled[0] is not flush:
+            return None
+        _, transaction_id, outcome = self._unsettled
+        try:
+            cursor = await connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction_id])
+            row = await cursor.fetchone()
+            status = row[0] if row else None
+        except InvalidParameterValue:  # a server restored from before: it never came to this id
+            status = None
+        if status == "in progress":
+            raise CommitUnknown(transaction_id)
+        self._unsettled = None
+        return outcome if status == "committed" else None
+
+    async def _connect(self) -> Connection:
+        if self._connection is None:
+            self._connection = await self._database.open()
+        return self._connection
+
+    @property
+    def _is_broken(self) -> bool:
+        return self._connection is None or self._connection.broken
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:
+    return np.isin(columns.positions, [letter.position for letter in dead_letters])
+
+
+def _conflicts(positions: list[int]) -> list[DeadLetter]:
+    detail = "this device and time are stored with other values"
+    return [DeadLetter(position, Reason.CONFLICTING_DUPLICATE, detail) for position in positions]
+
+
+def _datetime(instant_us: int) -> datetime:
+    return EPOCH + instant_us * MICROSECOND
+
+
+def _record_time(record: Record) -> datetime | None:
+    return _datetime(record.timestamp_ms * 1_000) if record.timestamp_ms >= 0 else None
+
+
+def _headers(record: Record) -> Jsonb:
+    return Jsonb(
+        [
+            # PostgreSQL's text has no NUL: it is shown as U+FFFD.
+            [
+                name.replace("\x00", "\ufffd"),
+                None if value is None else base64.b64encode(value).decode(),
+            ]
+            for name, value in record.headers
+        ]
+    )

@@ -1,0 +1,323 @@
+"""Kafka: membership of the group, fetching from positions of our own, committing offsets.
+
+aiokafka's own positions are not relied on: it hands out records while a rebalance is under way,
+and loses what one partition had fetched when another's bytes cannot be parsed. This module keeps
+the next offset of every partition that is open, hands out only what continues from there, and
+seeks back to it after anything unexpected.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+from aiokafka import (
+    AIOKafkaConsumer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from consumer.batch import Record
+from consumer.metrics import Metrics
+from consumer.retry import backoff
+from consumer.settings import SourceSettings
+from telemetry.settings import KafkaSettings
+from telemetry.streams import STREAMS
+from telemetry.topics import create_topics
+
+log = structlog.get_logger()
+
+
+class PartitionListener(Protocol):
+    """Whoever reads what the source fetches."""
+
+    async def assigned(self, partitions: set[TopicPartition]) -> None:
+        """All that this replica owns from now on; each is to be opened at its offset."""
+
+    async def revoked(self, partitions: set[TopicPartition]) -> None:
+        """The group waits for this to end; nothing is handed out any more."""
+
+
+_COMMIT_TIMEOUT_S = 5.0
+_LONGEST_PAUSE_S = 3.0
+# Liveness is the watchdog's to judge. aiokafka would leave the group when nothing is fetched for
+# this long, as happens on purpose while the database is away.
+_MAX_POLL_INTERVAL_MS = 24 * 3_600 * 1_000
+
+
+class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's classes are untyped
+    """A member of the consumer group."""
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaSettings,
+        settings: SourceSettings,
+        metrics: Metrics,
+    ) -> None:
+        self._kafka = kafka
+        self._settings = settings
+        self._metrics = metrics
+        self._listener: PartitionListener | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._epoch = 0
+        self._failure: Exception | None = None
+        self._available: bool | None = None
+        self.has_assignment = False
+
+    async def start(self, listener: PartitionListener) -> None:
+        """Join the group, however long the broker takes to answer."""
+        self._listener = listener
+        await self._retrying()(self._join)
+
+    async def _join(self) -> None:
+        settings = self._settings
+        created = await create_topics(
+            self._kafka,
+            partitions=settings.kafka_topic_partitions,
+            replication_factor=settings.kafka_topic_replication_factor,
+        )
+        if created:
+            log.info("topics_created", topics=created)
+        consumer = AIOKafkaConsumer(
+            **self._kafka.aiokafka(),
+            group_id=settings.consumer_group,
+            group_instance_id=settings.kafka_group_instance_id,
+            session_timeout_ms=settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+            rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
+            max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+            request_timeout_ms=60_000,
+            fetch_max_bytes=settings.kafka_fetch_max_bytes,
+            max_partition_fetch_bytes=settings.kafka_partition_fetch_max_bytes,
+            # Exactly one assignor, and not the sticky one, whose state is the class's.
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            auto_offset_reset="none",  # PostgreSQL says where to start: never a silent reset
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+        )
+        consumer.subscribe([stream.topic for stream in STREAMS], listener=self)
+        self._consumer = consumer  # the first assignment comes before start() returns
+        try:
+            await consumer.start()
+        except BaseException:
+            self._consumer = None
+            await consumer.stop()
+            raise
+        self.note_available()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._positions.clear()
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def fetch(
+        self, partitions: Collection[TopicPartition], *, max_records: int, timeout: float
+    ) -> dict[TopicPartition, list[Record]]:
+        """Return the next records of these partitions, of which there is at least one.
+
+        Waits up to `timeout` seconds for a first record; a rebalance may make it wait longer.
+        """
+        if self._failure is not None:
+            raise self._failure
+        epoch = self._epoch
+        try:
+            # Never cancelled: that would leave aiokafka's count of fetches wrong for good.
+            fetched = await self._member.getmany(
+                *partitions, timeout_ms=int(timeout * 1_000), max_records=max_records
+            )
+        except NoOffsetForPartitionError:
+            fetched = {}  # it looked before the partition was opened at its offset
+        except OffsetOutOfRangeError as error:
+            self._stop_out_of_range(error)
+            fetched = {}
+        except (KafkaError, UnicodeDecodeError) as error:
+            await self._recover(error)
+            return {}
+        if epoch != self._epoch:
+            self._rewind()
+            return {}
+        return dict(self._in_order(fetched))
+
+    def _in_order(
+        self, fetched: Mapping[TopicPartition, list[ConsumerRecord]]
+    ) -> Iterable[tuple[TopicPartition, list[Record]]]:
+        for partition, records in fetched.items():
+            position = self._positions.get(partition)
+            if position is None:
+                continue
+            taken = [
+                Record(
+                    record.offset,
+                    -1 if record.timestamp is None else record.timestamp,
+                    record.key,
+                    record.value,
+                    record.headers,
+                )
+                for record in records
+                if record.offset >= position
+            ]
+            if taken:
+                self._positions[partition] = taken[-1].offset + 1
+                yield partition, taken
+
+    def open(self, partition: TopicPartition, offset: int) -> bool:
+        """Hand out the partition's records from this offset on; False if it is not assigned."""
+        try:
+            self._member.seek(partition, offset)
+            self._member.resume(partition)
+        except IllegalStateError:
+            return False
+        self._positions[partition] = offset
+        return True
+
+    def close(self, partition: TopicPartition) -> None:
+        """Hand out nothing more of the partition, which stays assigned."""
+        if self._positions.pop(partition, None) is not None:
+            self._member.pause(partition)
+
+    async def reached(self, partition: TopicPartition) -> int | None:
+        """Return the offset that has been read up to, past what holds no records.
+
+        Control records and aborted transactions take up offsets, and are never handed out.
+        None where the partition is not open.
+        """
+        if partition not in self._positions:
+            return None
+        read: int = await self._member.position(partition)
+        return max(read, self._positions.get(partition, read))
+
+    async def bounds(
+        self, partitions: Collection[TopicPartition]
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """Return the earliest offset and the one after the last, of each partition.
+
+        Waits for as long as the broker takes to answer.
+        """
+        async for attempt in self._retrying():
+            with attempt:
+                earliest = await self._member.beginning_offsets(list(partitions))
+                end = await self._member.end_offsets(list(partitions))
+        return earliest, end
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Tell Kafka the offsets, for lag tools only; False if it would not take them."""
+        if not offsets:
+            return True
+        try:
+            async with asyncio.timeout(_COMMIT_TIMEOUT_S):  # it would retry for ever
+                await self._member.commit(dict(offsets))
+        except (KafkaError, TimeoutError) as error:
+            log.debug("offset_commit_failed", error=str(error))
+            return False
+        return True
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        self._epoch += 1
+        self.has_assignment = False
+        self._positions.clear()
+        if self._listener is not None:
+            with self._failing_loudly():
+                await self._listener.revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._epoch += 1
+        # Nothing is fetched before `open` has said from where.
+        self._member.pause(*assigned)
+        self.has_assignment = True
+        if self._listener is not None:
+            with self._failing_loudly():
+                await self._listener.assigned(assigned)
+
+    @contextmanager
+    def _failing_loudly(self) -> Iterator[None]:
+        """Keep an error for the next fetch to raise: aiokafka would only log it."""
+        try:
+            yield
+        except Exception as error:
+            self._failure = error
+            raise
+
+    def note_available(self) -> None:
+        if self._available is not True:
+            self._available = True
+            self._metrics.kafka_available.set(1)
+            log.info("kafka_available")
+
+    def note_unavailable(self, error: BaseException) -> None:
+        if self._available is not False:
+            self._available = False
+            self._metrics.kafka_available.set(0)
+            log.warning("kafka_unavailable", error=str(error))
+
+    @property
+    def is_available(self) -> bool:
+        return self._available is True
+
+    @property
+    def _member(self) -> AIOKafkaConsumer:
+        assert self._consumer is not None, "start() comes first"  # noqa: S101
+        return self._consumer
+
+    def _retrying(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception_type((KafkaError, OSError)),
+            wait=backoff(_LONGEST_PAUSE_S),
+            before_sleep=self._note_failure,
+            reraise=True,
+        )
+
+    def _note_failure(self, state: RetryCallState) -> None:
+        assert state.outcome is not None  # noqa: S101  set whenever a try has failed
+        error = state.outcome.exception()
+        assert error is not None  # noqa: S101  likewise
+        self.note_unavailable(error)
+
+    async def _recover(self, error: Exception) -> None:
+        """Read again from our own positions: what aiokafka had already taken out is lost to it."""
+        log.warning("fetch_failed", error=str(error))
+        self._rewind()
+        await asyncio.sleep(1)
+
+    def _rewind(self) -> None:
+        for partition, position in self._positions.items():
+            self._member.seek(partition, position)
+
+    def _stop_out_of_range(self, error: OffsetOutOfRangeError) -> None:
+        (refused,) = error.args
+        self._rewind()
+        for partition in refused:
+            self.stop(partition, stored=self._positions.get(partition, -1))
+
+    def stop(self, partition: TopicPartition, *, stored: int, **bounds: int) -> None:
+        """Give up on a partition whose stored offset does not fit Kafka's; never skip silently."""
+        log.error(
+            "partition_stopped",
+            topic=partition.topic,
+            partition=partition.partition,
+            stored_offset=stored,
+            **bounds,
+            help="see `python -m consumer offsets show` and `offsets reset`",
+        )
+        self._metrics.stopped_partitions.labels(partition.topic, partition.partition).set(1)
+        self.close(partition)

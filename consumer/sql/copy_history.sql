@@ -1,0 +1,1 @@
+COPY {history} ({id}, recorded_at, {measures}) FROM STDIN (FORMAT binary)

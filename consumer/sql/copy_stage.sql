@@ -1,0 +1,1 @@
+COPY {stage} ({id}, recorded_at, {measures}, position) FROM STDIN (FORMAT binary)

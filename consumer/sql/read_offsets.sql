@@ -1,0 +1,3 @@
+SELECT topic, partition, next_offset
+FROM ingest_offset
+WHERE consumer_group = %(consumer_group)s
