@@ -1,0 +1,111 @@
+"""Parts of the consumer on a real PostgreSQL."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from consumer.batch import Record
+from consumer.database import Connection, Database
+from consumer.decode import Decoded, decode_batch
+from consumer.metrics import Metrics
+from consumer.settings import DatabaseSettings
+from consumer.sink import Flush, Sink
+from telemetry.decode import TimeLimits
+from telemetry.streams import METER, Stream
+
+GROUP = "test-group"
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def meter_value(
+    device: str = "mtr-1",
+    *,
+    ago: timedelta = timedelta(minutes=1),
+    kwh: float = 0.5,
+    **extra: object,
+) -> bytes:
+    """Return the bytes of a meter reading taken some time ago."""
+    fields = {
+        "meterId": device,
+        "kwhConsumedAc": kwh,
+        "voltage": 229.8,
+        "timestamp": (NOW - ago).isoformat(),
+    }
+    return json.dumps(fields | extra).encode()
+
+
+def record(offset: int, value: bytes | None, **fields: object) -> Record:
+    """Return a record whose key is of no importance."""
+    plain = Record(offset, int(NOW.timestamp() * 1_000), b"key", value, ())
+    return plain._replace(**fields)  # type: ignore[arg-type]  # the test names real fields
+
+
+def flush_of(
+    values: Sequence[bytes | Record | None],
+    *,
+    believed: int = 0,
+    stream: Stream = METER,
+    partition: int = 0,
+) -> Flush:
+    """Return the flush of a batch of these values, at consecutive offsets from `believed` on."""
+    records = [
+        value if isinstance(value, Record) else record(believed + place, value)
+        for place, value in enumerate(values)
+    ]
+    decoded = Decoded()
+    limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=400)
+    for _ in decode_batch(records, stream, limits, decoded):
+        pass
+    return Flush(
+        consumer_group=GROUP,
+        stream=stream,
+        partition=partition,
+        believed=believed,
+        next_offset=records[-1].offset + 1,
+        records=records,
+        decoded=decoded,
+    )
+
+
+@pytest.fixture
+def database_settings(database_url: str) -> DatabaseSettings:
+    return DatabaseSettings(database_url=database_url)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def database(database_settings: DatabaseSettings, metrics: Metrics) -> Database:
+    return Database(settings=database_settings, metrics=metrics)
+
+
+@pytest.fixture
+async def sink(database: Database, metrics: Metrics) -> AsyncIterator[Sink]:
+    async with Sink(database=database, metrics=metrics, timeout=30) as sink:
+        yield sink
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    """Another session, to look at what is stored; its group starts at offset 0."""
+    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+        for stream in ("telemetry.meter", "telemetry.vehicle"):
+            for partition in range(2):
+                await connection.execute(
+                    "INSERT INTO ingest_offset VALUES (%s, %s, %s, 0)", [GROUP, stream, partition]
+                )
+        yield connection
+
+
+async def rows(connection: psycopg.AsyncConnection, query: str) -> list[tuple[object, ...]]:
+    """Return what a query finds."""
+    cursor = await connection.execute(query)
+    return await cursor.fetchall()

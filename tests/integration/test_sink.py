@@ -1,0 +1,265 @@
+"""One flush on a real PostgreSQL: all of a batch or nothing, each message to its one end."""
+
+import asyncio
+import base64
+import random
+import struct
+from datetime import timedelta
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from consumer.database import Connection, Database
+from consumer.errors import CommitUnknown, Fenced
+from consumer.metrics import Metrics
+from consumer.sink import Outcome, Sink
+from telemetry.reasons import Reason
+from telemetry.streams import VEHICLE
+from tests.integration.conftest import NOW, flush_of, meter_value, record, rows
+
+MINUTE = timedelta(minutes=1)
+
+
+def reasons(outcome: Outcome) -> list[Reason]:
+    return [letter.reason for letter in outcome.dead_letters]
+
+
+async def test_a_batch_lands_in_history_current_state_offset_and_dead_letters(
+    sink: Sink, connection: Connection
+) -> None:
+    values = [
+        meter_value("mtr-2", ago=3 * MINUTE, kwh=0.1),
+        meter_value("mtr-1", ago=1 * MINUTE, kwh=0.2),
+        b"not json",
+        meter_value("mtr-2", ago=2 * MINUTE, kwh=0.3),
+    ]
+    outcome = await sink.flush(flush_of(values))
+    assert (outcome.stored, outcome.duplicates, reasons(outcome)) == (
+        3,
+        0,
+        [Reason.MALFORMED_JSON],
+    )
+    history = (
+        "SELECT meter_id, recorded_at, kwh_consumed_ac, voltage FROM meter_history ORDER BY 1, 2"
+    )
+    assert await rows(connection, history) == [
+        ("mtr-1", NOW - MINUTE, 0.2, 229.8),
+        ("mtr-2", NOW - 3 * MINUTE, 0.1, 229.8),
+        ("mtr-2", NOW - 2 * MINUTE, 0.3, 229.8),
+    ]
+    state = "SELECT meter_id, kwh_consumed_ac FROM meter_current_state ORDER BY 1"
+    assert await rows(connection, state) == [("mtr-1", 0.2), ("mtr-2", 0.3)]
+    offset = (
+        "SELECT next_offset FROM ingest_offset WHERE topic = 'telemetry.meter' AND partition = 0"
+    )
+    assert await rows(connection, offset) == [(4,)]
+    letters = "SELECT topic, partition, record_offset, key, value, reason FROM dead_letter"
+    assert await rows(connection, letters) == [
+        ("telemetry.meter", 0, 2, b"key", b"not json", "malformed_json")
+    ]
+
+
+async def test_vehicles_are_stored_bit_for_bit(sink: Sink, connection: Connection) -> None:
+    numbers = [0.1 + 0.2, 5e-324, 99.99999999999999]
+    value = (
+        f'{{"vehicleId":"veh-1","soc":{numbers[2]!r},"kwhDeliveredDc":{numbers[1]!r},'
+        f'"batteryTemp":-{numbers[0]!r},"timestamp":"{NOW.isoformat()}"}}'
+    )
+    await sink.flush(flush_of([value.encode()], stream=VEHICLE))
+    query = "SELECT soc, kwh_delivered_dc, battery_temp FROM vehicle_history"
+    [stored] = await rows(connection, query)
+    assert struct.pack("3d", *stored) == struct.pack("3d", numbers[2], numbers[1], -numbers[0])
+
+
+async def test_current_state_keeps_the_newest_by_event_time(
+    sink: Sink, connection: Connection
+) -> None:
+    await sink.flush(flush_of([meter_value(ago=1 * MINUTE, kwh=9)]))
+    await sink.flush(flush_of([meter_value(ago=5 * MINUTE, kwh=1)], believed=1))
+    assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_current_state") == [(9,)]
+    assert await rows(connection, "SELECT count(*) FROM meter_history") == [(2,)]
+
+
+async def test_copies_and_conflicts_within_a_batch_are_told_apart(
+    sink: Sink, connection: Connection
+) -> None:
+    values = [meter_value(kwh=1), meter_value(kwh=2), meter_value(kwh=1)]
+    outcome = await sink.flush(flush_of(values))
+    assert (outcome.stored, outcome.duplicates) == (1, 1)
+    assert [(letter.position, letter.reason) for letter in outcome.dead_letters] == [
+        (1, Reason.CONFLICTING_DUPLICATE)
+    ]
+    assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_history") == [(1,)]
+
+
+async def test_copies_and_conflicts_with_what_is_stored_are_told_apart(
+    sink: Sink, connection: Connection
+) -> None:
+    await sink.flush(flush_of([meter_value(kwh=1)]))
+    again = [
+        meter_value(kwh=2),  # conflicts
+        meter_value(kwh=1),  # a copy of the stored one, though not of the one before
+        meter_value("mtr-2", kwh=3),  # new
+        meter_value("mtr-2", kwh=4),  # conflicts with the new one
+        meter_value("mtr-2", kwh=3),  # a copy of the new one
+    ]
+    outcome = await sink.flush(flush_of(again, believed=1))
+    assert (outcome.stored, outcome.duplicates) == (1, 2)
+    assert sorted(letter.position for letter in outcome.dead_letters) == [0, 3]
+    query = "SELECT meter_id, kwh_consumed_ac FROM {} ORDER BY 1"
+    for table in ("meter_history", "meter_current_state"):
+        assert await rows(connection, query.format(table)) == [("mtr-1", 1), ("mtr-2", 3)]
+    dead = await rows(connection, "SELECT value FROM dead_letter ORDER BY record_offset")
+    assert dead == [(again[0],), (again[3],)]
+
+
+async def test_a_replica_that_lost_the_partition_writes_nothing(
+    sink: Sink, connection: Connection
+) -> None:
+    await sink.flush(flush_of([meter_value()]))
+    with pytest.raises(Fenced):
+        await sink.flush(flush_of([meter_value("mtr-2"), b"x"], believed=0))
+    assert await rows(connection, "SELECT count(*) FROM meter_history") == [(1,)]
+    assert await rows(connection, "SELECT count(*) FROM dead_letter") == [(0,)]
+    outcome = await sink.flush(flush_of([meter_value("mtr-3")], believed=1))
+    assert outcome.stored == 1
+
+
+@pytest.mark.parametrize("bad", [[0], [199], [0, 1, 2, 97, 198, 199], list(range(200))])
+async def test_what_the_database_rejects_is_bisected_down_to_the_message(
+    sink: Sink, connection: Connection, bad: list[int]
+) -> None:
+    await connection.execute(
+        "ALTER TABLE meter_history ADD CONSTRAINT house_rule CHECK (kwh_consumed_ac < 100)"
+    )
+    values = [
+        meter_value(f"mtr-{place:03}", kwh=500 if place in bad else 1) for place in range(200)
+    ]
+    outcome = await sink.flush(flush_of(values))
+    assert outcome.stored == 200 - len(bad)
+    rejected = {(letter.position, letter.reason) for letter in outcome.dead_letters}
+    assert rejected == {(place, Reason.REJECTED_BY_DATABASE) for place in bad}
+    details = await rows(connection, "SELECT DISTINCT detail FROM dead_letter")
+    assert details == [("23514 house_rule",)]
+    assert await rows(connection, "SELECT count(*) FROM meter_current_state") == [(200 - len(bad),)]
+
+
+async def test_a_rejected_first_copy_leaves_its_place_to_the_next(
+    sink: Sink, connection: Connection
+) -> None:
+    await connection.execute("ALTER TABLE meter_current_state ADD CHECK (kwh_consumed_ac < 100)")
+    outcome = await sink.flush(flush_of([meter_value(kwh=500), meter_value(kwh=1)]))
+    assert (outcome.stored, reasons(outcome)) == (1, [Reason.REJECTED_BY_DATABASE])
+    assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_history") == [(1,)]
+
+
+async def test_dead_letters_keep_bytes_key_headers_and_time(
+    sink: Sink, connection: Connection
+) -> None:
+    headers = (("trace", b"\x00\xff"), ("nul\x00", None), ("trace", b"2"))
+    letters = [
+        record(0, None, key=None, headers=headers),
+        record(1, b"\x00\xfe", timestamp_ms=-1),
+    ]
+    outcome = await sink.flush(flush_of(letters))
+    assert reasons(outcome) == [Reason.EMPTY_VALUE, Reason.MALFORMED_JSON]
+    query = "SELECT key, value, headers, record_timestamp FROM dead_letter ORDER BY record_offset"
+    encoded = [
+        ["trace", base64.b64encode(b"\x00\xff").decode()],
+        ["nul\ufffd", None],
+        ["trace", base64.b64encode(b"2").decode()],
+    ]
+    assert await rows(connection, query) == [
+        (None, None, encoded, NOW),
+        (b"key", b"\x00\xfe", [], None),
+    ]
+
+
+async def test_missing_partitions_are_made_on_demand(
+    sink: Sink, connection: Connection, metrics: Metrics
+) -> None:
+    values = [meter_value(ago=timedelta(days=days)) for days in (0, 1, 30, 399)]
+    outcome = await sink.flush(flush_of(values))
+    assert outcome.stored == 4
+    made = metrics.registry.get_sample_value(
+        "telemetry_history_partitions_made_late_total", {"topic": "telemetry.meter"}
+    )
+    assert made == 4
+
+
+async def test_a_partition_that_was_dropped_meanwhile_is_made_again(
+    sink: Sink, connection: Connection, database: Database
+) -> None:
+    await sink.flush(flush_of([meter_value()]))
+    name = sql.Identifier(f"meter_history_{NOW - MINUTE:%Y%m%d}")
+    await connection.execute(sql.SQL("DROP TABLE {}").format(name))
+    flush = flush_of([meter_value("mtr-2")], believed=1)
+    outcome = await database.patiently(lambda: sink.flush(flush))
+    assert outcome.stored == 1
+
+
+async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
+    database: Database, metrics: Metrics, connection: Connection
+) -> None:
+    """A device may turn up in two partitions, where a key is missing or wrong."""
+    values = [meter_value(f"mtr-{place % 50}", ago=place * MINUTE) for place in range(500)]
+    chance = random.Random(7)
+    async with (
+        Sink(database=database, metrics=metrics, timeout=30) as one,
+        Sink(database=database, metrics=metrics, timeout=30) as other,
+    ):
+        flushes = []
+        for sink, partition in ((one, 0), (other, 1)):
+            chance.shuffle(values)
+            flush = flush_of(values, partition=partition)
+            flushes.append(database.patiently(lambda sink=sink, flush=flush: sink.flush(flush)))  # type: ignore[misc]
+        outcomes = await asyncio.gather(*flushes)
+    assert sum(outcome.stored for outcome in outcomes) == 500
+    assert sum(outcome.duplicates for outcome in outcomes) == 500
+    assert not any(outcome.dead_letters for outcome in outcomes)
+
+
+@pytest.mark.parametrize("survives", [True, False])
+async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
+    sink: Sink, connection: Connection, *, survives: bool
+) -> None:
+    """The commit hangs on a standby that does not exist; ending its backend loses the answer."""
+    await sink.flush(flush_of([meter_value()]))
+    flush = flush_of([meter_value("mtr-2")], believed=1)
+    if survives:
+        await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    else:
+        await connection.execute("SELECT pg_advisory_lock(1)")
+        await connection.execute(
+            "CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END'"
+        )
+        await connection.execute(
+            "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON meter_current_state"
+            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_here()"
+        )
+    await connection.execute("SELECT pg_reload_conf()")
+    try:
+        flushing = asyncio.create_task(sink.flush(flush))
+        await _end_backend_that_waits(connection, event="SyncRep" if survives else "advisory")
+        with pytest.raises(CommitUnknown):
+            await flushing
+    finally:
+        await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.execute("SELECT pg_advisory_unlock_all()")
+    stored_before = await rows(connection, "SELECT count(*) FROM meter_history")
+    assert stored_before == [(2 if survives else 1,)]
+    outcome = await sink.flush(flush)
+    assert (outcome.stored, outcome.dead_letters) == (1, [])
+    assert await rows(connection, "SELECT count(*) FROM meter_history") == [(2,)]
+
+
+async def _end_backend_that_waits(connection: psycopg.AsyncConnection, *, event: str) -> None:
+    query = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = %s AND pid <> pg_backend_pid()"
+    )
+    while not await (await connection.execute(query, [event])).fetchall():
+        await asyncio.sleep(0.01)
