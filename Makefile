@@ -1,0 +1,59 @@
+# The two commands that matter: `make demo` and `make test`. Both do all of their own set-up.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo down test lint bench lock clean
+
+help: ## Show what can be done
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Watch 20,000 devices through a real Kafka into a real PostgreSQL, checked at the end
+	@$(RUN) -m deploy.demo
+
+down: ## Stop the servers that the demo left running
+	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.local down; else echo "nothing is set up here"; fi
+
+test: lint ## Check style, types and imports, and run all tests
+	@$(RUN) -m pytest
+
+lint: $(VENV)/.dev ## Check style, types and imports only
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check --quiet
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+
+bench: $(VENV)/.dev ## Measure the drain rate beside what the same PostgreSQL can load at all
+	@$(RUN) -m tests.benchmarks.drain
+
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --quiet
+
+lock: ## Resolve the dependencies anew and pin them with their hashes (needs uv)
+	@$(LOCK) -o requirements/consumer.txt
+	@$(LOCK) --extra simulator -o requirements/simulator.txt
+	@$(LOCK) --extra simulator --extra local -o requirements/demo.txt
+	@$(LOCK) --extra simulator --extra local --group dev -o requirements/dev.txt
+
+clean: down ## Remove the servers' data, the environment and all caches
+	@rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+# What the demo needs is part of what the tests need.
+$(VENV)/.demo: requirements/demo.txt
+	@$(MAKE) --no-print-directory environment PINS=demo
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt
+	@$(MAKE) --no-print-directory environment PINS=dev
+	@touch $@ $(VENV)/.demo
+
+.PHONY: environment
+environment:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "error: Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV) \
+		|| { echo "error: cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing requirements/$(PINS).txt"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(PINS).txt

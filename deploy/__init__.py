@@ -1,0 +1,1 @@
+"""What runs Wattline: the local stack, and the files of the container images."""

@@ -1,0 +1,200 @@
+"""The service as an operator meets it: starts, waits, drains, and what it says meanwhile."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.acceptance.conftest import ROOT, Environment, Replica, produce, query, until
+from tests.acceptance.forwarder import Forwarder
+
+Start = Callable[..., Replica]
+
+STORED = 'telemetry_messages_total{outcome="stored"'
+DUPLICATES = 'telemetry_messages_total{outcome="duplicate"'
+DEAD = 'telemetry_messages_total{outcome="dead_lettered"'
+
+
+def meter_messages(count: int, *, devices: int = 100) -> Iterator[tuple[bytes, bytes]]:
+    begin = datetime.now(UTC) - timedelta(minutes=count // devices + 1)
+    for number in range(count):
+        device = f"mtr-{number % devices:05d}"
+        reading = {
+            "meterId": device,
+            "kwhConsumedAc": number / 1_000,
+            "voltage": 230.0,
+            "timestamp": (begin + timedelta(minutes=number // devices)).isoformat(),
+        }
+        yield device.encode(), json.dumps(reading).encode()
+
+
+def test_messages_end_where_the_contract_says(start: Start, environment: Environment) -> None:
+    replica = start()
+    good = list(meter_messages(2_000))
+    produce(environment, "telemetry.meter", [*good, *good[:300], (b"x", b"{"), (None, None)])
+    until(lambda: replica.metric(STORED) == 2_000, what="all stored")
+    until(lambda: replica.metric(DUPLICATES) == 300, what="all copies seen")
+    until(lambda: replica.metric(DEAD) == 2, what="all dead letters written")
+    until(lambda: replica.metric("telemetry_lag_messages{") == 0, what="caught up")
+    assert replica.metric("telemetry_lag_seconds{") == 0
+    assert replica.metric("telemetry_assigned_partitions") == 24
+    assert query(environment, "SELECT count(*) FROM meter_history") == [(2_000,)]
+    assert query(environment, "SELECT count(*) FROM meter_current_state") == [(100,)]
+    reasons = query(environment, "SELECT reason FROM dead_letter ORDER BY 1")
+    assert reasons == [("empty_value",), ("malformed_json",)]
+    assert replica.get("/health/live")[0] == 200
+    assert replica.get("/health/ready")[0] == 200
+
+
+def test_sigterm_drains_exits_0_and_leaves_nothing_to_redo(
+    start: Start, environment: Environment
+) -> None:
+    replica = start()
+    replica.wait_for("partitions_opened")
+    produce(environment, "telemetry.meter", meter_messages(30_000))
+    begun = time.monotonic()
+    assert replica.stop() == 0
+    assert time.monotonic() - begun < 10
+    stored = query(environment, "SELECT count(*) FROM meter_history")[0][0]
+    again = start()
+    until(
+        lambda: query(environment, "SELECT count(*) FROM meter_history") == [(30_000,)],
+        what="the rest stored",
+    )
+    assert again.metric(STORED) == 30_000 - stored
+    assert again.metric(DUPLICATES) == 0
+    assert again.stop() == 0
+
+
+def test_a_restored_older_database_is_brought_up_to_date_whatever_kafka_says(
+    start: Start, environment: Environment
+) -> None:
+    offsets = "SELECT topic, partition, next_offset FROM ingest_offset"
+    before = query(environment, offsets)
+    first = start()
+    produce(environment, "telemetry.meter", meter_messages(500))
+    until(lambda: first.metric(STORED) == 500, what="all stored")
+    assert first.stop() == 0  # Kafka has the group's offsets at the end
+    query(environment, "DELETE FROM meter_history WHERE kwh_consumed_ac < 0.2 RETURNING 1")
+    for place in before:
+        restore = (
+            "UPDATE ingest_offset SET next_offset = {2} WHERE (topic, partition) = ('{0}', {1})"
+        )
+        query(environment, restore.format(*place) + " RETURNING 1")
+    second = start()
+    until(lambda: second.metric(STORED) == 200, what="what was missing stored")
+    until(lambda: second.metric(DUPLICATES) == 300, what="the rest recognised")
+    assert query(environment, "SELECT count(*) FROM meter_history") == [(500,)]
+
+
+def test_servers_that_are_away_at_the_start_are_waited_for(
+    start: Start, environment: Environment
+) -> None:
+    kafka_host, kafka_port = environment["KAFKA_BOOTSTRAP_SERVERS"].split(":")
+    database = conninfo_to_dict(environment["DATABASE_URL"])
+    with (
+        Forwarder(kafka_host, int(kafka_port)) as kafka,
+        Forwarder(str(database["host"]), int(database["port"] or 0)) as postgres,
+    ):
+        for forwarder in (kafka, postgres):
+            forwarder.open()
+            forwarder.cut()
+        replica = start(
+            KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{kafka.port}",
+            DATABASE_URL=environment["DATABASE_URL"].replace(
+                f":{database['port']}/", f":{postgres.port}/"
+            ),
+        )
+        replica.wait_for("kafka_unavailable")
+        replica.wait_for("database_unavailable")
+        assert replica.get("/health/live")[0] == 200
+        assert replica.get("/health/ready")[0] == 503
+        kafka.open()
+        postgres.open()
+        replica.wait_for("partitions_opened")
+        until(lambda: replica.get("/health/ready")[0] == 200, what="ready")
+        assert len(replica.events("kafka_unavailable")) == 1
+        assert len(replica.events("database_unavailable")) == 1
+        assert replica.stop() == 0
+
+
+def test_a_database_that_goes_away_costs_nothing(start: Start, environment: Environment) -> None:
+    database = conninfo_to_dict(environment["DATABASE_URL"])
+    with Forwarder(str(database["host"]), int(database["port"] or 0)) as postgres:
+        postgres.open()
+        replica = start(
+            DATABASE_URL=environment["DATABASE_URL"].replace(
+                f":{database['port']}/", f":{postgres.port}/"
+            )
+        )
+        messages = list(meter_messages(20_000))
+        produce(environment, "telemetry.meter", messages[:10_000])
+        until(lambda: replica.metric(STORED) > 0, what="the first stored")
+        postgres.cut()
+        produce(environment, "telemetry.meter", messages[10_000:])
+        replica.wait_for("database_unavailable")
+        assert replica.get("/health/live")[0] == 200
+        until(lambda: replica.metric("telemetry_flush_retries_total") >= 3, what="retries")
+        assert replica.metric("telemetry_database_available") == 0
+        assert replica.metric("telemetry_assigned_partitions") == 24
+        postgres.open()
+        until(
+            lambda: query(environment, "SELECT count(*) FROM meter_history") == [(20_000,)],
+            what="all stored",
+        )
+        until(lambda: replica.metric(STORED) == 20_000, what="all counted")
+        assert replica.metric(DEAD) == 0
+        assert len(replica.events("database_unavailable")) == 1
+        assert replica.stop() == 0
+
+
+def test_offsets_that_do_not_fit_kafka_stop_the_partition_and_no_other(
+    start: Start, environment: Environment
+) -> None:
+    query(
+        environment,
+        "UPDATE ingest_offset SET next_offset = 1000000000000"
+        " WHERE topic = 'telemetry.meter' AND partition = 3 RETURNING 1",
+    )
+    replica = start()
+    stopped = replica.wait_for("partition_stopped")
+    assert (stopped["topic"], stopped["partition"]) == ("telemetry.meter", 3)
+    assert "offsets reset" in stopped["help"]
+    replica.wait_for("partitions_opened")
+    assert replica.metric("telemetry_stopped_partitions{") == 1
+    assert replica.metric("telemetry_assigned_partitions") == 23
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", "mysql://here"),
+        ("KAFKA_BOOTSTRAP_SERVERS", ""),
+        ("KAFKA_BOOTSTRAP_SERVERS", "no port"),
+        ("BATCH_MAX_ROWS", "many"),
+        ("HISTORY_RETENTION_DAYS", "0"),
+        ("LOG_FORMAT", "xml"),
+        ("HTTP_PORT", "70000"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(name: str, value: str) -> None:
+    fine = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "DATABASE_URL": "postgresql://127.0.0.1:9/x"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "consumer", "run"],
+        cwd=ROOT,
+        env=os.environ | fine | {name: value},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert name in ended.stderr
