@@ -1,0 +1,65 @@
+# syntax=docker/dockerfile:1
+# Two images from one file: `--target consumer` (the default) and `--target simulator`.
+
+FROM python:3.13-slim-trixie AS python
+# Every log line, and the trace of a crash, leaves the container at once.
+ENV PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1
+
+# The libraries, exactly those of the lock files: wheels only, each checked by its hash. The
+# virtual environment has no pip, so neither has the image that it is copied to.
+FROM python AS consumer-libraries
+RUN python -m venv --without-pip /venv
+COPY requirements/consumer.txt /requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /venv/bin/python install \
+        --require-hashes --only-binary=:all: --no-deps -r /requirements.txt
+
+FROM python AS simulator-libraries
+RUN python -m venv --without-pip /venv
+COPY requirements/simulator.txt /requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /venv/bin/python install \
+        --require-hashes --only-binary=:all: --no-deps -r /requirements.txt
+
+# The code is compiled here, for where it runs its folder cannot be written to.
+FROM python AS consumer-code
+WORKDIR /app
+COPY schema.sql ./
+COPY telemetry ./telemetry
+COPY consumer ./consumer
+RUN python -m compileall -q .
+
+FROM python AS simulator-code
+WORKDIR /app
+COPY telemetry ./telemetry
+COPY producer_sim ./producer_sim
+RUN python -m compileall -q .
+
+FROM python AS simulator
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app
+COPY --from=simulator-libraries /venv /venv
+COPY --from=simulator-code /app /app
+# Ledgers are written to the working folder: mount a volume here to keep them.
+RUN install -d -o 10001 -g 10001 /var/lib/wattline
+WORKDIR /var/lib/wattline
+USER 10001:10001
+STOPSIGNAL SIGTERM
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "-m", "producer_sim"]
+CMD ["run"]
+
+FROM python AS consumer
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app
+# Within a container the loopback address would hide health and metrics from everyone.
+ENV HTTP_HOST=0.0.0.0 HTTP_PORT=8080
+COPY --from=consumer-libraries /venv /venv
+COPY --from=consumer-code /app /app
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# Live, not ready: a replica that waits for its database shall not be restarted for it.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['HTTP_PORT'] + '/health/live', timeout=4)"]
+ENTRYPOINT ["python", "-m", "consumer"]
+CMD ["run"]

@@ -1,0 +1,1 @@
+"""A real Apache Kafka and a real PostgreSQL on this machine, without containers."""

@@ -1,0 +1,125 @@
+"""Commands of the local stack: up, down, status, env."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.local import stack
+from deploy.local.errors import LocalStackError
+from deploy.local.process import tail
+from deploy.local.status import status
+
+app = typer.Typer(
+    help="A real Apache Kafka and a real PostgreSQL on this machine, without containers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--dir",
+        envvar="WATTLINE_LOCAL_DIR",
+        file_okay=False,
+        help="Where data, logs and state are kept.",
+        show_default=".local in the repository",
+    ),
+]
+Purge = Annotated[bool, typer.Option("--purge", help="Remove data and logs too.")]
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+class Terminal:
+    """Tells a person what happens: results on stdout, what passes by on stderr."""
+
+    def __init__(self) -> None:
+        self._status = errors.status("")
+
+    def say(self, line: str) -> None:
+        """Print one result."""
+        typer.echo(line)
+
+    def jars(self, done: int, total: int) -> None:
+        """Show how far the download is; where nobody watches, only that it begins."""
+        if errors.is_terminal:
+            self._status.update(f"downloading Kafka: {done} of {total} jars")
+        elif done == 0:
+            typer.echo(f"downloading Kafka: {total} jars", err=True)
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Show that something is going on, on a terminal."""
+        self._status.update(text)
+        with self._status:
+            yield
+
+
+@app.command("up")
+def up_(folder: Folder = stack.FOLDER) -> None:
+    """Start what is missing, and wait until it answers."""
+    terminal = Terminal()
+    with terminal.busy("starting Kafka and PostgreSQL"):
+        stack.up(folder, progress=terminal)
+
+
+@app.command("down")
+def down_(folder: Folder = stack.FOLDER, *, purge: Purge = False) -> None:
+    """Stop what runs; data and logs are kept."""
+    terminal = Terminal()
+    with terminal.busy("stopping"):
+        stack.down(folder, purge=purge, progress=terminal)
+
+
+@app.command("status")
+def status_(folder: Folder = stack.FOLDER) -> None:
+    """Show what runs; exit code 0 when both servers do."""
+    servers = status(folder)
+    table = Table("server", "state", "address", "pid", "version", "data", "log")
+    for server in servers:
+        state = f"[{'green' if server.good else 'red'}]{server.state}[/]"
+        rest = (server.address, server.pid, server.version, server.data, server.log)
+        table.add_row(server.server, state, *map(escape, rest))
+    for column in table.columns:
+        column.overflow = "fold"  # a path that is cut off is of no use
+    # Into a pipe: as wide as it must be, so that each server is one line.
+    Console(width=None if sys.stdout.isatty() else 1_000).print(table)
+    if not all(server.good for server in servers):
+        raise typer.Exit(1)
+
+
+@app.command("env")
+def env_(folder: Folder = stack.FOLDER) -> None:
+    """Print the addresses as export lines: eval "$(python -m deploy.local env)"."""
+    addresses = stack.addresses(folder)
+    if addresses is None:
+        raise LocalStackError("the local stack is not running: python -m deploy.local up")
+    typer.echo(addresses.exports(), nl=False)
+
+
+def main() -> None:
+    """Run a command; every foreseen failure is one line and exit code 1."""
+    try:
+        app()
+    except LocalStackError as error:
+        errors.print(f"[red]error:[/] {escape(str(error))}")
+        if error.log:
+            for line in tail(error.log):
+                errors.print(f"  {escape(line)}", style="dim")
+            errors.print(f"log: {escape(str(error.log))}")
+        sys.exit(1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        errors.print(f"[red]error:[/] {escape(f'{error.strerror or error}{where}')}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Where the two servers are: ours, or those that the environment names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deploy.local.state import State
+
+KAFKA, DATABASE = "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"
+PASSWORD = re.compile(r"(?<=://)([^:/@\s]*:)[^@\s]*(?=@)|(\bpassword\s*=\s*)('[^']*'|\S+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where both servers are, as the settings of consumer and simulator take them."""
+
+    kafka_bootstrap_servers: str
+    database_url: str
+
+    def exports(self) -> str:
+        """Lines for a shell to evaluate."""
+        values = {KAFKA: self.kafka_bootstrap_servers, DATABASE: self.database_url}
+        return "".join(f"export {name}={shlex.quote(text)}\n" for name, text in values.items())
+
+
+def given(environment: Mapping[str, str], state: State) -> dict[str, str]:
+    """The addresses in the environment that name other servers than our own.
+
+    Whoever has evaluated the output of `env` has our own addresses in the environment, and
+    still wants `up` to start these servers.
+    """
+    own = {server.address for server in (state.kafka, state.postgres) if server}
+    values = {name: environment.get(name, "").strip() for name in (KAFKA, DATABASE)}
+    return {name: value for name, value in values.items() if value and value not in own}
+
+
+def without_password(address: str) -> str:
+    """An address that may be shown: a URL or a connection string, its password left out."""
+    return PASSWORD.sub(lambda found: f"{found[1] or found[2]}…", address)

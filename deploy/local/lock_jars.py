@@ -1,0 +1,31 @@
+"""Resolve Kafka's jars anew and write the lock file: `python -m deploy.local.lock_jars`.
+
+A developer runs this once a new version of Kafka is wanted, and commits the result.
+"""
+
+import jgo
+import typer
+from jgo.maven import Artifact
+
+from deploy.local.jars import LOCK, ROOTS, Jar, render, sha256
+
+
+def locked(artifact: Artifact) -> Jar:
+    """Download one resolved artifact into the cache, and hash it."""
+    return Jar(
+        group=artifact.groupId,
+        artifact=artifact.artifactId,
+        version=artifact.version,
+        sha256=sha256(artifact.resolve()),
+    )
+
+
+def main() -> None:
+    """Write the lock of `ROOTS` and all their runtime dependencies."""
+    jars = {locked(artifact) for artifact in jgo.resolve("+".join(ROOTS))}
+    LOCK.write_text(render(jars))
+    typer.echo(f"{len(jars)} jars in {LOCK.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""One PostgreSQL server in a folder: its configuration, its start, whether it answers, its stop.
+
+    server = PostgresServer(folder=…, log=…, port=…, password=…)
+    process = start(server)
+    wait_ready(server, process)
+    create_database(server)
+
+It listens on the loopback address only and asks for a generated password: on a machine with
+several users `trust` would make each of them the superuser, who may run programs as the
+server's user. There is no Unix socket: the way in is the DATABASE_URL, and it is the same for
+every client.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from deploy.local.errors import ServerError
+from deploy.local.ports import HOST
+from deploy.local.process import ServerProcess, check_alive, environment_of_servers, spawn, works_in
+from deploy.local.unprivileged import Account, account_for, place_data, programs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROGRAM = "postgres"
+NAME = "wattline"  # of the superuser and of the database
+SECONDS_TO_START = 90.0
+SECONDS_TO_STOP = 60.0
+SECONDS_TO_DIE = 20.0
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "512MB",
+    "max_wal_size": "4GB",
+    # What is measured here must be worth something: nothing is acknowledged before it is safe.
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_destination": "stderr",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+}
+
+
+def new_password() -> str:
+    """A random password that needs no quoting in a URL or a shell."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresServer:
+    """Where a server lives and listens; `settings` add to or override its configuration.
+
+    The password is the one that the folder was initialised with.
+    """
+
+    folder: Path
+    log: Path
+    port: int
+    password: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """What DATABASE_URL takes."""
+        return f"postgresql://{NAME}:{self.password}@{HOST}:{self.port}/{NAME}"
+
+    @property
+    def data(self) -> Path:
+        """The data folder, and what the server's process is known by."""
+        return self.folder.resolve() / "data"
+
+
+def configuration(server: PostgresServer) -> str:
+    """A configuration file that stands on initdb's; ALTER SYSTEM still overrides both."""
+    settings = SETTINGS | {"port": str(server.port)} | dict(server.settings)
+    quoted = {name: value.replace("'", "''") for name, value in settings.items()}
+    lines = [f"{name} = '{value}'" for name, value in quoted.items()]
+    return "\n".join(("include 'data/postgresql.conf'", *lines)) + "\n"
+
+
+def start(server: PostgresServer) -> ServerProcess:
+    """Start the server, after initialising its folder the first time; it is not ready yet.
+
+    Raises MissingPartError, StateError, ServerError, OSError.
+    """
+    home = place_data(server.folder)
+    server.log.parent.mkdir(parents=True, exist_ok=True)
+    account = account_for(server.data)
+    binaries = programs(account)
+    if server.data.exists():
+        _clear_lock(server)
+    else:
+        _initialise(server, binaries, account)
+    # Outside the data folder: as root we write no file where the server's user might have put
+    # a link.
+    file = home / "wattline.conf"
+    file.write_text(configuration(server))
+    file.chmod(0o644)
+    words = [binaries / PROGRAM, "-D", server.data, "-c", f"config_file={file}"]
+    try:
+        return spawn(
+            [str(word) for word in words],
+            argument=str(server.data),
+            log=server.log,
+            folder=Path("/"),
+            environment=environment_of_servers(),
+            account=account,
+        )
+    except PermissionError as error:
+        raise ServerError(f"PostgreSQL cannot be run as another user: {error}") from error
+
+
+def _initialise(server: PostgresServer, binaries: Path, account: Account | None) -> None:
+    """Run initdb aside, then move the folder into its place: half of one never counts."""
+    unfinished = server.data.with_name("unfinished")
+    password = server.data.with_name("password")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    password.unlink(missing_ok=True)
+    unfinished.mkdir(mode=0o700)
+    password.touch(mode=0o600)
+    password.write_text(server.password)
+    if account:
+        os.chown(unfinished, account.uid, account.gid)
+        os.chown(password, account.uid, account.gid)
+    words: Sequence[str] = (
+        str(binaries / "initdb"),
+        f"--pgdata={unfinished}",
+        f"--username={NAME}",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        # The same order and case rules on every machine, whatever locales it has.
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--no-instructions",
+    )
+    try:
+        with server.log.open("ab") as log:
+            subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=environment_of_servers(),
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=() if account else None,
+                check=True,
+            )
+    except subprocess.CalledProcessError as error:
+        raise ServerError("PostgreSQL's data folder cannot be made", log=server.log) from error
+    finally:
+        password.unlink()
+    unfinished.rename(server.data)
+
+
+def _clear_lock(server: PostgresServer) -> None:
+    """Remove the lock file that a killed server has left.
+
+    PostgreSQL sees to that itself, but takes a zombie, or a process that has got the same pid
+    since, for the old server. Its processes all work in the data folder: once none does, there
+    is no old server.
+    """
+    deadline = time.monotonic() + SECONDS_TO_DIE
+    while works_in(server.data):
+        if time.monotonic() > deadline:
+            raise ServerError("processes of a former PostgreSQL do not end", log=server.log)
+        time.sleep(0.05)
+    (server.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def version() -> str:
+    """The version of the programs, as 18.4; raises MissingPartError."""
+    answer = subprocess.run(
+        [programs(None) / PROGRAM, "--version"], capture_output=True, text=True, check=True
+    )
+    return answer.stdout.split()[-1]
+
+
+def wait_ready(
+    server: PostgresServer, process: ServerProcess, *, seconds: float = SECONDS_TO_START
+) -> None:
+    """Return once the server lets us in; raises ServerError."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            _connect(server).close()
+        except psycopg.OperationalError as error:
+            check_alive(process, name="PostgreSQL", log=server.log)
+            if time.monotonic() > deadline:
+                reason = str(error).strip().splitlines()[0]
+                raise ServerError(
+                    f"PostgreSQL did not answer within {seconds:.0f} s: {reason}", log=server.log
+                ) from error
+            time.sleep(0.05)
+        else:
+            return
+
+
+def create_database(server: PostgresServer) -> None:
+    """Create the database if it is not there."""
+    with _connect(server) as connection:
+        exists = connection.execute("SELECT FROM pg_database WHERE datname = %s", [NAME])
+        if exists.rowcount == 0:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+
+
+def _connect(server: PostgresServer) -> psycopg.Connection:
+    return psycopg.connect(
+        host=HOST,
+        port=server.port,
+        user=NAME,
+        password=server.password,
+        dbname="postgres",
+        connect_timeout=3,
+        autocommit=True,
+    )
+
+
+def stop(process: ServerProcess, *, seconds: float = SECONDS_TO_STOP) -> bool:
+    """Fast stop: sessions end, nothing is lost; False when it had to be killed."""
+    return process.stop(signal.SIGINT, seconds=seconds)

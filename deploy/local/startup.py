@@ -1,0 +1,154 @@
+"""Start one server of the stack unless it runs, and remember every step of it at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deploy.local import kafka, postgres
+from deploy.local.addresses import without_password
+from deploy.local.errors import LocalStackError
+from deploy.local.jars import class_path
+from deploy.local.kafka import KafkaNode
+from deploy.local.ports import free_port
+from deploy.local.postgres import PostgresServer
+from deploy.local.process import ServerProcess, find
+from deploy.local.state import KafkaState, PostgresState, State, read, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.local.progress import Progress
+
+
+def node(folder: Path, state: KafkaState) -> KafkaNode:
+    """The stack's Kafka as its state says."""
+    return KafkaNode(
+        folder=folder / "kafka",
+        log=folder / "logs" / "kafka.log",
+        port=state.port,
+        controller_port=state.controller_port,
+    )
+
+
+def server(folder: Path, state: PostgresState) -> PostgresServer:
+    """The stack's PostgreSQL as its state says."""
+    return PostgresServer(
+        folder=folder / "postgres",
+        log=folder / "logs" / "postgres.log",
+        port=state.port,
+        password=state.password,
+    )
+
+
+def kafka_process(folder: Path, state: KafkaState | None) -> ServerProcess | None:
+    """The running Kafka, even one whose start was interrupted before it was written down."""
+    if state is None:
+        return None
+    if state.process and state.process.is_alive():
+        return state.process
+    return find(kafka.PROGRAM, str(node(folder, state).properties))
+
+
+def postgres_process(folder: Path, state: PostgresState | None) -> ServerProcess | None:
+    """The running PostgreSQL, likewise."""
+    if state is None:
+        return None
+    if state.process and state.process.is_alive():
+        return state.process
+    return find(postgres.PROGRAM, str(server(folder, state).data))
+
+
+class Startup:
+    """One `up`: both methods may run at the same time."""
+
+    def __init__(self, *, folder: Path, progress: Progress) -> None:
+        self.state = read(folder) or State()
+        self._folder = folder
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._ports: set[int] = set()
+
+    def kafka(self) -> str:
+        """Start Kafka unless it runs; returns its address."""
+        began, old = time.monotonic(), self.state.kafka
+        process = kafka_process(self._folder, old)
+        if old and process:
+            self._remember(replace(old, process=process))
+            kafka.wait_ready(node(self._folder, old), process)
+            self._progress.say(f"Kafka {old.version} is running at {old.address}")
+            return old.address
+        jars = class_path(told=self._progress.jars)
+        new = KafkaState(
+            address="",
+            port=self._port("Kafka", old.port if old else None),
+            controller_port=self._port("Kafka's controller", old.controller_port if old else None),
+            version=kafka.VERSION,
+        )
+        broker = node(self._folder, new)
+        new = replace(new, address=broker.address)
+        self._remember(new)
+        process = kafka.start(broker, class_path=jars)
+        self._remember(replace(new, process=process))
+        try:
+            kafka.wait_ready(broker, process)
+        except LocalStackError:
+            kafka.stop(process, seconds=5)
+            raise
+        self._progress.say(f"Kafka {new.version} started at {new.address} in {_since(began)}")
+        return new.address
+
+    def postgres(self) -> str:
+        """Start PostgreSQL unless it runs; returns its address, with the password."""
+        began, old = time.monotonic(), self.state.postgres
+        process = postgres_process(self._folder, old)
+        if old and process:
+            self._remember(replace(old, process=process))
+            postgres.wait_ready(server(self._folder, old), process)
+            postgres.create_database(server(self._folder, old))
+            where = without_password(old.address)
+            self._progress.say(f"PostgreSQL {old.version} is running at {where}")
+            return old.address
+        new = PostgresState(
+            address="",
+            port=self._port("PostgreSQL", old.port if old else None),
+            password=old.password if old else postgres.new_password(),
+            version=postgres.version(),
+        )
+        database = server(self._folder, new)
+        new = replace(new, address=database.url)
+        self._remember(new)
+        process = postgres.start(database)
+        self._remember(replace(new, process=process))
+        try:
+            postgres.wait_ready(database, process)
+            postgres.create_database(database)
+        except LocalStackError:
+            postgres.stop(process, seconds=5)
+            raise
+        where = without_password(new.address)
+        self._progress.say(f"PostgreSQL {new.version} started at {where} in {_since(began)}")
+        return new.address
+
+    def _remember(self, changed: KafkaState | PostgresState) -> None:
+        with self._lock:
+            if isinstance(changed, KafkaState):
+                self.state = replace(self.state, kafka=changed)
+            else:
+                self.state = replace(self.state, postgres=changed)
+            write(self._folder, self.state)
+
+    def _port(self, name: str, kept: int | None) -> int:
+        """The port a server had before if it is free, and none that was just given away."""
+        with self._lock:
+            port = free_port(preferred=kept, taken=frozenset(self._ports))
+            self._ports.add(port)
+        if kept is not None and port != kept:
+            self._progress.say(f"{name}: port {kept} is taken, using {port}")
+        return port
+
+
+def _since(began: float) -> str:
+    return f"{time.monotonic() - began:.1f} s"

@@ -1,0 +1,98 @@
+"""What the stack remembers between two commands, in a file that only its user can read."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pydantic
+
+from deploy.local.errors import StateError
+from deploy.local.process import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE, LOCK = "state.json", "lock"
+SECONDS_TO_WAIT = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaState:
+    """The ports are kept over a stop, the process is the last one that was started."""
+
+    address: str
+    port: int
+    controller_port: int
+    version: str
+    process: ServerProcess | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresState:
+    """Likewise, with the password that the data folder was made with."""
+
+    address: str
+    port: int
+    password: str
+    version: str
+    process: ServerProcess | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """The servers that were ever started in a folder."""
+
+    kafka: KafkaState | None = None
+    postgres: PostgresState | None = None
+
+
+STATE = pydantic.TypeAdapter(State)
+
+
+def read(folder: Path) -> State | None:
+    """The state of the stack in `folder`, None when there is no stack; raises StateError."""
+    file = folder / FILE
+    try:
+        return STATE.validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except pydantic.ValidationError as error:
+        raise StateError(f"{file} is not a state file of this stack: remove it") from error
+
+
+def write(folder: Path, state: State) -> None:
+    """Replace the state in one step; raises OSError."""
+    file, new = folder / FILE, folder / f"{FILE}.new"
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_bytes(STATE.dump_json(state, indent=2) + b"\n")
+    new.replace(file)
+
+
+@contextlib.contextmanager
+def held(folder: Path, *, seconds: float = SECONDS_TO_WAIT) -> Iterator[None]:
+    """One run at a time: waits for another one that holds the folder; raises StateError."""
+    path, deadline = folder / LOCK, time.monotonic() + seconds
+    while True:
+        with path.open("a") as file:
+            if _try_lock(file.fileno(), path):
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise StateError(f"another run has held {folder} for {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+def _try_lock(handle: int, path: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    # The other run may have purged the folder: then this is a lock on a file that is no more.
+    return path.exists() and os.path.samestat(os.fstat(handle), path.stat())

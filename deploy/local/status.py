@@ -1,0 +1,119 @@
+"""What each server of a stack is doing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from deploy.local.addresses import DATABASE, KAFKA, given, without_password
+from deploy.local.ports import HOST, answers
+from deploy.local.startup import kafka_process, node, postgres_process, server
+from deploy.local.state import State, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deploy.local.process import ServerProcess
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerStatus:
+    """One row of `status`; what does not apply is empty. The address holds no password."""
+
+    server: str
+    state: str  # running, not answering, stopped; of a server that is not ours, reachable or not
+    address: str = ""
+    pid: str = ""
+    version: str = ""
+    data: str = ""
+    log: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether a client can use it."""
+        return self.state in ("running", "reachable")
+
+
+def status(
+    folder: Path, *, environment: Mapping[str, str] = os.environ
+) -> tuple[ServerStatus, ServerStatus]:
+    """Kafka's status and PostgreSQL's; raises StateError."""
+    folder = folder.resolve()
+    state = read(folder) or State()
+    elsewhere = given(environment, state)
+    return (
+        _elsewhere("Kafka", elsewhere[KAFKA]) if KAFKA in elsewhere else _kafka(folder, state),
+        _elsewhere("PostgreSQL", elsewhere[DATABASE])
+        if DATABASE in elsewhere
+        else _postgres(folder, state),
+    )
+
+
+def _kafka(folder: Path, state: State) -> ServerStatus:
+    own = state.kafka
+    if own is None:
+        return ServerStatus(server="Kafka", state="stopped")
+    process, broker = kafka_process(folder, own), node(folder, own)
+    return ServerStatus(
+        server="Kafka",
+        state=_state(process, own.port),
+        address=own.address,
+        pid=str(process.pid) if process else "",
+        version=own.version,
+        data=_short(broker.data),
+        log=_short(broker.log),
+    )
+
+
+def _postgres(folder: Path, state: State) -> ServerStatus:
+    own = state.postgres
+    if own is None:
+        return ServerStatus(server="PostgreSQL", state="stopped")
+    process, database = postgres_process(folder, own), server(folder, own)
+    return ServerStatus(
+        server="PostgreSQL",
+        state=_state(process, own.port),
+        address=without_password(own.address),
+        pid=str(process.pid) if process else "",
+        version=own.version,
+        data=_short(database.data),
+        log=_short(database.log),
+    )
+
+
+def _short(path: Path) -> str:
+    """A path as it is typed from here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _state(process: ServerProcess | None, port: int) -> str:
+    if process is None:
+        return "stopped"
+    return "running" if answers(HOST, port) else "not answering"
+
+
+def _elsewhere(name: str, address: str) -> ServerStatus:
+    reachable = any(answers(host, port, seconds=2) for host, port in _endpoints(name, address))
+    return ServerStatus(
+        server=name,
+        state="reachable" if reachable else "unreachable",
+        address=without_password(address),
+        data=f"from {KAFKA if name == 'Kafka' else DATABASE}",
+    )
+
+
+def _endpoints(name: str, address: str) -> list[tuple[str, int]]:
+    """Hosts and ports of an address of either kind; none when it cannot be read."""
+    if name == "Kafka":
+        pairs = [part.strip().rpartition(":") for part in address.split(",")]
+        return [(host.strip("[]"), int(port)) for host, _, port in pairs if port.isdecimal()]
+    try:
+        parts = conninfo_to_dict(address)
+        return [(str(parts.get("host") or HOST), int(parts.get("port") or 5432))]
+    except (psycopg.Error, ValueError):
+        return []
