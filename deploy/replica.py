@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -24,54 +24,48 @@ class ReplicaError(Exception):
 class Replica:
     """A running `python -m consumer run`; a free port is picked for its pages.
 
-    Its log is kept in memory, and in the file where one is named.
+    It logs to the end of a file and has a session of its own, so that it may outlive whoever
+    started it.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, log_file: Path | None = None) -> None:
-        self.log: list[LogLine] = []
-        self._log_file = log_file
-        self._news = threading.Condition()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "consumer", "run"],
-            cwd=ROOT,
-            env={**os.environ, **environment, "HTTP_PORT": "0", "LOG_FORMAT": "json"},
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None  # noqa: S101  a pipe was asked for
-        with self.process.stderr as lines:
-            for line in lines:
-                if self._log_file is not None:
-                    with self._log_file.open("a") as kept:
-                        kept.write(line)
-                with self._news:
-                    self.log.append(json.loads(line) if line.startswith("{") else {"event": line})
-                    self._news.notify_all()
-        with self._news:
-            self._news.notify_all()
+    def __init__(self, environment: Mapping[str, str], *, log_file: Path) -> None:
+        self.log_file = log_file
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("ab") as log:
+            self._log_start = log.tell()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "consumer", "run"],
+                cwd=ROOT,
+                env={**os.environ, **environment, "HTTP_PORT": "0", "LOG_FORMAT": "json"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def wait_for(self, event: str, *, times: int = 1) -> LogLine:
         """Return the log line of the event, once it has come this often; raises ReplicaError."""
-
-        def came_or_ended() -> bool:
-            return len(self.events(event)) >= times or not self._reader.is_alive()
-
-        with self._news:
-            self._news.wait_for(came_or_ended, PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            ended = self.process.poll() is not None
             lines = self.events(event)
-        if len(lines) < times:
-            last = self.log[-1] if self.log else "nothing"
-            raise ReplicaError(f"the consumer did not log {event}; its last line: {last}")
-        return lines[times - 1]
+            if len(lines) >= times:
+                return lines[times - 1]
+            if ended or time.monotonic() > deadline:
+                last = self.log()[-1:] or "nothing"
+                raise ReplicaError(f"the consumer did not log {event}; its last line: {last}")
+            time.sleep(0.02)
 
     def events(self, event: str) -> list[LogLine]:
         """Return the log lines of an event so far."""
-        return [line for line in self.log if line["event"] == event]
+        return [line for line in self.log() if line.get("event") == event]
+
+    def log(self) -> list[LogLine]:
+        """Return all complete lines so far; one that is not JSON is an event of that text."""
+        with self.log_file.open() as log:
+            log.seek(self._log_start)
+            *lines, _ = log.read().split("\n")
+        return [json.loads(line) if line.startswith("{") else {"event": line} for line in lines]
 
     @property
     def address(self) -> str:
@@ -105,6 +99,4 @@ class Replica:
 
     def wait(self) -> int:
         """Return the exit code once it has ended; raises subprocess.TimeoutExpired."""
-        code = self.process.wait(timeout=PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        return code
+        return self.process.wait(timeout=PATIENCE_S)

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.acceptance.conftest import ROOT, Environment, Replica, produce, query, until
+from deploy.replica import ROOT, Replica
+from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.forwarder import Forwarder
 
 Start = Callable[..., Replica]
