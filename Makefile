@@ -11,10 +11,10 @@ help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Watch 20,000 devices through a real Kafka into a real PostgreSQL, checked at the end
-	@$(RUN) -m deploy.demo
+	@$(RUN) -m deploy.demo run
 
 down: ## Stop the servers that the demo left running
-	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.local down; else echo "nothing is set up here"; fi
+	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is set up here"; fi
 
 test: lint ## Check style, types and imports, and run all tests
 	@$(RUN) -m pytest

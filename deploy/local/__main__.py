@@ -1,5 +1,6 @@
 """Commands of the local stack: up, down, status, env."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +17,7 @@ from deploy.local import stack
 from deploy.local.errors import LocalStackError
 from deploy.local.process import tail
 from deploy.local.status import status
+from deploy.local.unprivileged import programs
 
 app = typer.Typer(
     help="A real Apache Kafka and a real PostgreSQL on this machine, without containers.",
@@ -102,6 +105,27 @@ def env_(folder: Folder = stack.FOLDER) -> None:
     if addresses is None:
         raise LocalStackError("the local stack is not running: python -m deploy.local up")
     typer.echo(addresses.exports(), nl=False)
+
+
+@app.command("psql", context_settings={"ignore_unknown_options": True})
+def psql_(
+    folder: Folder = stack.FOLDER,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to psql.")] = None,
+) -> None:
+    """Open psql, which comes with PostgreSQL, on the database."""
+    addresses = stack.addresses(folder)
+    if addresses is None:
+        raise LocalStackError("the local stack is not running: python -m deploy.local up")
+    # Through the environment: a command line can be read by every user of the machine.
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
+    address = conninfo_to_dict(addresses.database_url)
+    variables = {
+        variable: str(address[name])
+        for name, variable in {**names, "password": "PGPASSWORD"}.items()
+        if address.get(name)
+    }
+    psql = programs(None) / "psql"
+    os.execve(psql, [str(psql), *(arguments or [])], {**os.environ, **variables})  # noqa: S606
 
 
 def main() -> None:

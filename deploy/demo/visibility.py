@@ -1,0 +1,82 @@
+"""How long a message takes from being sent until its row can be seen, as an onlooker measures it.
+
+The onlooker asks PostgreSQL for the stored offsets twenty times a second: rows up to an offset can
+be seen at the latest when the offset can, for they are committed together.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import psycopg
+
+_LOOK_S = 0.05
+
+
+class Onlooker:
+    """Notes in the background when each partition's offset was first seen."""
+
+    def __init__(self, *, database_url: str, consumer_group: str) -> None:
+        self._database_url = database_url
+        self._consumer_group = consumer_group
+        self._seen: list[tuple[str, int, int, int]] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def last_change_us(self) -> int:
+        """When an offset was last seen to move, in microseconds since 1970."""
+        return max((seen[3] for seen in self._seen), default=0)
+
+    def quantiles(self, ledger: Path, shares: Sequence[float]) -> list[float]:
+        """Return the seconds within which these shares of the ledger's messages could be seen."""
+        with duckdb.connect() as database:
+            database.execute(
+                "CREATE TABLE seen (topic text, partition int, next_offset bigint, at_us bigint)"
+            )
+            database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?)", self._seen)
+            row = database.execute(
+                """
+                SELECT quantile_cont(seen.at_us - sent.sent_at, ?)
+                FROM read_parquet(?) AS sent
+                ASOF JOIN seen
+                    ON seen.topic = sent.topic
+                   AND seen.partition = sent.partition
+                   AND seen.next_offset > sent.record_offset
+                """,
+                [list(shares), str(ledger / "*.parquet")],
+            ).fetchone()
+        assert row is not None  # noqa: S101  an aggregate has one row
+        return [microseconds / 1e6 for microseconds in row[0] or [float("nan")] * len(shares)]
+
+    def _look(self) -> None:
+        known: dict[tuple[str, int], int] = {}
+        with psycopg.connect(self._database_url, autocommit=True) as connection:
+            while not self._done.wait(_LOOK_S):
+                rows = connection.execute(
+                    "SELECT topic, partition, next_offset FROM ingest_offset"
+                    " WHERE consumer_group = %s",
+                    [self._consumer_group],
+                ).fetchall()
+                now = time.time_ns() // 1_000
+                for topic, partition, offset in rows:
+                    if known.get((topic, partition)) != offset:
+                        known[topic, partition] = offset
+                        self._seen.append((topic, partition, offset, now))
