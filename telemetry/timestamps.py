@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -15,6 +16,7 @@ _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
     r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+_MILLISECONDS = len("2026-02-10T10:00:00.000Z")
 _LONGEST_UPPER = 32  # "2026-02-10T10:00:00.000000+00:00", all that fromisoformat needs
 
 
@@ -24,6 +26,20 @@ def parse_timestamp(text: str) -> int:
     Digits after the microsecond are cut off, not rounded.
     Raises ValueError for anything that is not an RFC 3339 timestamp of 2000-01-01 or later.
     """
+    # Most come as "2026-02-10T10:00:00.000Z", and many devices share a second.
+    if len(text) == _MILLISECONDS and text[19] == "." and text[23] == "Z" and text.isascii():
+        milliseconds = text[20:23]
+        if milliseconds.isdigit():
+            return _whole_second(text[:19]) + int(milliseconds) * 1_000
+    return _parse(text)
+
+
+@lru_cache(maxsize=4_096)
+def _whole_second(text: str) -> int:
+    return _parse(f"{text}Z")
+
+
+def _parse(text: str) -> int:
     if _RFC3339.fullmatch(text) is None:
         raise ValueError("not an RFC 3339 timestamp")
     if len(text) > _LONGEST_UPPER:

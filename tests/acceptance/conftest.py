@@ -1,6 +1,7 @@
 """Real processes of the service on a real Kafka and a real PostgreSQL."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -69,6 +70,11 @@ async def _start_at_the_end(servers: Addresses, database_url: str, group: str) -
                 "INSERT INTO ingest_offset VALUES (%s, %s, %s, %s)",
                 [group, place.topic, place.partition, offset],
             )
+
+
+def environ(environment: Environment) -> Environment:
+    """Return the whole environment of a process that is to use the test's servers."""
+    return {**os.environ, **environment}
 
 
 def produce(

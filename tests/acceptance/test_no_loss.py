@@ -1,0 +1,68 @@
+"""What was sent is what is stored, by value, with a replica killed in mid-flow."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deploy.replica import ROOT, Replica
+from tests.acceptance.conftest import Environment, environ, query, until
+
+RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
+CONSUMED = "telemetry_messages_total{"
+ONE_OF = "({0}_id, recorded_at) IN (SELECT {0}_id, recorded_at FROM {0}_history LIMIT 1)"
+DAMAGES = [
+    f"DELETE FROM meter_history WHERE {ONE_OF.format('meter')}",
+    f"UPDATE vehicle_history SET soc = soc + 0.01 WHERE {ONE_OF.format('vehicle')}",
+    "UPDATE vehicle_current_state SET battery_temp = 0 WHERE vehicle_id = 'veh-00001'",
+]
+
+
+def simulate(environment: Environment, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "producer_sim", *arguments], cwd=ROOT, env=environ(environment)
+    )
+
+
+def verify(environment: Environment, ledgers: Sequence[Path]) -> int:
+    """Compare the ledgers with a database that must hold nothing else; return the exit code."""
+    command = ["verify", *map(str, ledgers), "--exact", "--wait", "60"]
+    return simulate(environment, *command).wait(120)
+
+
+def test_real_and_chaotic_readings_survive_the_death_of_a_replica(
+    start: Callable[..., Replica], environment: Environment, tmp_path: Path
+) -> None:
+    doomed, survivor = start(BATCH_MAX_ROWS="500"), start(BATCH_MAX_ROWS="500")
+    ledgers = [tmp_path / "recorded", tmp_path / "live"]
+    for replica in (doomed, survivor):
+        until(
+            lambda replica=replica: replica.metric("telemetry_assigned_partitions") == 12,  # type: ignore[misc]
+            what="the partitions are shared",
+        )
+    replay = ["replay", str(RECORDING), "--shift-to-now", "--quiet", "--ledger", str(ledgers[0])]
+    assert simulate(environment, *replay).wait(60) == 0
+    live = ["run", "--devices", "1000", "--duration", "25m", "--rate", "15000", "--quiet"]
+    live += ["--chaos", "0.05", "--ledger", str(ledgers[1])]
+    simulator = simulate(environment, *live)
+    until(lambda: doomed.metric(CONSUMED) > 5_000, what="the flow is under way")
+    doomed.kill()
+    assert simulator.wait(120) == 0
+    assert verify(environment, ledgers) == 0
+    until(lambda: survivor.metric("telemetry_assigned_partitions") == 24, what="taken over")
+    assert survivor.stop() == 0
+
+
+def test_a_lost_and_an_altered_reading_are_found(
+    start: Callable[..., Replica], environment: Environment, tmp_path: Path
+) -> None:
+    """The proof above is worth something only if it can fail."""
+    replica = start()
+    ledger = tmp_path / "ledger"
+    live = ["run", "--devices", "50", "--duration", "10m", "--rate", "max", "--quiet"]
+    assert simulate(environment, *live, "--ledger", str(ledger)).wait(60) == 0
+    assert verify(environment, [ledger]) == 0
+    assert replica.stop() == 0
+    for damage in DAMAGES:
+        assert query(environment, f"{damage} RETURNING 1") == [(1,)]
+        assert verify(environment, [ledger]) == 1

@@ -1,0 +1,111 @@
+"""The raw limit: what psql alone can load of the same rows into the same tables.
+
+One connection; of each Kafka partition chunks of 20,000 rows in order of offset, each sorted by
+key; per chunk one transaction with one `\\copy` and one upsert of the newest reading per device.
+Nothing is read from Kafka, parsed or checked.
+"""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import duckdb
+from psycopg.conninfo import conninfo_to_dict
+
+from deploy.local.unprivileged import programs
+from telemetry.streams import STREAMS, Stream
+
+CHUNK_ROWS = 20_000
+
+_ROWS = """
+    SELECT {id} AS id, make_timestamptz(recorded_at) AS recorded_at, {measures}
+    FROM (SELECT *, (row_number() OVER (ORDER BY record_offset) - 1) // {rows} AS chunk
+          FROM read_parquet('{ledger}/*.parquet', union_by_name = true)
+          WHERE topic = '{topic}' AND partition = {partition})
+    WHERE chunk = {chunk}
+"""
+
+
+def write_script(ledger: Path, folder: Path) -> Path:
+    """Write the chunks and the script that loads them; return the script."""
+    blocks: list[tuple[int, str]] = []
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        for stream in STREAMS:
+            partitions = database.execute(
+                "SELECT partition, count(*) FROM read_parquet(?) WHERE topic = ? GROUP BY 1",
+                [str(ledger / "*.parquet"), stream.topic],
+            ).fetchall()
+            for partition, rows in partitions:
+                for chunk in range(-(-rows // CHUNK_ROWS)):
+                    text = _block(database, stream, ledger, folder, (partition, chunk))
+                    blocks.append((chunk, text))
+    blocks.sort(key=lambda block: block[0])  # all partitions go on together, as in the consumer
+    script = folder / "load.sql"
+    script.write_text("".join(text for _, text in blocks))
+    return script
+
+
+def _block(
+    database: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    ledger: Path,
+    folder: Path,
+    place: tuple[int, int],
+) -> str:
+    partition, chunk = place
+    measures = ", ".join(stream.measures)
+    rows = _ROWS.format(
+        id="device_id",
+        measures=measures,
+        rows=CHUNK_ROWS,
+        ledger=ledger,
+        topic=stream.topic,
+        partition=partition,
+        chunk=chunk,
+    )
+    file = folder / f"{stream.name}-{partition}-{chunk}.tsv"
+    database.execute(
+        f"COPY (SELECT * FROM ({rows}) ORDER BY 1, 2) TO '{file}' (DELIMITER '\t', HEADER false)"  # noqa: S608
+    )
+    newest = database.execute(
+        f"SELECT id, max(recorded_at)::text, {', '.join(f'arg_max({m}, recorded_at)' for m in stream.measures)}"  # noqa: S608
+        f" FROM ({rows}) GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    values = ",\n".join(
+        f"('{device}', '{recorded_at}', {', '.join(map(repr, numbers))}, now())"
+        for device, recorded_at, *numbers in newest
+    )
+    assignments = ", ".join(f"{m} = excluded.{m}" for m in ("recorded_at", *stream.measures))
+    return (
+        "BEGIN;\n"
+        f"\\copy {stream.history} ({stream.id_column}, recorded_at, {measures}) FROM '{file}'\n"
+        f"INSERT INTO {stream.current_state} AS known"  # noqa: S608
+        f" ({stream.id_column}, recorded_at, {measures}, updated_at) VALUES\n{values}\n"
+        f"ON CONFLICT ({stream.id_column}) DO UPDATE SET {assignments}, updated_at = now()\n"
+        "WHERE known.recorded_at < excluded.recorded_at;\n"
+        "COMMIT;\n"
+    )
+
+
+def run_script(script: Path, database_url: str) -> float:
+    """Run the script and return the seconds that it took; raises CalledProcessError."""
+    address = conninfo_to_dict(database_url)
+    psql = Path(programs(None)) / "psql"
+    begun = time.perf_counter()
+    subprocess.run(
+        [str(psql), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", str(script)],
+        env=os.environ
+        | {
+            "PGHOST": str(address["host"]),
+            "PGPORT": str(address["port"]),
+            "PGUSER": str(address["user"]),
+            "PGPASSWORD": str(address.get("password") or ""),
+            "PGDATABASE": str(address["dbname"]),
+            "PGTZ": "UTC",
+        },
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - begun
