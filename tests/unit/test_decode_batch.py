@@ -1,0 +1,184 @@
+"""The records of a batch: readings by column, and dead letters in their places."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer.batch import Record
+from consumer.decode import STEP, DeadLetter, Decoded, decode_batch
+from telemetry.decode import Rejected, TimeLimits, decode
+from telemetry.reasons import Reason
+from telemetry.streams import METER, VEHICLE
+from telemetry.timestamps import format_timestamp
+
+NOW = 1_770_717_600_000_000  # 2026-02-10T10:00:00Z
+LIMITS = TimeLimits.at(NOW, retention_days=400)
+
+
+def meter_value(device: str = "mtr-1", *, kwh: float = 0.5, at: int = NOW) -> bytes:
+    message = {"meterId": device, "kwhConsumedAc": kwh, "voltage": 229.8}
+    return json.dumps(message | {"timestamp": format_timestamp(at)}).encode()
+
+
+def record(offset: int, value: bytes | None, key: bytes | None = b"mtr-1") -> Record:
+    return Record(offset, -1, key, value, ())
+
+
+def decoded_from(records: Sequence[Record]) -> tuple[Decoded, int]:
+    """Return what the batch holds, and in how many steps it was decoded."""
+    decoded = Decoded()
+    return decoded, len(list(decode_batch(records, METER, LIMITS, decoded)))
+
+
+def test_no_records_are_no_readings_and_no_steps() -> None:
+    assert decoded_from([]) == (Decoded(columns=None, dead_letters=[], key_mismatches=0), 0)
+
+
+def test_a_batch_without_a_reading_has_no_columns() -> None:
+    decoded, _ = decoded_from([record(4, None), record(5, b"{"), record(6, b"[]")])
+    assert decoded.columns is None
+    assert decoded.key_mismatches == 0
+    assert [(letter.position, letter.reason) for letter in decoded.dead_letters] == [
+        (0, Reason.EMPTY_VALUE),
+        (1, Reason.MALFORMED_JSON),
+        (2, Reason.NOT_AN_OBJECT),
+    ]
+
+
+def test_dead_letters_say_what_decode_says() -> None:
+    values = [b"\xff", meter_value(kwh=-1), meter_value(device="")]
+    decoded, _ = decoded_from([record(9, value) for value in values])
+    for position, value in enumerate(values):
+        result = decode(value, METER, LIMITS)
+        assert isinstance(result, Rejected)
+        letter = DeadLetter(position, result.reason, result.detail)
+        assert decoded.dead_letters[position] == letter
+
+
+def test_positions_are_places_in_the_batch_and_not_offsets() -> None:
+    values = [b"", meter_value("mtr-2"), b"", meter_value("mtr-1"), meter_value("mtr-2", kwh=0.7)]
+    offsets = [100, 101, 250, 900, 901]
+    decoded, _ = decoded_from(list(map(record, offsets, values)))
+    assert [letter.position for letter in decoded.dead_letters] == [0, 2]
+    assert decoded.columns is not None
+    assert decoded.columns.ids() == ["mtr-1", "mtr-2", "mtr-2"]
+    assert decoded.columns.positions.tolist() == [3, 1, 4]
+    assert decoded.columns.measures.tolist() == [[0.5, 229.8], [0.5, 229.8], [0.7, 229.8]]
+
+
+@pytest.mark.parametrize(
+    ("key", "mismatches"),
+    [
+        *((b"mtr-1", 0), (None, 1), (b"", 1), (b"mtr-2", 1), (b"MTR-1", 1), (b"mtr-1 ", 1)),
+        *((b'"mtr-1"', 1), (b"\xff\x00", 1), (b"k" * 1_000_000, 1)),
+    ],
+    ids=lambda value: ascii(value)[:16],
+)
+def test_a_key_that_is_not_the_device_id_is_counted_and_the_reading_taken(
+    key: bytes | None, mismatches: int
+) -> None:
+    decoded, _ = decoded_from([record(0, meter_value(), key)])
+    assert decoded.key_mismatches == mismatches
+    assert decoded.columns is not None
+    assert decoded.columns.ids() == ["mtr-1"]
+    assert decoded.dead_letters == []
+
+
+def test_the_key_of_a_dead_letter_is_not_compared() -> None:
+    decoded, _ = decoded_from([record(0, b"{}", None), record(1, None, b"mtr-9")])
+    assert decoded.key_mismatches == 0
+
+
+def test_each_stream_has_its_own_message() -> None:
+    decoded = Decoded()
+    vehicle = {"vehicleId": "veh-1", "soc": 57.3, "kwhDeliveredDc": 0.8, "batteryTemp": -3.5}
+    value = json.dumps(vehicle | {"timestamp": format_timestamp(NOW)}).encode()
+    records = [record(0, meter_value()), record(1, value, b"veh-1")]
+    assert len(list(decode_batch(records, VEHICLE, LIMITS, decoded))) == 1
+    assert [letter.reason for letter in decoded.dead_letters] == [Reason.MISSING_FIELD]
+    assert decoded.columns is not None
+    assert decoded.columns.measures.tolist() == [[57.3, 0.8, -3.5]]
+    assert decoded.columns.positions.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("count", "steps"),
+    [(1, 1), (STEP - 1, 1), (STEP, 1), (STEP + 1, 2), (2 * STEP, 2), (2 * STEP + 1, 3)],
+)
+def test_a_batch_is_decoded_a_step_at_a_time_with_every_record_in_its_place(
+    count: int, steps: int
+) -> None:
+    bad = {0, 1, STEP - 1, STEP, STEP + 1, 2 * STEP - 1, 2 * STEP} & set(range(1, count))
+    records = [
+        record(5 * place, b"x" if place in bad else meter_value(at=NOW - place))
+        for place in range(count)
+    ]
+    decoded, taken = decoded_from(records)
+    assert taken == steps
+    assert [letter.position for letter in decoded.dead_letters] == sorted(bad)
+    assert decoded.columns is not None
+    good = [place for place in range(count) if place not in bad]
+    assert decoded.columns.positions.tolist() == good[::-1]
+    assert decoded.columns.times.tolist() == [NOW - place for place in good[::-1]]
+
+
+def test_nothing_is_decoded_before_it_is_asked_for() -> None:
+    decoded = Decoded()
+    steps = decode_batch([record(0, b"x")] * (STEP + 1), METER, LIMITS, decoded)
+    assert decoded.dead_letters == []
+    next(steps)
+    assert len(decoded.dead_letters) == STEP
+    assert list(steps) == [None]
+    assert len(decoded.dead_letters) == STEP + 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, b"", b"[]", b'{"meterId":1}'])
+            | st.builds(
+                meter_value,
+                st.sampled_from(["mtr-1", "mtr-2", "", "mtr\n"]),
+                kwh=st.floats(-1, 20_000_000),
+                at=st.integers(LIMITS.earliest - 5, LIMITS.latest + 5),
+            ),
+            st.sampled_from([b"mtr-1", b"mtr-2", None]),
+        ),
+        max_size=12,
+    )
+)
+def test_every_record_ends_as_what_decode_makes_of_it(
+    contents: list[tuple[bytes | None, bytes | None]],
+) -> None:
+    records = [record(7 + place, *content) for place, content in enumerate(contents)]
+    results = [decode(one.value, METER, LIMITS) for one in records]
+    decoded, _ = decoded_from(records)
+
+    assert decoded.dead_letters == [
+        DeadLetter(place, result.reason, result.detail)
+        for place, result in enumerate(results)
+        if isinstance(result, Rejected)
+    ]
+    readings = {
+        place: result for place, result in enumerate(results) if not isinstance(result, Rejected)
+    }
+    assert decoded.key_mismatches == sum(
+        records[place].key != reading.device_id.encode() for place, reading in readings.items()
+    )
+    if decoded.columns is None:
+        assert not readings
+        return
+    rows = zip(
+        decoded.columns.positions.tolist(),
+        decoded.columns.ids(),
+        decoded.columns.times.tolist(),
+        map(tuple, decoded.columns.measures.tolist()),
+        strict=True,
+    )
+    assert {place: rest for place, *rest in rows} == {
+        place: list(reading) for place, reading in readings.items()
+    }
