@@ -1,20 +1,26 @@
 """The value of a record → `Reading` or `Rejected`. Pure: time is an argument.
 
-Most values are plainly good, and pydantic reads those from the bytes in one pass. Whatever it
-does not accept there goes through `_explain`, which is the definition: JSON by the letter, then
-the same model. Both ways accept the same values and return the same readings.
+Most values are plainly good: msgspec reads those from the bytes in one pass, by a struct made
+from the pydantic model. Whatever is not plainly good goes through `_explain`, which is the
+definition: JSON by the letter, then the model itself. The first way only ever saves time: it
+returns what the second would.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
+from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from telemetry.json_text import parse_json
-from telemetry.readings import Reading
+from telemetry.readings import DEVICE_ID, Reading
 from telemetry.reasons import PRECEDENCE, Reason
-from telemetry.streams import Stream
-from telemetry.timestamps import DAY_US, SECOND_US
+from telemetry.streams import STREAMS, Stream
+from telemetry.timestamps import DAY_US, SECOND_US, parse_timestamp
 
 MAX_VALUE_BYTES = 65_536
 FUTURE_TOLERANCE_US = 5 * 60 * SECOND_US
@@ -64,15 +70,16 @@ def decode(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading |
     if len(value) > MAX_VALUE_BYTES:
         return Rejected(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES}")
     try:
-        # Unknown fields are refused here only because pydantic does not look inside of them:
-        # what they hold must still be JSON.
-        message = stream.message.__pydantic_validator__.validate_json(value, extra="forbid")
-        reading: Reading = message.reading()
-    except ValidationError:
+        fields = msgspec.structs.astuple(_QUICK[stream.name](value))
+        instant = parse_timestamp(fields[-1])
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return _explain(value, stream, limits)
-    if 0.0 in reading.measures and b"-0" in value:
-        return _explain(value, stream, limits)  # pydantic reads the integer -0 as +0
-    return _in_time(reading, limits)
+    device_id, measures = fields[0], fields[1:-1]
+    if not limits.earliest <= instant <= limits.latest or not _is_device_id(device_id):
+        return _explain(value, stream, limits)
+    if 0.0 in measures and b"-0" in value:
+        return _explain(value, stream, limits)  # an integer -0 was read as +0
+    return Reading(device_id, instant, measures)
 
 
 def _explain(value: bytes, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
@@ -116,3 +123,32 @@ def _first_words(error: ValueError) -> str:
 def _kind(document: object) -> str:
     names = {list: "array", str: "string", float: "number", bool: "literal"}
     return names.get(type(document), "null")
+
+
+def _quick(stream: Stream) -> Callable[[bytes], Any]:
+    """Return a decoder to a struct of the message's fields in their order, time as text.
+
+    Unknown fields are refused because msgspec does not look inside of them: what they hold must
+    still be JSON.
+    """
+    kinds: dict[Any, Any] = {float: float, str: str, int: str}
+    fields = []
+    for name, field in stream.message.model_fields.items():
+        bounds = {
+            type(bound).__name__.lower(): getattr(bound, type(bound).__name__.lower())
+            for bound in field.metadata
+            if isinstance(bound, Ge | Le)
+        }
+        fields.append((name, Annotated[kinds[field.annotation], msgspec.Meta(**bounds)]))
+    struct = msgspec.defstruct(
+        stream.message.__name__,
+        fields,
+        rename="camel",
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(struct).decode
+
+
+_QUICK = {stream.name: _quick(stream) for stream in STREAMS}
+_is_device_id = lru_cache(maxsize=32_768)(re.compile(DEVICE_ID, re.ASCII).fullmatch)

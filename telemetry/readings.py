@@ -32,7 +32,8 @@ def _instant(value: object) -> int:
         ) from error
 
 
-DeviceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+DEVICE_ID = r"[A-Za-z0-9._:-]{1,64}"
+DeviceId = Annotated[str, Field(pattern=f"^{DEVICE_ID}$")]
 Energy = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
 """kWh since the reading before, or a register's standing."""
 Voltage = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
