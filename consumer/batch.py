@@ -10,10 +10,10 @@ RECORD_OVERHEAD_BYTES = 250
 
 
 class Record(NamedTuple):
-    """One record as Kafka holds it; `timestamp_ms` is -1 where there is none."""
+    """One record as Kafka holds it; `timestamp_ms` is None or negative where there is none."""
 
     offset: int
-    timestamp_ms: int
+    timestamp_ms: int | None
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]

@@ -94,7 +94,7 @@ class LagMonitor:
         lag = max(0, end - owned.stored)
         if oldest is None and (await self._source.reached(owned.partition) or 0) >= end:
             lag = 0  # what is left holds no records
-        since_ms = owned.stored_up_to_ms if oldest is None else oldest.timestamp_ms
+        since_ms = owned.stored_up_to_ms if oldest is None else oldest.timestamp_ms or 0
         seconds = max(0.0, time.time() - since_ms / 1_000) if lag else 0.0
         labels = (owned.partition.topic, owned.partition.partition)
         self._metrics.lag_messages.labels(*labels).set(lag)

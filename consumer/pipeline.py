@@ -172,7 +172,7 @@ class Pipeline:
     def _record(self, owned: Owned, flush: Flush, outcome: Outcome, *, seconds: float) -> None:
         """Move on, now that the commit is known."""
         owned.stored = flush.next_offset
-        owned.stored_up_to_ms = flush.records[-1].timestamp_ms
+        owned.stored_up_to_ms = flush.records[-1].timestamp_ms or 0
         self._uncommitted[owned.partition] = flush.next_offset
         self.last_sign_of_life = time.monotonic()
         topic = owned.stream.topic

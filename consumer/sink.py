@@ -246,7 +246,7 @@ class Sink:
         """Make the daily partitions that the batch needs and that nobody made ahead."""
         if flush.decoded.columns is None:
             return
-        needed = set((flush.decoded.columns.times // DAY_US).tolist())
+        needed = set(np.unique(flush.decoded.columns.times // DAY_US).tolist())
         unseen = needed - self._days[flush.stream.name]
         if not unseen:
             return
@@ -304,7 +304,8 @@ def _datetime(instant_us: int) -> datetime:
 
 
 def _record_time(record: Record) -> datetime | None:
-    return _datetime(record.timestamp_ms * 1_000) if record.timestamp_ms >= 0 else None
+    timestamp_ms = record.timestamp_ms
+    return None if timestamp_ms is None or timestamp_ms < 0 else _datetime(timestamp_ms * 1_000)
 
 
 def _headers(record: Record) -> Jsonb:

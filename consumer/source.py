@@ -7,8 +7,10 @@ seeks back to it after anything unexpected.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from operator import attrgetter
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -50,6 +52,9 @@ class PartitionListener(Protocol):
 
 
 _COMMIT_TIMEOUT_S = 5.0
+# A plain tuple of each record's fields, made without a line of Python: this runs once a message.
+_FIELDS = attrgetter("offset", "timestamp", "key", "value", "headers")
+_record: Callable[[object], Record] = partial(tuple.__new__, Record)
 _LONGEST_PAUSE_S = 3.0
 # Liveness is the watchdog's to judge. aiokafka would leave the group when nothing is fetched for
 # this long, as happens on purpose while the database is away.
@@ -166,17 +171,9 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             position = self._positions.get(partition)
             if position is None:
                 continue
-            taken = [
-                Record(
-                    record.offset,
-                    -1 if record.timestamp is None else record.timestamp,
-                    record.key,
-                    record.value,
-                    record.headers,
-                )
-                for record in records
-                if record.offset >= position
-            ]
+            taken = list(map(_record, map(_FIELDS, records)))
+            if taken and taken[0].offset < position:
+                taken = [record for record in taken if record.offset >= position]
             if taken:
                 self._positions[partition] = taken[-1].offset + 1
                 yield partition, taken
