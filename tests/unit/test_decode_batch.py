@@ -135,7 +135,7 @@ def test_nothing_is_decoded_before_it_is_asked_for() -> None:
     assert len(decoded.dead_letters) == STEP + 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.tuples(

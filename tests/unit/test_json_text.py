@@ -43,7 +43,7 @@ def emptied(document: object) -> object:
     return [empty(value) for value in document] if isinstance(document, list) else document
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_the_scanner_takes_every_json_text_and_keeps_its_first_level(text: str) -> None:
     cut = json.loads(cut_nested(text), parse_int=float)
@@ -54,7 +54,7 @@ def test_the_scanner_takes_every_json_text_and_keeps_its_first_level(text: str) 
     assert cut == emptied(whole)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(mutations(TEXTS).map(lambda data: data.decode(errors="replace")))
 def test_the_scanner_and_the_parser_agree_on_mutated_texts(text: str) -> None:
     try:
@@ -76,14 +76,14 @@ def test_the_scanner_and_the_parser_agree_on_any_text(text: str) -> None:
 @pytest.mark.parametrize("text", NEAR_MISSES)
 @pytest.mark.parametrize("depth", [0, 1, 1_500])
 def test_what_is_nearly_json_is_refused_at_any_depth(text: str, depth: int) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\S"):
         parse_json("[0," * depth + text + "]" * depth)
 
 
 @pytest.mark.parametrize("constant", [*CONSTANTS, "-NaN", "+Infinity", "nan", "inf"])
 @pytest.mark.parametrize("depth", [0, 1, 5_000])
 def test_nan_and_infinity_are_not_json_at_any_depth(constant: str, depth: int) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\S"):
         parse_json("[" * depth + constant + "]" * depth)
 
 
@@ -119,7 +119,7 @@ def test_deep_containers_come_back_empty_below_the_first_level() -> None:
     ids=range(8),
 )
 def test_deep_texts_that_are_not_json_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="unexpected|unbalanced"):
+    with pytest.raises(ValueError, match=r"unexpected|unbalanced"):
         parse_json(text)
 
 

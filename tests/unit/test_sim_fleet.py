@@ -92,19 +92,19 @@ def test_charging_is_constant_up_to_80_per_cent_and_tapers_above() -> None:
 
 
 def test_one_long_interval_charges_as_much_as_many_short_ones() -> None:
-    def charged(interval_us: int, intervals: int) -> list[float]:
-        fleet = fleet_of(500, interval_us=interval_us)
-        fleet.mode[:] = Mode.CHARGING
-        fleet.soc[:] = np.linspace(10.0, 79.0, 500)
+    def charged(interval_us: int, intervals: int) -> dict[int, float]:
+        fleet = fleet_of(2_000, interval_us=interval_us)
+        begins = fleet.mode == Mode.CHARGING
+        fleet.soc[:] = np.linspace(10.0, 79.0, 2_000)
         fleet.traits.target_soc[:] = 100.0
-        gained = [fleet.advance().kwh_delivered_dc for _ in range(intervals)]
-        plugged = fleet.mode == Mode.CHARGING
-        return (np.sum(gained, axis=0) * plugged).tolist()
+        gained = sum(fleet.advance().kwh_delivered_dc for _ in range(intervals))
+        through = np.flatnonzero(begins & (fleet.mode == Mode.CHARGING)).tolist()
+        return {vehicle: gained[vehicle] for vehicle in through}
 
     long, short = charged(60 * MINUTE_US, 1), charged(MINUTE_US, 60)
-    both = [pair for pair in zip(long, short, strict=True) if all(pair)]
+    both = long.keys() & short.keys()
     assert len(both) > 400
-    assert [one for one, _ in both] == pytest.approx([other for _, other in both], abs=1.1e-4)
+    assert [long[i] for i in both] == pytest.approx([short[i] for i in both], abs=1.1e-4)
 
 
 def test_batteries_warm_up_when_they_charge() -> None:

@@ -33,7 +33,7 @@ def obvious(text: str) -> int | None:
     year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
     clock = int(text[11:13]), int(text[14:16]), int(text[17:19])
     minutes = _offset(rest)
-    if minutes is None or not (1 <= year and 1 <= month <= 12 and 1 <= day):
+    if minutes is None or not (year > 0 and 0 < month < 13 and day > 0):
         return None
     if day > calendar.monthrange(year, month)[1] or clock > (23, 59, 59) or max(clock[1:]) > 59:
         return None
@@ -80,7 +80,7 @@ TIMESTAMPS = st.builds(
 )
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.datetimes(datetime(2000, 1, 2), datetime(9999, 12, 30)),  # noqa: DTZ001  the local time
     OFFSETS,
@@ -99,7 +99,7 @@ def test_an_instant_is_what_datetime_makes_of_it_with_the_rest_cut_off(
     assert parse_timestamp(text) == since_1970 // timedelta(microseconds=1)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TIMESTAMPS)
 def test_a_timestamp_of_any_form_is_read_as_by_the_slow_way(text: str) -> None:
     assert parsed(text) is not None
@@ -181,7 +181,7 @@ def test_the_first_instant_of_2000_is_the_earliest_in_any_offset(text: str) -> N
     ],
 )
 def test_whatever_is_before_2000_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"2000|year"):
         parse_timestamp(text)
 
 

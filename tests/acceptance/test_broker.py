@@ -1,0 +1,77 @@
+"""A broker that dies in mid-flow and comes back: nothing exits, nothing is lost or read twice."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import kafka
+from deploy.local.kafka import KafkaNode
+from deploy.local.ports import free_port
+from deploy.local.process import ServerProcess
+from deploy.replica import Replica
+from tests.acceptance.conftest import Environment, produce, query, until
+from tests.acceptance.test_service import DEAD, DUPLICATES, STORED, meter_messages
+
+
+class Broker:
+    """A broker of the test's own, to be killed and started again in the same place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.node = KafkaNode(
+            folder=folder / "kafka",
+            log=folder / "kafka.log",
+            port=free_port(),
+            controller_port=free_port(),
+        )
+        self.process: ServerProcess | None = None
+
+    def start(self) -> None:
+        self.process = kafka.start(self.node)
+        kafka.wait_ready(self.node, self.process)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send(signal.SIGKILL)
+        assert self.process.wait(20)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def environment(broker: Broker, database_url: str, group: str) -> Environment:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": broker.node.address,
+        "DATABASE_URL": database_url,
+        "CONSUMER_GROUP": group,
+        "LAG_INTERVAL_S": "0.5",
+    }
+
+
+def test_a_broker_that_dies_and_comes_back_costs_nothing(
+    broker: Broker, start: Callable[..., Replica], environment: Environment
+) -> None:
+    replica = start()
+    replica.wait_for("partitions_opened")
+    messages = list(meter_messages(20_000))
+    produce(environment, "telemetry.meter", messages[:10_000])
+    until(lambda: replica.metric(STORED) > 0, what="the flow is under way")
+    broker.kill()
+    replica.wait_for("kafka_unavailable")
+    assert replica.get("/health/live")[0] == 200
+    broker.start()
+    produce(environment, "telemetry.meter", messages[10_000:])
+    until(lambda: replica.metric(STORED) == 20_000, what="all stored")
+    assert query(environment, "SELECT count(*) FROM meter_history") == [(20_000,)]
+    assert replica.metric(DUPLICATES) == replica.metric(DEAD) == 0
+    replica.wait_for("kafka_available", times=2)
+    assert len(replica.events("kafka_unavailable")) == 1
+    assert len(replica.log()) < 20, "a line a change of state, not a line a try"
+    assert replica.stop() == 0

@@ -1,0 +1,133 @@
+"""Which error waits, which is the data's fault, and how long the wait is."""
+
+import itertools
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg.pq import DiagnosticField
+from tenacity import RetryCallState, Retrying
+
+from consumer.errors import CommitUnknown, RowVanished
+from consumer.retry import backoff, cause_of, is_data_error, is_missing_partition
+
+SURROUNDINGS = {
+    **dict.fromkeys(["08000", "08001", "08003", "08004", "08006", "08P01"], "connection"),
+    **dict.fromkeys(["25006", "25P02", "25P03"], "read_only"),
+    **dict.fromkeys(["28000", "28P01"], "authorization"),
+    **dict.fromkeys(["40001", "40003", "40P01"], "serialization"),
+    **dict.fromkeys(["42501", "42703", "42P01"], "schema"),
+    **dict.fromkeys(["53000", "53100", "53200", "53300", "53400"], "resources"),
+    **dict.fromkeys(["55006", "55P03"], "lock"),
+    **dict.fromkeys(["57014", "57P01", "57P02", "57P03", "57P05"], "operator"),
+    **dict.fromkeys(["58000", "58030", "58P01"], "system"),
+    **dict.fromkeys(["0A000", "21000", "3D000", "54000", "XX000", "XX001"], "other"),
+}
+DATA = ["22000", "22003", "22007", "22008", "22021", "22P02", "22P03", "22P05"]
+DATA += ["23000", "23502", "23503", "23505"]
+CAUSES = {*SURROUNDINGS.values(), "missing_partition"}
+
+EVERY_SQLSTATE = sorted(
+    {
+        kind.sqlstate
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, psycopg.Error) and kind.sqlstate
+    }
+)
+
+WITHOUT_SQLSTATE = [
+    psycopg.OperationalError("server closed the connection unexpectedly"),
+    psycopg.errors.ConnectionTimeout("connection timeout expired"),
+    psycopg.InterfaceError("the connection is closed"),
+    psycopg.Error(),
+    TimeoutError(),
+    ConnectionResetError(104, "Connection reset by peer"),
+    CommitUnknown("771"),
+    RowVanished(),
+]
+
+
+def error_of(sqlstate: str) -> psycopg.Error:
+    return errors.lookup(sqlstate)(f"as the server words {sqlstate}")
+
+
+def check_violation(constraint: bytes | None) -> psycopg.Error:
+    return errors.CheckViolation("23514", info={DiagnosticField.CONSTRAINT_NAME: constraint})
+
+
+@pytest.mark.parametrize(("sqlstate", "cause"), SURROUNDINGS.items())
+def test_an_error_of_the_surroundings_waits_and_is_never_the_datas(
+    sqlstate: str, cause: str
+) -> None:
+    assert not is_data_error(error_of(sqlstate))
+    assert cause_of(error_of(sqlstate)) == cause
+
+
+@pytest.mark.parametrize("sqlstate", DATA)
+def test_an_error_of_the_data_does_not_wait(sqlstate: str) -> None:
+    assert is_data_error(error_of(sqlstate))
+    assert not is_missing_partition(error_of(sqlstate))
+
+
+def test_of_every_sqlstate_the_classes_22_and_23_alone_are_the_datas() -> None:
+    assert len(EVERY_SQLSTATE) > 200
+    for sqlstate in EVERY_SQLSTATE:
+        of_the_data = sqlstate[:2] in ("22", "23") and sqlstate != "23514"
+        assert is_data_error(error_of(sqlstate)) is of_the_data, sqlstate
+
+
+def test_causes_are_labels_of_a_small_fixed_set() -> None:
+    everything = [*map(error_of, EVERY_SQLSTATE), *WITHOUT_SQLSTATE, check_violation(None)]
+    assert {cause_of(error) for error in everything} <= CAUSES
+    assert len(CAUSES) <= 12
+
+
+@pytest.mark.parametrize("error", WITHOUT_SQLSTATE, ids=lambda error: type(error).__name__)
+def test_an_error_without_an_sqlstate_is_of_the_connection(error: Exception) -> None:
+    assert not is_data_error(error)
+    assert not is_missing_partition(error)
+    assert cause_of(error) == "connection"
+
+
+@pytest.mark.parametrize("error", [ValueError("22"), KeyError("23505"), AssertionError()])
+def test_an_error_that_is_not_postgresqls_is_not_the_datas(error: Exception) -> None:
+    assert not is_data_error(error)
+
+
+def test_a_check_violation_without_a_constraint_is_a_missing_partition() -> None:
+    error = check_violation(None)
+    assert is_missing_partition(error)
+    assert not is_data_error(error)
+    assert cause_of(error) == "missing_partition"
+
+
+def test_a_check_violation_of_a_constraint_is_an_error_of_the_data() -> None:
+    error = check_violation(b"ingest_offset_next_offset_check")
+    assert not is_missing_partition(error)
+    assert is_data_error(error)
+
+
+def pause(longest: float, attempt: int) -> float:
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = attempt
+    return backoff(longest)(state)
+
+
+@pytest.mark.parametrize("longest", [0.1, 0.5, 3.0, 60.0])
+def test_every_pause_is_within_the_cap_however_long_it_lasts(longest: float) -> None:
+    for attempt in [*range(1, 200), 1_023, 1_024, 1_025, 10_000, 100_000]:
+        assert 0.05 <= pause(longest, attempt) <= longest
+
+
+def test_pauses_begin_short_and_double() -> None:
+    for attempt, most in enumerate([0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0], start=1):
+        longest = max(pause(3.0, attempt) for _ in range(300))
+        assert most * 0.8 < longest <= most
+
+
+def test_pauses_of_replicas_are_not_in_step() -> None:
+    pauses = [pause(3.0, 8) for _ in range(100)]
+    assert len(set(pauses)) > 90
+    assert min(pauses) < 1.0
+    assert max(pauses) > 2.0
+    assert all(one != other for one, other in itertools.pairwise(pauses))

@@ -1,0 +1,36 @@
+"""How a database's tables are compared with schema.sql."""
+
+from consumer.schema import Facts, _differences, schema_text
+
+WANTED: Facts = {("meter", "column a"), ("meter", "key a"), ("vehicle", "column b")}
+
+
+def test_equal_tables_do_not_differ() -> None:
+    assert _differences(WANTED, set(WANTED)) == []
+    assert _differences(set(), set()) == []
+
+
+def test_a_missing_table_is_one_line_and_not_one_for_each_fact() -> None:
+    actual: Facts = {("vehicle", "column b")}
+    assert _differences(WANTED, actual) == ["meter: no such table"]
+    assert _differences(WANTED, set()) == ["meter: no such table", "vehicle: no such table"]
+
+
+def test_what_is_missing_and_what_is_there_besides_are_told_apart() -> None:
+    actual = WANTED - {("meter", "key a")} | {("meter", "column z"), ("vehicle", "option x")}
+    assert _differences(WANTED, actual) == [
+        "meter: missing: key a",
+        "meter: not in schema.sql: column z",
+        "vehicle: not in schema.sql: option x",
+    ]
+
+
+def test_tables_of_others_are_left_alone() -> None:
+    assert _differences(WANTED, WANTED | {("theirs", "column c")}) == []
+
+
+def test_the_schema_is_that_of_the_contract() -> None:
+    tables = ["meter_history", "vehicle_history", "meter_current_state", "vehicle_current_state"]
+    for table in [*tables, "ingest_offset", "dead_letter"]:
+        assert f"CREATE TABLE IF NOT EXISTS {table} (" in schema_text()
+    assert "CREATE EXTENSION" not in schema_text().upper()

@@ -1,0 +1,294 @@
+"""Settings from the environment: what they take, and the one line that names a wrong one."""
+
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+from consumer.batch import BatchPolicy
+from consumer.settings import (
+    SECTIONS,
+    DatabaseSettings,
+    FlushSettings,
+    GroupSettings,
+    HistorySettings,
+    HttpSettings,
+    LogSettings,
+    Settings,
+    SourceSettings,
+    describe,
+)
+from telemetry.settings import KafkaSettings, SettingsError, load
+
+NEEDED = {
+    "KAFKA_BOOTSTRAP_SERVERS": "broker:9092",
+    "DATABASE_URL": "postgresql://wattline:hunter2@database:5432/wattline",
+}
+SASL = {
+    "KAFKA_BOOTSTRAP_SERVERS": "broker:9093",
+    "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_SASL_PLAIN_USERNAME": "wattline",
+    "KAFKA_SASL_PLAIN_PASSWORD": "hunter2",
+    "KAFKA_SSL_PASSWORD": "hunter3",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Without any setting of this machine's own."""
+    names = {name for name, _, _ in describe()}
+    for name in list(os.environ):
+        if name.upper() in names:
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def given(environment: pytest.MonkeyPatch, **settings: str) -> None:
+    for name, value in settings.items():
+        environment.setenv(name, value)
+
+
+def complaint(section: type[BaseSettings]) -> str:
+    """Return the one line with which the section is refused."""
+    with pytest.raises(SettingsError) as caught:
+        load(section)
+    line = str(caught.value)
+    assert line.splitlines() == [line]
+    return line
+
+
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_setting_that_is_missing_or_empty_is_named(
+    environment: pytest.MonkeyPatch, name: str, empty: bool
+) -> None:
+    given(environment, **NEEDED)
+    environment.delenv(name)
+    if empty:
+        environment.setenv(name, "")
+    with pytest.raises(SettingsError) as caught:
+        Settings()
+    assert str(caught.value) == f"{name}: is not set"
+
+
+WRONG: list[tuple[type[BaseSettings], str, list[str]]] = [
+    (KafkaSettings, "KAFKA_BOOTSTRAP_SERVERS", ["broker", "broker:", ":9092", "a:1,", "a:1 b:2"]),
+    (KafkaSettings, "KAFKA_BOOTSTRAP_SERVERS", ["a:1,,b:2", "a:x", "a:1\n", "a:1,b", ","]),
+    (KafkaSettings, "KAFKA_SECURITY_PROTOCOL", ["SASL", "TLS", "PLAINTEXT,SSL", "0"]),
+    (KafkaSettings, "KAFKA_SASL_MECHANISM", ["GSSAPI", "PLAIN\nforged"]),
+    (DatabaseSettings, "DATABASE_URL", ["mysql://h/d", "host=h", "h:5432", "//h", "x\nforged"]),
+    (DatabaseSettings, "DATABASE_RETRY_MAX_S", ["0", "-1", "nan", "soon"]),
+    (DatabaseSettings, "DATABASE_LOCK_TIMEOUT_S", ["0", "-1", "1.5", "10s"]),
+    (GroupSettings, "CONSUMER_GROUP", ["g" * 256]),
+    (FlushSettings, "BATCH_MAX_ROWS", ["0", "-1", "many", "1.5", "1e4", "0x10", "\u0661x"]),
+    (FlushSettings, "FLUSH_INTERVAL_MS", ["0", "-500", "500ms", "nan", "500\nforged"]),
+    (FlushSettings, "DRAIN_TIMEOUT_S", ["0", "nan", "8s"]),
+    (HistorySettings, "HISTORY_RETENTION_DAYS", ["0", "36501", "-1", "400.5", "400d", "1e99"]),
+    (HistorySettings, "HISTORY_RETENTION_DAYS", ["9" * 5_000, "infinity", "true", "None"]),
+    (HttpSettings, "HTTP_PORT", ["-1", "65536", "http", "80 80"]),
+    (LogSettings, "LOG_LEVEL", ["LOUD", "10", "INFO,DEBUG"]),
+    (LogSettings, "LOG_FORMAT", ["xml", "JSON "]),
+    (SourceSettings, "KAFKA_SESSION_TIMEOUT_MS", ["0", "a minute"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [(section, name, value) for section, name, values in WRONG for value in values],
+    ids=lambda value: ascii(value)[:24] if isinstance(value, str) else "",
+)
+def test_a_setting_that_cannot_be_used_is_named_in_one_line(
+    environment: pytest.MonkeyPatch, section: type[BaseSettings], name: str, value: str
+) -> None:
+    given(environment, **NEEDED)
+    environment.setenv(name, value)
+    assert complaint(section).startswith(f"{name}: ")
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        Settings()
+
+
+@pytest.mark.parametrize("missing", ["KAFKA_SASL_PLAIN_USERNAME", "KAFKA_SASL_PLAIN_PASSWORD"])
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+def test_sasl_without_credentials_names_them(
+    environment: pytest.MonkeyPatch, missing: str, protocol: str
+) -> None:
+    given(environment, **SASL | {"KAFKA_SECURITY_PROTOCOL": protocol})
+    environment.delenv(missing)
+    assert missing in complaint(KafkaSettings)
+
+
+def test_defaults_are_the_contracts(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **NEEDED)
+    settings = Settings()
+    assert settings.source.consumer_group == "telemetry-consumer"
+    assert settings.history.history_retention_days == 400
+    assert settings.kafka.security_protocol == "PLAINTEXT"
+    assert settings.source.kafka_topic_partitions == 12
+    assert settings.log.log_format == "json"
+
+
+@pytest.mark.parametrize("days", [1, 36_500])
+def test_a_retention_of_1_to_36500_days_is_taken(
+    environment: pytest.MonkeyPatch, days: int
+) -> None:
+    environment.setenv("HISTORY_RETENTION_DAYS", str(days))
+    assert load(HistorySettings).history_retention_days == days
+
+
+def test_an_empty_setting_is_its_default(environment: pytest.MonkeyPatch) -> None:
+    given(environment, HISTORY_RETENTION_DAYS="", CONSUMER_GROUP="", LOG_LEVEL="")
+    assert load(HistorySettings).history_retention_days == 400
+    assert load(GroupSettings).consumer_group == "telemetry-consumer"
+    assert load(LogSettings).log_level == "INFO"
+
+
+def test_settings_of_the_environment_win(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **NEEDED, CONSUMER_GROUP="other", LOG_LEVEL="debug", HTTP_PORT="0")
+    given(environment, BATCH_MAX_ROWS="7", BATCH_MAX_BYTES="65536", FLUSH_INTERVAL_MS="250")
+    settings = Settings()
+    assert settings.source.consumer_group == "other"
+    assert settings.log.log_level == "DEBUG"
+    assert settings.http.http_port == 0
+    assert settings.flush.policy == BatchPolicy(max_rows=7, max_bytes=65_536, max_age=0.25)
+
+
+@pytest.mark.parametrize("url", ["postgres://h/d", "postgresql://h1,h2:5433/d?sslmode=require"])
+def test_both_schemes_of_a_database_url_are_taken(
+    environment: pytest.MonkeyPatch, url: str
+) -> None:
+    environment.setenv("DATABASE_URL", url)
+    assert load(DatabaseSettings).database_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("servers", ["a:1", "a:1,b:2", "127.0.0.1:9092", "[::1]:9092"])
+def test_one_broker_or_several_are_taken(environment: pytest.MonkeyPatch, servers: str) -> None:
+    environment.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    assert load(KafkaSettings).bootstrap_servers == servers
+
+
+def test_variables_of_others_with_a_like_name_do_no_harm(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **NEEDED, KAFKA_HEAP_OPTS="-Xmx1g", KAFKA_="", DATABASE="x", LOG_="y")
+    assert Settings().kafka.bootstrap_servers == "broker:9092"
+
+
+def test_secrets_are_in_no_representation(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **NEEDED | SASL)
+    settings = Settings()
+    for section in (settings.kafka, settings.database):
+        for shown in (repr(section), str(section), str(section.model_dump())):
+            assert "hunter" not in shown
+        assert "hunter" not in section.model_dump_json()
+    assert "hunter" not in str(describe())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"DATABASE_URL": "mysql://wattline:hunter2@database/wattline"},
+        {"KAFKA_SASL_PLAIN_USERNAME": ""},
+        {"KAFKA_SECURITY_PROTOCOL": "hunter2"},
+        {"KAFKA_BOOTSTRAP_SERVERS": "hunter2"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_complaint_quotes_no_value(
+    environment: pytest.MonkeyPatch, wrong: dict[str, str]
+) -> None:
+    given(environment, **NEEDED | SASL | wrong)
+    with pytest.raises(SettingsError) as caught:
+        Settings()
+    assert "hunter" not in str(caught.value)
+
+
+def test_sections_are_frozen(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **NEEDED)
+    for section in SECTIONS:
+        loaded = load(section)
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(loaded, next(iter(section.model_fields)), None)
+
+
+def test_every_setting_is_described_once(environment: pytest.MonkeyPatch) -> None:
+    rows = describe()
+    names = [name for name, _, _ in rows]
+    assert len(set(names)) == len(names)
+    assert {*NEEDED, *SASL, "CONSUMER_GROUP", "BATCH_MAX_ROWS", "FLUSH_INTERVAL_MS"} <= {*names}
+    assert {"HISTORY_RETENTION_DAYS", "HTTP_PORT", "LOG_LEVEL", "LOG_FORMAT"} <= {*names}
+    assert all(text for _, _, text in rows)
+    assert {name for name, default, _ in rows if default == "required"} == {*NEEDED}
+    defaults = {name: default for name, default, _ in rows}
+    assert defaults["HISTORY_RETENTION_DAYS"] == "400"
+    assert defaults["CONSUMER_GROUP"] == "telemetry-consumer"
+
+
+def test_each_described_name_is_read_from_the_environment(environment: pytest.MonkeyPatch) -> None:
+    for section in SECTIONS:
+        prefix = section.model_config.get("env_prefix", "")
+        for field, information in section.model_fields.items():
+            if information.annotation in (int, float):
+                with environment.context() as alone:
+                    given(alone, **NEEDED | {f"{prefix}{field}".upper(): "?"})
+                    assert complaint(section).startswith(f"{prefix}{field}".upper())
+
+
+def test_clients_are_given_the_credentials(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **SASL)
+    kafka = load(KafkaSettings)
+    assert kafka.aiokafka() == {
+        "bootstrap_servers": "broker:9093",
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "wattline",
+        "sasl_plain_password": "hunter2",
+    }
+    assert kafka.librdkafka() == {
+        "bootstrap.servers": "broker:9093",
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "wattline",
+        "sasl.password": "hunter2",
+        "ssl.key.password": "hunter3",
+    }
+
+
+def test_clients_without_security_are_given_the_address_alone(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    given(environment, **NEEDED)
+    kafka = load(KafkaSettings)
+    assert kafka.aiokafka() == {
+        "bootstrap_servers": "broker:9092",
+        "security_protocol": "PLAINTEXT",
+    }
+    assert kafka.librdkafka() == {
+        "bootstrap.servers": "broker:9092",
+        "security.protocol": "PLAINTEXT",
+    }
+
+
+def test_tls_checks_the_brokers_certificate_and_name(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **SASL | {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"})
+    context = load(KafkaSettings).aiokafka()["ssl_context"]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_a_certificate_file_that_is_not_there_is_a_wrong_setting(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given(environment, KAFKA_BOOTSTRAP_SERVERS="broker:9093", KAFKA_SECURITY_PROTOCOL="SSL")
+    given(environment, KAFKA_SSL_CAFILE=str(tmp_path / "missing.pem"))
+    with pytest.raises(SettingsError, match="KAFKA_SSL_"):
+        load(KafkaSettings).aiokafka()
+
+
+def test_secrets_are_kept_as_secrets(environment: pytest.MonkeyPatch) -> None:
+    given(environment, **NEEDED | SASL)
+    settings = Settings()
+    assert isinstance(settings.database.database_url, SecretStr)
+    assert isinstance(settings.kafka.sasl_plain_password, SecretStr)
+    assert isinstance(settings.kafka.ssl_password, SecretStr)

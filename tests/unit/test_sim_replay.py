@@ -1,0 +1,117 @@
+"""Recorded readings: UCI's household power, and our own JSON lines."""
+
+from pathlib import Path
+
+import pytest
+
+from producer_sim.kinds import READING, RECORDED_LINE
+from producer_sim.records import Record
+from producer_sim.replay import Fault, Gap, Line, Recording, ReplayError, json_lines, uci_lines
+from telemetry.readings import Reading
+from telemetry.streams import METER, STREAMS
+from telemetry.timestamps import SECOND_US, parse_timestamp
+
+QUOTED = """\
+"Date";"Time";"Global_active_power";"Global_reactive_power";"Voltage";"DateTime"
+"01/02/2007";"00:00:00";0.326;"0.128";"243.150";2007-02-01 00:00:00
+"01/02/2007";"00:01:00";?;"0.130";"243.320";2007-02-01 00:01:00
+"01/02/2007";"00:02:00";;"0.130";"";2007-02-01 00:02:00
+"01/02/2007";"00:03:00";4.216;"0.418";"234.840";2007-02-01 00:03:00
+"""
+PLAIN = """\
+Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity
+16/12/2006;17:24:00;4.216;0.418;234.840;18.400
+16/12/2006;17:25:00;?;?;?;?
+16/12/2006;17:26:00;lots;0.4;234.840;18.400
+16/12/2006;17:27:00;1.5;0.4;2340.840;18.400
+31/02/2007;17:28:00;1.5;0.4;234.840;18.400
+"""
+METER_LINE = (
+    b'{"meterId":"mtr-00042","kwhConsumedAc":0.913,"voltage":229.8,'
+    b'"timestamp":"2026-02-10T10:00:00.000Z"}'
+)
+VEHICLE_LINE = b'{"timestamp":"2026-02-10T11:00:00+01:00", "soc":5,"kwhDeliveredDc":0,\
+"batteryTemp":-3e0,"vehicleId":"v"}'
+
+
+def test_power_over_a_minute_becomes_energy() -> None:
+    lines = list(uci_lines(QUOTED.splitlines(), "uci-household"))
+    start = parse_timestamp("2007-02-01T00:00:00Z")
+    assert lines == [
+        Line(METER, Reading("uci-household", start, (0.005433, 243.15))),
+        Gap(),
+        Gap(),
+        Line(METER, Reading("uci-household", start + 180 * SECOND_US, (0.070267, 234.84))),
+    ]
+
+
+def test_days_come_first_in_dates_and_lines_without_a_reading_are_named() -> None:
+    first, gap, *faults = uci_lines(PLAIN.splitlines(), "m")
+    assert isinstance(first, Line)
+    assert first.reading.recorded_at == parse_timestamp("2006-12-16T17:24:00Z")
+    assert gap == Gap()
+    assert [fault.number for fault in faults if isinstance(fault, Fault)] == [4, 5, 6]
+
+
+def test_json_lines_are_told_apart_by_their_fields_and_kept_byte_for_byte() -> None:
+    meter, vehicle = json_lines([METER_LINE + b"\n", b"\n", VEHICLE_LINE + b"\r\n"])
+    assert isinstance(meter, Line)
+    assert isinstance(vehicle, Line)
+    assert (meter.stream.name, meter.value) == ("meter", METER_LINE)
+    assert (vehicle.stream.name, vehicle.value) == ("vehicle", VEHICLE_LINE)
+    instant = parse_timestamp("2026-02-10T10:00:00Z")
+    assert meter.reading == Reading("mtr-00042", instant, (0.913, 229.8))
+    assert vehicle.reading == Reading("v", instant, (5.0, 0.0, -3.0))
+
+
+def test_bad_json_lines_are_named_with_their_reason() -> None:
+    lines = [b"{", METER_LINE, b"[1]", METER_LINE.replace(b"229.8", b'"229.8"'), b"{}", b"\xff"]
+    faults = [line for line in json_lines(lines) if isinstance(line, Fault)]
+    assert [fault.number for fault in faults] == [1, 3, 4, 5, 6]
+    assert "malformed_json" in faults[0].problem
+    assert "wrong_type" in faults[2].problem
+    assert "meterId or vehicleId" in faults[3].problem
+
+
+def test_a_recording_is_sent_as_it_is_with_its_canonical_lines_known(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    path.write_bytes(METER_LINE + b"\n" + VEHICLE_LINE + b"\nnot json\n")
+    recording = Recording(path=path, meter_id="-")
+    meter, vehicle = rows_of(recording)
+    assert (meter.value, meter.key, meter.kind) == (METER_LINE, b"mtr-00042", READING)
+    assert (vehicle.value, vehicle.key, vehicle.kind) == (VEHICLE_LINE, b"v", RECORDED_LINE)
+    assert [fault.number for fault in recording.faults] == [3]
+    assert STREAMS[vehicle.stream].name == "vehicle"
+
+
+def test_a_shift_moves_all_readings_by_the_same_time(tmp_path: Path) -> None:
+    path = tmp_path / "uci.csv"
+    path.write_text(QUOTED)
+    recording = Recording(path=path, meter_id="uci-household")
+    latest = parse_timestamp("2007-02-01T00:03:00Z")
+    assert recording.latest() == latest
+    first, last = rows_of(recording, shift_us=1_234_000)
+    assert (first.recorded_at, last.recorded_at) == (latest - 178_766_000, latest + 1_234_000)
+    assert (
+        last.value == b'{"meterId":"uci-household","kwhConsumedAc":0.070267,"voltage":234.84,'
+        b'"timestamp":"2007-02-01T00:03:01.234Z"}'
+    )
+    assert recording.gaps == 2
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    for path in (other, tmp_path / "missing", tmp_path):
+        with pytest.raises(ReplayError) as caught:
+            Recording(path=path, meter_id="m")
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def rows_of(recording: Recording, shift_us: int = 0) -> list[Record]:
+    return [
+        chunk.row(index)
+        for chunk in recording.chunks(shift_us=shift_us)
+        for index in range(len(chunk))
+    ]
