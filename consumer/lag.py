@@ -6,8 +6,6 @@ word, as aiokafka's issues 727, 880 and 1037 report, is still seen.
 
 import asyncio
 import time
-from types import TracebackType
-from typing import Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -48,16 +46,11 @@ class LagMonitor:
         self._probe: AIOKafkaConsumer | None = None
         self._well_at = time.monotonic()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._close_probe()
+    async def aclose(self) -> None:
+        """Close the client that asks for the offsets."""
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            await probe.stop()
 
     async def run(self) -> None:
         """Measure for ever; raises Stuck."""
@@ -70,7 +63,7 @@ class LagMonitor:
             except (KafkaError, OSError, TimeoutError) as error:
                 self._source.note_unavailable(error)
                 self._well_at = time.monotonic()
-                await self._close_probe()
+                await self.aclose()
                 continue
             self._source.note_available()
             behind = [one for one in owned if await self._show(one, ends[one.partition])]
@@ -110,8 +103,3 @@ class LagMonitor:
         silent_for = now - max(self._well_at, self._pipeline.last_sign_of_life)
         if silent_for > self._settings.watchdog_timeout_s:
             raise Stuck(seconds=round(silent_for))
-
-    async def _close_probe(self) -> None:
-        probe, self._probe = self._probe, None
-        if probe is not None:
-            await probe.stop()

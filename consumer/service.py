@@ -45,13 +45,13 @@ async def run(settings: Settings) -> int:
     database = Database(settings=settings.database, metrics=metrics)
     source = Source(kafka=settings.kafka, settings=settings.source, metrics=metrics)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(source)
+        stack.push_async_callback(source.aclose)
         sinks = [
-            await stack.enter_async_context(
-                Sink(database=database, metrics=metrics, timeout=FLUSH_TIMEOUT_S)
-            )
+            Sink(database=database, metrics=metrics, timeout=FLUSH_TIMEOUT_S)
             for _ in range(settings.flush.flush_connections)
         ]
+        for sink in sinks:
+            stack.push_async_callback(sink.aclose)
         pipeline = Pipeline(
             source=source,
             sinks=sinks,
@@ -61,16 +61,15 @@ async def run(settings: Settings) -> int:
             retention_days=settings.history.history_retention_days,
             metrics=metrics,
         )
-        lag = await stack.enter_async_context(
-            LagMonitor(
-                kafka=settings.kafka,
-                source=source,
-                pipeline=pipeline,
-                database=database,
-                settings=settings.watchdog,
-                metrics=metrics,
-            )
+        lag = LagMonitor(
+            kafka=settings.kafka,
+            source=source,
+            pipeline=pipeline,
+            database=database,
+            settings=settings.watchdog,
+            metrics=metrics,
         )
+        stack.push_async_callback(lag.aclose)
 
         def readiness() -> dict[str, bool]:
             fresh = loop.time() - database.last_answer < ANSWER_IS_FRESH_S

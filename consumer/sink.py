@@ -4,7 +4,6 @@ import asyncio
 import base64
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -66,16 +65,11 @@ class Sink:
         self._days: dict[str, set[int]] = {stream.name: set() for stream in STREAMS}
         self._unsettled: tuple[Flush, str, Outcome] | None = None
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._disconnect()
+    async def aclose(self) -> None:
+        """Close the connection; the next flush opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def flush(self, flush: Flush) -> Outcome:
         """Store the batch, or raise and have stored nothing of it.
@@ -94,7 +88,7 @@ class Sink:
             if is_missing_partition(error):
                 self._days[flush.stream.name].clear()
             if not isinstance(error, psycopg.Error) or self._is_broken:
-                await self._disconnect()
+                await self.aclose()
             raise
 
     async def _transaction(self, connection: Connection, flush: Flush) -> Outcome:
@@ -283,11 +277,6 @@ class Sink:
     @property
     def _is_broken(self) -> bool:
         return self._connection is None or self._connection.broken
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
 
 
 def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import structlog
 from aiokafka import (
@@ -123,15 +122,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             raise
         self.note_available()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Leave the group."""
         self._positions.clear()
         if self._consumer is not None:
             await self._consumer.stop()

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -89,7 +90,7 @@ def database(database_settings: DatabaseSettings, metrics: Metrics) -> Database:
 
 @pytest.fixture
 async def sink(database: Database, metrics: Metrics) -> AsyncIterator[Sink]:
-    async with Sink(database=database, metrics=metrics, timeout=30) as sink:
+    async with aclosing(Sink(database=database, metrics=metrics, timeout=30)) as sink:
         yield sink
 
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import random
 import struct
+from contextlib import aclosing
 from datetime import timedelta
 
 import psycopg
@@ -206,8 +207,8 @@ async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
     values = [meter_value(f"mtr-{place % 50}", ago=place * MINUTE) for place in range(500)]
     chance = random.Random(7)
     async with (
-        Sink(database=database, metrics=metrics, timeout=30) as one,
-        Sink(database=database, metrics=metrics, timeout=30) as other,
+        aclosing(Sink(database=database, metrics=metrics, timeout=30)) as one,
+        aclosing(Sink(database=database, metrics=metrics, timeout=30)) as other,
     ):
         flushes = []
         for sink, partition in ((one, 0), (other, 1)):
