@@ -67,11 +67,11 @@ def _block(
     )
     file = folder / f"{stream.name}-{partition}-{chunk}.tsv"
     database.execute(
-        f"COPY (SELECT * FROM ({rows}) ORDER BY 1, 2) TO '{file}' (DELIMITER '\t', HEADER false)"  # noqa: S608
+        f"COPY (SELECT * FROM ({rows}) ORDER BY 1, 2) TO '{file}' (DELIMITER '\t', HEADER false)"
     )
+    last = ", ".join(f"arg_max({measure}, recorded_at)" for measure in stream.measures)
     newest = database.execute(
-        f"SELECT id, max(recorded_at)::text, {', '.join(f'arg_max({m}, recorded_at)' for m in stream.measures)}"  # noqa: S608
-        f" FROM ({rows}) GROUP BY 1 ORDER BY 1"
+        f"SELECT id, max(recorded_at)::text, {last} FROM ({rows}) GROUP BY 1 ORDER BY 1"
     ).fetchall()
     values = ",\n".join(
         f"('{device}', '{recorded_at}', {', '.join(map(repr, numbers))}, now())"
@@ -81,7 +81,7 @@ def _block(
     return (
         "BEGIN;\n"
         f"\\copy {stream.history} ({stream.id_column}, recorded_at, {measures}) FROM '{file}'\n"
-        f"INSERT INTO {stream.current_state} AS known"  # noqa: S608
+        f"INSERT INTO {stream.current_state} AS known"
         f" ({stream.id_column}, recorded_at, {measures}, updated_at) VALUES\n{values}\n"
         f"ON CONFLICT ({stream.id_column}) DO UPDATE SET {assignments}, updated_at = now()\n"
         "WHERE known.recorded_at < excluded.recorded_at;\n"
