@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.readings import Reading
-
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -40,20 +38,25 @@ class Columns:
     positions: Ints
 
     @classmethod
-    def of(cls, readings: Sequence[Reading], positions: Sequence[int]) -> "Columns":
-        """Sort the readings, of which there is at least one, into columns."""
-        ids, times, measures = zip(*readings, strict=True)
+    def of(
+        cls,
+        ids: Sequence[str],
+        times: Sequence[int],
+        measures: Sequence[Sequence[float]],
+        positions: Sequence[int],
+    ) -> "Columns":
+        """Sort n rows, of which there is at least one; `measures` has one sequence a measure."""
         devices = sorted(set(ids))
         rank = {device: code for code, device in enumerate(devices)}
         codes = np.fromiter(map(rank.__getitem__, ids), np.int64, len(ids))
-        instants = np.array(times, np.int64)
-        order = np.lexsort((instants, codes))  # stable: equal keys stay in order of position
+        instants, places = np.array(times, np.int64), np.array(positions, np.int64)
+        order = np.lexsort((places, instants, codes))
         return cls(
             devices,
             codes[order],
             instants[order],
-            np.array(measures, np.float64)[order],
-            np.array(positions, np.int64)[order],
+            np.array(measures, np.float64).T[order],
+            places[order],
         )
 
     def __len__(self) -> int:
