@@ -74,6 +74,12 @@ def test_a_tombstone_without_a_key_costs_what_a_record_costs() -> None:
     assert record(0, value=None, key=None).footprint() == RECORD_OVERHEAD_BYTES
 
 
+def test_the_bytes_of_key_and_value_count_towards_the_footprint() -> None:
+    empty = record(0, value=b"", key=b"").footprint()
+    assert record(0, value=b"x" * 1_000, key=b"").footprint() == empty + 1_000
+    assert record(0, value=b"", key=b"x" * 1_000).footprint() == empty + 1_000
+
+
 def test_headers_count_towards_the_footprint() -> None:
     plain = record(0)
     with_headers = plain._replace(headers=HEADERS)

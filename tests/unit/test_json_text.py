@@ -112,11 +112,14 @@ def test_deep_containers_come_back_empty_below_the_first_level() -> None:
         "[" * 30_000 + "}" * 30_000,
         "[" * 30_000 + "]" * 30_000 + "x",
         "[" * 30_000 + "]" * 30_000 + "]",
+        "[" * 30_000 + "]" * 30_000 + "\xa0",
+        "[" * 30_000 + "]" * 30_000 + "\x0b",
+        "[" * 30_000 + "\x0b" + "]" * 30_000,
         '{"a":' * 10_000 + "1" + "}" * 9_999,
         '{"a":' * 10_000 + "}" * 10_000,
         "[" * 20_000 + '"\t"' + "]" * 20_000,
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_deep_texts_that_are_not_json_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"unexpected|unbalanced"):

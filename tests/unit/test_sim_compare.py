@@ -24,6 +24,9 @@ from producer_sim.verdict import Report
 from telemetry.streams import METER, STREAMS
 from telemetry.timestamps import SECOND_US
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 NOW = 1_770_717_600_000_000
 MINUTE_US = 60 * SECOND_US
 METERS = METER.topic
@@ -38,9 +41,6 @@ PLAN = Plan(
     fleet_name=None,
     shares=Shares.of(0.3),
 )
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 Key = tuple[str, str, int]
 

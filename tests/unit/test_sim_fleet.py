@@ -97,7 +97,7 @@ def test_one_long_interval_charges_as_much_as_many_short_ones() -> None:
         begins = fleet.mode == Mode.CHARGING
         fleet.soc[:] = np.linspace(10.0, 79.0, 2_000)
         fleet.traits.target_soc[:] = 100.0
-        gained = sum(fleet.advance().kwh_delivered_dc for _ in range(intervals))
+        gained = np.sum([fleet.advance().kwh_delivered_dc for _ in range(intervals)], axis=0)
         through = np.flatnonzero(begins & (fleet.mode == Mode.CHARGING)).tolist()
         return {vehicle: gained[vehicle] for vehicle in through}
 
@@ -148,16 +148,11 @@ def test_values_are_the_doubles_of_their_short_decimals() -> None:
 
 def test_values_are_in_the_ranges_of_the_contract() -> None:
     for tick in ticks(fleet_of(50), 10):
-        for row in zip(*fields(tick), strict=True):
-            ac, voltage, soc, dc, temperature = row
-            stamp = "2026-02-10T10:00:00Z"
-            MeterReading(meterId="m", kwhConsumedAc=ac, voltage=voltage, timestamp=stamp)
-            VehicleReading(
-                vehicleId="v",
-                soc=soc,
-                kwhDeliveredDc=dc,
-                batteryTemp=temperature,
-                timestamp=stamp,
+        for ac, voltage, soc, dc, temperature in zip(*fields(tick), strict=True):
+            good = {"meterId": "m", "vehicleId": "v", "timestamp": "2026-02-10T10:00:00Z"}
+            MeterReading.model_validate(good | {"kwhConsumedAc": ac, "voltage": voltage})
+            VehicleReading.model_validate(
+                good | {"soc": soc, "kwhDeliveredDc": dc, "batteryTemp": temperature}
             )
 
 

@@ -184,3 +184,14 @@ def test_without_a_ledger_messages_are_counted_all_the_same() -> None:
     book.close()
     tally = book.tally
     assert (tally.sent, tally.acknowledged, tally.failed, tally.unknown) == (4, 2, 1, 1)
+
+
+def test_a_part_that_is_damaged_or_foreign_is_named(tmp_path: Path) -> None:
+    opened(tmp_path / "ledger").close()
+    part = tmp_path / "ledger" / "part-000001.parquet"
+    part.write_bytes(b"PAR1 no")
+    with pytest.raises(LedgerError, match="part-000001"):
+        parts(tmp_path / "ledger")
+    pq.write_table(pa.table({"a": [1]}), part)
+    with pytest.raises(LedgerError, match="not a part"):
+        parts(tmp_path / "ledger")

@@ -53,8 +53,8 @@ def test_a_tick_is_the_canonical_form_of_each_of_its_readings_in_the_order_of_ti
         assert decode(row.value, stream, ANY_TIME) == Reading(
             row.device_id, row.recorded_at, row.measures
         )
-    meters = {row["meterId"] for row in map(json.loads, records.values[0::2])}
-    vehicles = {row["vehicleId"] for row in map(json.loads, records.values[1::2])}
+    meters = {json.loads(value or b"")["meterId"] for value in records.values[0::2]}
+    vehicles = {json.loads(value or b"")["vehicleId"] for value in records.values[1::2]}
     assert meters == {f"mtr-{number:05d}" for number in range(500)}
     assert vehicles == {f"veh-{number:05d}" for number in range(500)}
 

@@ -18,7 +18,7 @@ from producer_sim.ledger import Ledger, parts
 from producer_sim.load import Load, Plan
 from producer_sim.pace import Pace, Policy
 from producer_sim.records import Records
-from producer_sim.sender import Sender
+from producer_sim.sender import Sender, SenderError
 from producer_sim.stop import Stop
 from producer_sim.transmit import transmit
 from telemetry.settings import KafkaSettings
@@ -99,7 +99,7 @@ def assert_the_ledger_is_true(ledger: Ledger, kafka: KafkaSettings) -> None:
 
 def consumed(
     kafka: KafkaSettings, count: int
-) -> dict[tuple[object, object, object], tuple[bytes | None, bytes | None]]:
+) -> dict[tuple[object, ...], tuple[bytes | None, bytes | None]]:
     consumer = Consumer(
         kafka.librdkafka() | {"group.id": "check", "auto.offset.reset": "earliest"},
         logger=SILENT,
@@ -112,7 +112,7 @@ def consumed(
             for partition in metadata.topics[stream.topic].partitions
         ]
     )
-    found = {}
+    found: dict[tuple[object, ...], tuple[bytes | None, bytes | None]] = {}
     while len(found) < count:
         for message in consumer.consume(1_000, timeout=0.2):
             assert message.error() is None
@@ -168,6 +168,15 @@ def test_a_stop_before_the_broker_answers_ends_the_wait(ledger: Ledger) -> None:
     sender = Sender(kafka=kafka, book=ledger, stop=stop, say=said.append)
     stop.request()
     assert not sender.connect()
+
+
+def test_settings_that_the_client_refuses_are_said_in_a_line(ledger: Ledger) -> None:
+    kafka = KafkaSettings(
+        bootstrap_servers="127.0.0.1:1", security_protocol="SSL", ssl_cafile="/no/such/file"
+    )
+    with pytest.raises(SenderError, match="cannot start") as caught:
+        Sender(kafka=kafka, book=ledger, stop=Stop(), say=print)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture

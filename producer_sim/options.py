@@ -1,0 +1,61 @@
+"""What options hold, from text. A value that cannot be used is wrong use: exit code 2."""
+
+import math
+import re
+
+import typer
+
+from telemetry.timestamps import SECOND_US, parse_timestamp
+
+_UNITS_US = {"d": 86_400 * SECOND_US, "h": 3_600 * SECOND_US, "m": 60 * SECOND_US, "s": SECOND_US}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
+_FLEET = re.compile(r"[A-Za-z0-9._:-]{1,40}")
+_DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+UNBOUND = math.inf
+
+
+def duration(text: str) -> int:
+    """Return microseconds: `90s`, `30m`, `1h30m`, `2d`."""
+    if _DURATION.fullmatch(text) is None:
+        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 30m, 1h30m or 2d")
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+    total = round(sum(float(number) * _UNITS_US[unit] for number, unit in pieces))
+    if not total:
+        raise typer.BadParameter("a duration must be longer than zero")
+    return total
+
+
+def rate(text: str) -> float:
+    """Return messages per second; `max` and `0` stand for no bound."""
+    if text == "max":
+        return UNBOUND
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{text!r} is no rate; write messages per second, 0 or max")
+    return value or UNBOUND
+
+
+def instant(text: str) -> int:
+    """Return microseconds since 1970 for an RFC 3339 timestamp."""
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}; write 2026-02-10T10:00:00Z") from error
+
+
+def fleet_name(text: str) -> str:
+    """Return a name that may stand in a device id."""
+    if _FLEET.fullmatch(text) is None:
+        raise typer.BadParameter("a fleet is named with 1 to 40 of A-Z a-z 0-9 . _ : -")
+    return text
+
+
+def device_id(text: str) -> str:
+    """Return an id that the contract accepts."""
+    if _DEVICE_ID.fullmatch(text) is None:
+        raise typer.BadParameter("an id has 1 to 64 of A-Z a-z 0-9 . _ : -")
+    return text

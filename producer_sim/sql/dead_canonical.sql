@@ -1,0 +1,5 @@
+-- Dead-lettered messages whose bytes the ledger leaves to be written again from the fields.
+SELECT m.topic, m.partition, m.record_offset, m.device_id, m.recorded_at, m.m1, m.m2, m.m3
+FROM message AS m
+JOIN dead_letter AS d USING (topic, partition, record_offset)
+WHERE m.canonical AND m.delivery = 'acknowledged';

@@ -1,0 +1,79 @@
+-- One bucket of devices at a time: the variables `buckets` and `bucket` say which. So the memory
+-- that this takes does not grow with the ledgers.
+--
+-- 1. The bucket's messages; and its history, one row per device and time even where the table has
+--    more.
+CREATE OR REPLACE TABLE bucket_message AS
+SELECT *
+FROM message
+WHERE hash(device_id) % getvariable('buckets') = getvariable('bucket');
+
+CREATE OR REPLACE TABLE stored AS
+SELECT
+    topic, device_id, recorded_at,
+    count(*) AS copies, any_value(m1) AS m1, any_value(m2) AS m2, any_value(m3) AS m3
+FROM history
+WHERE hash(device_id) % getvariable('buckets') = getvariable('bucket')
+GROUP BY topic, device_id, recorded_at;
+
+-- 2. Every reading that may be in the topic, with all messages that carry its device and time.
+--    The first in offset order decides. Which one that is, is known only where all are
+--    acknowledged with their offset in one partition.
+CREATE OR REPLACE TABLE reading AS
+SELECT
+    topic, device_id, recorded_at,
+    count(*) AS candidates,
+    count(*) FILTER (delivery = 'acknowledged') AS acknowledged,
+    bool_and(delivery = 'acknowledged' AND record_offset IS NOT NULL)
+        AND min(partition) = max(partition) AS decided,
+    min(partition) AS partition,
+    min(record_offset) AS record_offset,
+    arg_min(m1, record_offset) AS m1,
+    arg_min(m2, record_offset) AS m2,
+    arg_min(m3, record_offset) AS m3
+FROM bucket_message
+WHERE recorded_at IS NOT NULL AND delivery <> 'failed'
+GROUP BY topic, device_id, recorded_at;
+
+-- 3. Stored readings with values that the deciding message, or any possible one, did not carry.
+CREATE OR REPLACE TABLE altered AS
+SELECT r.topic, r.device_id, r.recorded_at, r.partition, r.record_offset
+FROM reading AS r
+JOIN stored AS s USING (topic, device_id, recorded_at)
+WHERE r.decided AND (
+    s.m1 IS DISTINCT FROM r.m1 OR s.m2 IS DISTINCT FROM r.m2 OR s.m3 IS DISTINCT FROM r.m3
+)
+UNION ALL
+SELECT r.topic, r.device_id, r.recorded_at, r.partition, r.record_offset
+FROM reading AS r
+JOIN stored AS s USING (topic, device_id, recorded_at)
+WHERE NOT r.decided AND NOT EXISTS (
+    SELECT 1
+    FROM bucket_message AS m
+    WHERE m.topic = r.topic AND m.device_id = r.device_id AND m.recorded_at = r.recorded_at
+      AND m.delivery <> 'failed'
+      AND m.m1 = s.m1 AND m.m2 = s.m2 AND m.m3 = s.m3
+);
+
+-- 4. Every message whose place in its partition is known, with what became of it. It is `equal`
+--    where the stored reading of its device and time has its values.
+CREATE OR REPLACE TABLE fate AS
+SELECT
+    m.topic, m.partition, m.record_offset, m.device_id, m.recorded_at,
+    m.recorded_at IS NOT NULL AS is_reading,
+    r.candidates,
+    s.copies IS NOT NULL AS is_stored,
+    coalesce(m.m1 = s.m1 AND m.m2 = s.m2 AND m.m3 = s.m3, false) AS is_equal,
+    a.topic IS NOT NULL AS is_altered,
+    m.reason AS expected_reason,
+    d.topic IS NOT NULL AS is_dead,
+    d.reason AS reason,
+    m.value_sha256 IS NOT DISTINCT FROM d.value_sha256
+        AND m.key_sha256 IS NOT DISTINCT FROM d.key_sha256 AS has_its_bytes
+FROM bucket_message AS m
+LEFT JOIN reading AS r USING (topic, device_id, recorded_at)
+LEFT JOIN stored AS s USING (topic, device_id, recorded_at)
+LEFT JOIN altered AS a USING (topic, device_id, recorded_at)
+LEFT JOIN dead_letter AS d
+    ON d.topic = m.topic AND d.partition = m.partition AND d.record_offset = m.record_offset
+WHERE m.delivery = 'acknowledged' AND m.record_offset IS NOT NULL;

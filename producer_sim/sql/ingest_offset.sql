@@ -1,0 +1,2 @@
+-- PostgreSQL: how far the group has come.
+SELECT topic, partition, next_offset FROM ingest_offset WHERE consumer_group = %(group)s

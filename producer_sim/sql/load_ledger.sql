@@ -1,0 +1,13 @@
+-- The parts of one ledger into `message`. A canonical message's key is its device and its value
+-- follows from its fields, so their hashes are worked out only where they are needed.
+INSERT INTO message
+SELECT
+    $ledger, topic, partition, record_offset, device_id, recorded_at,
+    coalesce(kwh_consumed_ac, soc),
+    coalesce(voltage, kwh_delivered_dc),
+    coalesce(battery_temp, 0),
+    canonical,
+    CASE WHEN NOT canonical THEN sha256(key) END,
+    CASE WHEN NOT canonical THEN sha256(value) END,
+    reason, delivery
+FROM read_parquet($parts);

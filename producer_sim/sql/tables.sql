@@ -1,0 +1,21 @@
+-- What a comparison works on, in DuckDB. Times are microseconds since 1970; m1 … m3 are a
+-- stream's measures in its order, 0 where it has fewer. Of keys and values the SHA-256 is kept.
+CREATE TABLE message (
+    ledger integer, topic text, partition integer, record_offset bigint,
+    device_id text, recorded_at bigint, m1 double, m2 double, m3 double,
+    canonical boolean, key_sha256 text, value_sha256 text, reason text, delivery text
+);
+CREATE TABLE history (
+    topic text, device_id text, recorded_at bigint, m1 double, m2 double, m3 double
+);
+CREATE TABLE newest (
+    topic text, device_id text, recorded_at bigint, m1 double, m2 double, m3 double
+);
+CREATE TABLE current_state (
+    topic text, device_id text, recorded_at bigint, m1 double, m2 double, m3 double
+);
+CREATE TABLE dead_letter (
+    topic text, partition integer, record_offset bigint,
+    key_sha256 text, value_sha256 text, reason text
+);
+CREATE TABLE progress (topic text, partition integer, next_offset bigint);
