@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tenacity
+import truststore
 
 from deploy.local.errors import JarError, MissingPartError
 
@@ -121,6 +122,8 @@ def _download(missing: list[Jar], repository: Path, told: Callable[[int, int], N
     repository.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".wattline-", dir=repository))
     pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE)
+    # The machine's certificates count: a company's proxy may sign with its own.
+    truststore.inject_into_ssl()
     try:
         told(0, len(missing))
         jobs = [pool.submit(_fetch, jar, aside, repository) for jar in missing]
@@ -129,6 +132,7 @@ def _download(missing: list[Jar], repository: Path, told: Callable[[int, int], N
             told(done, len(missing))
     finally:
         pool.shutdown(cancel_futures=True)
+        truststore.extract_from_ssl()
         shutil.rmtree(aside, ignore_errors=True)
 
 
