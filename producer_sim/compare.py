@@ -28,7 +28,7 @@ _CHECKS_OF_ALL = {
 CHECKS = tuple(dict.fromkeys((*_CHECKS_OF_A_BUCKET, *_CHECKS_OF_ALL.values())))
 _SHOWN = 5
 _MEMORY = "200MB"  # beyond it, DuckDB uses its file
-_BUCKET_ROWS = 1_000_000
+_BUCKET_ROWS = 500_000
 """Messages that are compared at once; about as many as fit into that memory."""
 
 

@@ -198,7 +198,7 @@ def _acknowledged(ledgers: list[Path]) -> int:
 
 def _show_devices(database_url: str, fleet: str) -> None:
     table = Table(title="Current state of some devices", box=box.SIMPLE_HEAD)
-    for header in ("device", "recorded at (UTC)", "kWh", "V", "SoC %", "battery °C"):
+    for header in ("device", "recorded at", "kWh", "V", "SoC %", "°C"):
         table.add_column(header, no_wrap=True)
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
@@ -215,7 +215,7 @@ def _show_devices(database_url: str, fleet: str) -> None:
         ).fetchall()
     for device, recorded_at, *measures in rows:
         shown = ["" if measure is None else f"{measure:g}" for measure in measures]
-        table.add_row(device, f"{recorded_at:%F %T}", *shown)
+        table.add_row(device, f"{recorded_at:%F %T} UTC", *shown)
     console.print(table)
 
 

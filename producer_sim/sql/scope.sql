@@ -1,5 +1,5 @@
 -- The ledgers' devices, each with the time that its ledger spans.
-CREATE TABLE scope AS
+CREATE OR REPLACE TABLE scope AS
 WITH span AS (
     SELECT ledger, min(recorded_at) AS first_at, max(recorded_at) AS last_at
     FROM message

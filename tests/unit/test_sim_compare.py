@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, Message
 
+from producer_sim import compare as compare_module
 from producer_sim.chaos import Shares
 from producer_sim.compare import CHECKS, compare, load_ledgers, workspace
 from producer_sim.kinds import CONFLICT, DUPLICATE, READING, Kind
@@ -278,6 +279,18 @@ def test_a_planted_fault_is_found_as_what_it_is(tables: "DuckDBPyConnection", na
         assert len(check.examples) == min(check.violations, 5)
         for example in check.examples:
             assert example.problem in str(example)
+
+
+def test_devices_are_compared_a_bucket_at_a_time_with_the_same_result(
+    tables: "DuckDBPyConnection", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults, _ = zip(*FAULTS.values(), strict=True)
+    tables.execute(";".join(faults))
+    whole = compare(tables)
+    monkeypatch.setattr(compare_module, "_BUCKET_ROWS", 500)
+    in_buckets = compare(tables)
+    assert in_buckets.counts == whole.counts
+    assert sorted(in_buckets.totals.items()) == sorted(whole.totals.items())
 
 
 def test_minus_zero_equals_zero(tables: "DuckDBPyConnection") -> None:
