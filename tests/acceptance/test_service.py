@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -153,6 +154,36 @@ def test_a_database_that_goes_away_costs_nothing(start: Start, environment: Envi
         assert replica.metric(DEAD) == 0
         assert len(replica.events("database_unavailable")) == 1
         assert replica.stop() == 0
+
+
+def test_a_replica_that_is_stuck_gives_up(start: Start, environment: Environment) -> None:
+    """Both servers answer, messages wait, and nothing moves: here behind a lock without end."""
+    replica = start(WATCHDOG_TIMEOUT_S="2", DATABASE_LOCK_TIMEOUT_S="60")
+    replica.wait_for("partitions_opened")
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        connection.execute("LOCK TABLE meter_history")
+        produce(environment, "telemetry.meter", meter_messages(100))
+        assert replica.wait() == 1
+    [failure] = replica.events("service_failed")
+    assert "messages wait" in failure["error"]
+
+
+def test_a_static_member_comes_back_to_its_partitions_without_a_rebalance(
+    start: Start, environment: Environment
+) -> None:
+    first = start(KAFKA_GROUP_INSTANCE_ID="one", KAFKA_SESSION_TIMEOUT_MS="30000")
+    second = start(KAFKA_GROUP_INSTANCE_ID="two", KAFKA_SESSION_TIMEOUT_MS="30000")
+    for replica in (first, second):
+        until(
+            lambda replica=replica: replica.metric("telemetry_assigned_partitions") == 12,  # type: ignore[misc]
+            what="the partitions are shared",
+        )
+    opened = len(second.events("partitions_opened"))
+    assert first.stop() == 0
+    again = start(KAFKA_GROUP_INSTANCE_ID="one", KAFKA_SESSION_TIMEOUT_MS="30000")
+    again.wait_for("partitions_opened")
+    assert again.metric("telemetry_assigned_partitions") == 12
+    assert len(second.events("partitions_opened")) == opened
 
 
 def test_offsets_that_do_not_fit_kafka_stop_the_partition_and_no_other(

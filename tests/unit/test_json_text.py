@@ -43,7 +43,7 @@ def emptied(document: object) -> object:
     return [empty(value) for value in document] if isinstance(document, list) else document
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS)
 def test_the_scanner_takes_every_json_text_and_keeps_its_first_level(text: str) -> None:
     cut = json.loads(cut_nested(text), parse_int=float)
@@ -54,7 +54,7 @@ def test_the_scanner_takes_every_json_text_and_keeps_its_first_level(text: str) 
     assert cut == emptied(whole)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(mutations(TEXTS).map(lambda data: data.decode(errors="replace")))
 def test_the_scanner_and_the_parser_agree_on_mutated_texts(text: str) -> None:
     try:
