@@ -1,5 +1,6 @@
 """The service as an operator meets it: starts, waits, drains, and what it says meanwhile."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,9 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from psycopg.conninfo import conninfo_to_dict
 
+from consumer.batch import RECORD_OVERHEAD_BYTES
 from deploy.replica import ROOT, Replica
+from telemetry.settings import KafkaSettings
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.forwarder import Forwarder
 
@@ -72,6 +76,39 @@ def test_sigterm_drains_exits_0_and_leaves_nothing_to_redo(
     assert again.metric(STORED) == 30_000 - stored
     assert again.metric(DUPLICATES) == 0
     assert again.stop() == 0
+
+
+def test_what_is_buffered_is_flushed_and_committed_on_sigterm(
+    start: Start, environment: Environment
+) -> None:
+    replica = start(FLUSH_INTERVAL_MS="600000")
+    replica.wait_for("partitions_opened")
+    produce(environment, "telemetry.meter", meter_messages(500))
+    all_of_them = 500 * RECORD_OVERHEAD_BYTES
+    until(lambda: replica.metric("telemetry_buffered_bytes") > all_of_them, what="all buffered")
+    assert query(environment, "SELECT count(*) FROM meter_history") == [(0,)]
+    assert replica.stop() == 0
+    assert query(environment, "SELECT count(*) FROM meter_history") == [(500,)]
+    stored = query(
+        environment, "SELECT partition, next_offset FROM ingest_offset WHERE topic LIKE '%meter'"
+    )
+    committed = asyncio.run(committed_offsets(environment))
+    assert committed
+    assert committed.items() <= dict(stored).items()
+
+
+async def committed_offsets(environment: Environment) -> dict[int, int]:
+    """Return what Kafka has of the group, by partition of the meters' topic."""
+    kafka = KafkaSettings(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
+    admin = AIOKafkaAdminClient(**kafka.aiokafka())
+    await admin.start()
+    found = await admin.list_consumer_group_offsets(environment["CONSUMER_GROUP"])
+    await admin.close()
+    return {
+        place.partition: metadata.offset
+        for place, metadata in found.items()
+        if place.topic == "telemetry.meter"
+    }
 
 
 def test_a_restored_older_database_is_brought_up_to_date_whatever_kafka_says(
