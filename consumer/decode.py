@@ -32,6 +32,10 @@ from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import parse_timestamp
 
 STEP = 2_000
+# The definition takes some 10 µs a message, and 0.4 µs a byte of the most deeply nested ones. A
+# step of it, in bytes, stays below some 30 ms.
+ODD_STEP = 65_536
+ODD_COST = 64
 
 _QUICK = {stream.name: quick_decoder(stream) for stream in STREAMS}
 _is_device_id = re.compile(DEVICE_ID, re.ASCII).fullmatch
@@ -81,8 +85,14 @@ def decode_batch(
         yield
     rows = _Rows.of(messages, positions, stream)
     odd += rows.set_aside(_odd_rows(rows, records, limits))
+    spent = 0
     for position in sorted(odd):
-        result = decode(records[position].value, stream, limits)
+        value = records[position].value
+        spent += ODD_COST + len(value or b"")
+        if spent > ODD_STEP:
+            spent = 0
+            yield
+        result = decode(value, stream, limits)
         if isinstance(result, Rejected):
             decoded.dead_letters.append(DeadLetter(position, result.reason, result.detail))
         else:

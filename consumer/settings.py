@@ -2,12 +2,16 @@
 
 from typing import Literal
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from consumer.batch import BatchPolicy
 from telemetry.settings import KafkaSettings, load
 from telemetry.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
+
+LAST_PORT = 65_535
 
 _ENVIRONMENT = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
@@ -18,18 +22,34 @@ class DatabaseSettings(BaseSettings):
     model_config = _ENVIRONMENT
 
     database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
-    database_connect_timeout_s: int = Field(5, ge=1, description="seconds to connect")
-    database_statement_timeout_s: int = Field(60, ge=1, description="seconds for a statement")
-    database_lock_timeout_s: int = Field(10, ge=1, description="seconds to wait for a lock")
+    database_connect_timeout_s: int = Field(5, ge=1, le=3_600, description="seconds to connect")
+    database_statement_timeout_s: int = Field(
+        60, ge=1, le=86_400, description="seconds for a statement"
+    )
+    database_lock_timeout_s: int = Field(
+        10, ge=1, le=86_400, description="seconds to wait for a lock"
+    )
     database_retry_max_s: float = Field(
-        3.0, gt=0, description="longest pause between two tries while the database is away"
+        3.0,
+        ge=0.1,
+        le=3_600,
+        description="longest pause between two tries while PostgreSQL is away",
     )
 
     @field_validator("database_url")
     @classmethod
     def _is_a_url(cls, url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        text = url.get_secret_value()
+        if not text.startswith(("postgresql://", "postgres://")):
             raise ValueError("should start with postgresql://")
+        try:
+            ports = str(conninfo_to_dict(text).get("port") or "").split(",")
+        except psycopg.ProgrammingError:
+            # libpq's own message quotes the part at fault, which may be the password.
+            raise ValueError("is no URL that PostgreSQL understands") from None
+        # libpq's parser takes any text for a port; none means the default.
+        if not all(port.isdecimal() and 0 < int(port) <= LAST_PORT for port in ports if port):
+            raise ValueError(f"its port should be a number from 1 to {LAST_PORT}")
         return url
 
 
@@ -78,8 +98,12 @@ class FlushSettings(BaseSettings):
         64 << 20, ge=1 << 20, description="bytes of all records that wait for a flush"
     )
     flush_connections: int = Field(2, ge=1, le=16, description="flushes at a time")
-    drain_timeout_s: float = Field(8.0, gt=0, description="time to flush what waits on SIGTERM")
-    revoke_timeout_s: float = Field(20.0, gt=0, description="the same when partitions move on")
+    drain_timeout_s: float = Field(
+        8.0, gt=0, le=3_600, description="time to flush what waits on SIGTERM"
+    )
+    revoke_timeout_s: float = Field(
+        20.0, gt=0, le=3_600, description="the same when partitions move on"
+    )
 
     @property
     def policy(self) -> BatchPolicy:
@@ -97,7 +121,9 @@ class HistorySettings(BaseSettings):
 
     history_retention_days: int = Field(400, ge=1, le=36_500, description="days that are kept")
     partitions_ahead_days: int = Field(7, ge=1, le=366, description="days made in advance")
-    partitions_interval_s: float = Field(900.0, ge=1, description="seconds between two looks")
+    partitions_interval_s: float = Field(
+        900.0, ge=1, le=86_400, description="seconds between two looks"
+    )
 
 
 class HttpSettings(BaseSettings):
@@ -106,7 +132,7 @@ class HttpSettings(BaseSettings):
     model_config = _ENVIRONMENT
 
     http_host: str = Field("127.0.0.1", description="address to listen on")
-    http_port: int = Field(8080, ge=0, le=65_535, description="port; 0 picks a free one")
+    http_port: int = Field(8080, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
 
 
 class LogSettings(BaseSettings):
@@ -131,9 +157,14 @@ class WatchdogSettings(BaseSettings):
     model_config = _ENVIRONMENT
 
     watchdog_timeout_s: float = Field(
-        300.0, ge=1, description="seconds of lag without progress after which the process ends"
+        300.0,
+        ge=1,
+        le=86_400,
+        description="seconds of lag without progress after which the process ends",
     )
-    lag_interval_s: float = Field(5.0, gt=0, description="seconds between two looks at the lag")
+    lag_interval_s: float = Field(
+        5.0, gt=0, le=3_600, description="seconds between two looks at the lag"
+    )
 
 
 SECTIONS = (

@@ -4,9 +4,11 @@ import ssl
 from typing import Any, Literal, TypeVar
 
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSetting
+
+_LAST_PORT = 65_535
 
 Section = TypeVar("Section", bound=BaseSettings)
 
@@ -25,8 +27,10 @@ def load(section: type[Section]) -> Section:
         fault = error.errors(include_url=False, include_context=False)[0]
         prefix = section.model_config.get("env_prefix", "")
         name = f"{prefix}{'_'.join(map(str, fault['loc']))}".upper()
-        problem = "is not set" if fault["type"] == "missing" else fault["msg"]
-        raise SettingsError(f"{name}: {problem}" if fault["loc"] else fault["msg"]) from error
+        problem = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "missing":
+            problem = "is not set"
+        raise SettingsError(f"{name}: {problem}" if fault["loc"] else problem) from None
 
 
 class KafkaSettings(BaseSettings):
@@ -47,14 +51,22 @@ class KafkaSettings(BaseSettings):
     sasl_plain_password: SecretStr | None = Field(
         default=None, description="with SASL_…: the password"
     )
-    ssl_cafile: str | None = Field(default=None, description="with …SSL: file of trusted CAs")
-    ssl_certfile: str | None = Field(
+    ssl_cafile: FilePath | None = Field(default=None, description="with …SSL: file of trusted CAs")
+    ssl_certfile: FilePath | None = Field(
         default=None, description="with …SSL: the client's certificate"
     )
-    ssl_keyfile: str | None = Field(default=None, description="with …SSL: the client's key")
+    ssl_keyfile: FilePath | None = Field(default=None, description="with …SSL: the client's key")
     ssl_password: SecretStr | None = Field(
         default=None, description="with …SSL: the key's password"
     )
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _ports_exist(cls, servers: str) -> str:
+        for server in servers.split(","):
+            if not 0 < int(server.rsplit(":", 1)[1]) <= _LAST_PORT:
+                raise ValueError(f"a port should be a number from 1 to {_LAST_PORT}")
+        return servers
 
     @model_validator(mode="after")
     def _credentials_are_there(self) -> "KafkaSettings":
@@ -104,7 +116,7 @@ class KafkaSettings(BaseSettings):
             "ssl.key.location": self.ssl_keyfile,
             "ssl.key.password": _reveal(self.ssl_password),
         }
-        return configuration | {name: value for name, value in optional.items() if value}
+        return configuration | {name: str(value) for name, value in optional.items() if value}
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:
@@ -115,7 +127,7 @@ class KafkaSettings(BaseSettings):
                 password=_reveal(self.ssl_password),
             )
         except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"KAFKA_SSL_…: {error}") from error
+            raise SettingsError(f"KAFKA_SSL_CERTFILE, _KEYFILE, _PASSWORD: {error}") from error
         return context
 
 

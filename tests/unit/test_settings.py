@@ -292,3 +292,39 @@ def test_secrets_are_kept_as_secrets(environment: pytest.MonkeyPatch) -> None:
     assert isinstance(settings.database.database_url, SecretStr)
     assert isinstance(settings.kafka.sasl_plain_password, SecretStr)
     assert isinstance(settings.kafka.ssl_password, SecretStr)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://[::1/db",
+        "postgresql://h/db?nonsense=1",
+        "postgresql://u:se%zzcret@h/x",
+        "postgresql://127.0.0.1:port/db",
+        "postgresql://127.0.0.1:70000/db",
+    ],
+)
+def test_a_database_url_that_can_never_work_is_named_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(SettingsError, match="DATABASE_URL: ") as refusal:
+        load(DatabaseSettings)
+    assert "cret" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+@pytest.mark.parametrize("servers", ["h:0", "h:99999", "h:9092,i:65536"])
+def test_a_port_that_does_not_exist_is_refused(
+    monkeypatch: pytest.MonkeyPatch, servers: str
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    with pytest.raises(SettingsError, match="KAFKA_BOOTSTRAP_SERVERS: "):
+        load(KafkaSettings)
+
+
+def test_a_missing_certificate_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "h:9092")
+    monkeypatch.setenv("KAFKA_SSL_CAFILE", "/no/such/file")
+    with pytest.raises(SettingsError, match="KAFKA_SSL_CAFILE: "):
+        load(KafkaSettings)

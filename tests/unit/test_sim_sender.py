@@ -170,9 +170,13 @@ def test_a_stop_before_the_broker_answers_ends_the_wait(ledger: Ledger) -> None:
     assert not sender.connect()
 
 
-def test_settings_that_the_client_refuses_are_said_in_a_line(ledger: Ledger) -> None:
+def test_settings_that_the_client_refuses_are_said_in_a_line(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    no_certificate = tmp_path / "ca.pem"
+    no_certificate.write_text("none")
     kafka = KafkaSettings(
-        bootstrap_servers="127.0.0.1:1", security_protocol="SSL", ssl_cafile="/no/such/file"
+        bootstrap_servers="127.0.0.1:1", security_protocol="SSL", ssl_cafile=no_certificate
     )
     with pytest.raises(SenderError, match="cannot start") as caught:
         Sender(kafka=kafka, book=ledger, stop=Stop(), say=print)
