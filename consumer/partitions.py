@@ -135,8 +135,6 @@ async def maintain(
     # A day goes only when its last instant is past the retention.
     first_kept = _date(today - settings.history_retention_days)
     dropped = await drop_expired(connection, first_kept=first_kept)
-    if made or dropped:
-        log.info("history_partitions_maintained", made=made, dropped=dropped)
     return made, dropped
 
 
@@ -145,7 +143,9 @@ async def keep_maintained(database: Database, settings: HistorySettings) -> None
 
     async def attempt() -> None:
         async with database.connection() as connection:
-            await maintain(connection, settings, now_us=time.time_ns() // 1_000)
+            made, dropped = await maintain(connection, settings, now_us=time.time_ns() // 1_000)
+        if made or dropped:
+            log.info("history_partitions_maintained", made=made, dropped=dropped)
 
     while True:
         await database.patiently(attempt)
