@@ -1,6 +1,7 @@
 """Commands: `python -m consumer --help`."""
 
 import asyncio
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -30,7 +31,9 @@ from telemetry.streams import BY_TOPIC
 
 Result = TypeVar("Result")
 
-out = Console(soft_wrap=True)
+# A narrow terminal wraps lines, which loses less than cutting columns off; in a pipe a row is a line.
+LEAST_WIDTH = 120 if sys.stdout.isatty() else 200
+out = Console(width=max(shutil.get_terminal_size().columns, LEAST_WIDTH), highlight=False)
 errors = Console(stderr=True, soft_wrap=True)
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
@@ -129,18 +132,16 @@ def dead_letters_list(
         return
     table = _table("topic", "reason", "messages", "redriven", "first", "last")
     for count in counts:
-        times = (f"{count.first:%F %T}", f"{count.last:%F %T}")
+        times = (f"{count.first:%F %H:%M}", f"{count.last:%F %H:%M}")
         table.add_row(
             count.topic, count.reason, f"{count.messages:,}", f"{count.redriven:,}", *times
         )
     out.print(table)
     if entries:
-        table = _table("topic", "partition", "offset", "reason", "bytes", "at", "detail")
+        table = _table("topic partition offset", "reason", "at (UTC)", "detail")
         for entry in entries:
-            size = "null" if entry.value_bytes is None else f"{entry.value_bytes:,}"
-            place = (entry.topic, str(entry.partition), str(entry.record_offset))
-            when = f"{entry.dead_lettered_at:%F %T}"
-            table.add_row(*place, entry.reason, size, when, entry.detail)
+            place = f"{entry.topic} {entry.partition} {entry.record_offset}"
+            table.add_row(place, entry.reason, f"{entry.dead_lettered_at:%F %T}", entry.detail)
         out.print(table)
 
 
@@ -229,8 +230,8 @@ def _report_differences(differences: list[str]) -> None:
 def _table(*headers: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for header in headers:
-        numeric = header in {"messages", "redriven", "offset", "next offset", "bytes", "size"}
-        table.add_column(header, justify="right" if numeric else "left")
+        numeric = header in {"messages", "redriven", "next offset", "rows, about", "size"}
+        table.add_column(header, justify="right" if numeric else "left", no_wrap=header != "detail")
     return table
 
 

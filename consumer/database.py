@@ -49,7 +49,7 @@ async def connect(settings: DatabaseSettings) -> Connection:
                 [*(f"{seconds}s" for seconds in timeouts.values()), "UTC", "warning"],
             ],
         )
-    except BaseException:
+    except BaseException:  # a cancelled one would stay open too
         await connection.close()
         raise
     return connection

@@ -24,7 +24,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One dead letter in a list; `value_bytes` is None for a tombstone."""
+    """One dead letter in a list."""
 
     topic: str
     partition: int
@@ -33,7 +33,6 @@ class Entry:
     detail: str
     dead_lettered_at: datetime
     redriven_at: datetime | None
-    value_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

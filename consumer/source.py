@@ -116,7 +116,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._consumer = consumer  # the first assignment comes before start() returns
         try:
             await consumer.start()
-        except BaseException:
+        except BaseException:  # a cancelled start leaves connections too
             self._consumer = None
             await consumer.stop()
             raise
@@ -258,10 +258,6 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             self._available = False
             self._metrics.kafka_available.set(0)
             log.warning("kafka_unavailable", error=str(error))
-
-    @property
-    def is_available(self) -> bool:
-        return self._available is True
 
     @property
     def _member(self) -> AIOKafkaConsumer:

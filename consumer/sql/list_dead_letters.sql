@@ -1,5 +1,4 @@
-SELECT topic, partition, record_offset, reason, detail, dead_lettered_at, redriven_at,
-       octet_length(value) AS value_bytes
+SELECT topic, partition, record_offset, reason, detail, dead_lettered_at, redriven_at
 FROM dead_letter
 WHERE consumer_group = %(consumer_group)s
   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
