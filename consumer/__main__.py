@@ -31,7 +31,7 @@ from telemetry.streams import BY_TOPIC
 
 Result = TypeVar("Result")
 
-# A narrow terminal wraps lines, which loses less than cutting columns off; in a pipe a row is a line.
+# A narrow terminal wraps lines, which loses less than cut columns; in a pipe a row is a line.
 LEAST_WIDTH = 120 if sys.stdout.isatty() else 200
 out = Console(width=max(shutil.get_terminal_size().columns, LEAST_WIDTH), highlight=False)
 errors = Console(stderr=True, soft_wrap=True)

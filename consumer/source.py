@@ -302,7 +302,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             partition=partition.partition,
             stored_offset=stored,
             **bounds,
-            help="see `python -m consumer offsets show` and `offsets reset`",
+            help="compare `python -m consumer offsets show` with the topic",
         )
         self._metrics.stopped_partitions.labels(partition.topic, partition.partition).set(1)
         self.close(partition)

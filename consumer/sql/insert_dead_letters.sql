@@ -1,4 +1,4 @@
--- A record that is read again after `offsets reset` is in the table already and keeps its row.
+-- A record that is read again, after a stored offset was set back, keeps the row that it has.
 INSERT INTO dead_letter (consumer_group, topic, partition, record_offset, key, value, headers,
                          record_timestamp, reason, detail)
 SELECT %(consumer_group)s, %(topic)s, %(partition)s, letter.*

@@ -234,7 +234,7 @@ def test_offsets_that_do_not_fit_kafka_stop_the_partition_and_no_other(
     replica = start()
     stopped = replica.wait_for("partition_stopped")
     assert (stopped["topic"], stopped["partition"]) == ("telemetry.meter", 3)
-    assert "offsets reset" in stopped["help"]
+    assert "offsets show" in stopped["help"]
     replica.wait_for("partitions_opened")
     assert replica.metric("telemetry_stopped_partitions{") == 1
     assert replica.metric("telemetry_assigned_partitions") == 23
