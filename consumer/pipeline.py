@@ -128,7 +128,11 @@ class Pipeline:
             owned.flushing, owned.batch = owned.batch, Batch()
             task = self._tasks.create_task(self._flush(owned, owned.flushing, self._idle.pop()))
             self._flushes.add(task)
-            task.add_done_callback(self._flushes.discard)
+            task.add_done_callback(self._end_flush)
+
+    def _end_flush(self, task: asyncio.Task[None]) -> None:
+        self._flushes.discard(task)
+        self._changed.set()  # only now: whoever waits for the last flush must not still see it
 
     def _is_due(self, owned: Owned, now: float) -> bool:
         if owned.flushing is not None:
@@ -151,7 +155,6 @@ class Pipeline:
             owned.flushing = None
             self._idle.append(sink)
             self._buffer(-batch.footprint)
-            self._changed.set()
         self._dispatch()
 
     async def _decode(self, owned: Owned, batch: Batch) -> Flush:

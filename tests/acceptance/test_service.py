@@ -88,6 +88,7 @@ def test_what_is_buffered_is_flushed_and_committed_on_sigterm(
     until(lambda: replica.metric("telemetry_buffered_bytes") > all_of_them, what="all buffered")
     assert query(environment, "SELECT count(*) FROM meter_history") == [(0,)]
     assert replica.stop() == 0
+    assert not replica.events("drain_incomplete")
     assert query(environment, "SELECT count(*) FROM meter_history") == [(500,)]
     stored = query(
         environment, "SELECT partition, next_offset FROM ingest_offset WHERE topic LIKE '%meter'"
