@@ -1,5 +1,6 @@
 """What was sent is what is stored, by value, with a replica killed in mid-flow."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -30,16 +31,23 @@ def verify(environment: Environment, ledgers: Sequence[Path]) -> int:
     return simulate(environment, *command).wait(120)
 
 
+def share_partitions(*replicas: Replica) -> None:
+    """Wait until the replicas have equal parts of the 24 partitions."""
+    for replica in replicas:
+        until(
+            lambda replica=replica: (  # type: ignore[misc]  # mypy infers no default's type
+                replica.metric("telemetry_assigned_partitions") == 24 / len(replicas)
+            ),
+            what="the partitions are shared",
+        )
+
+
 def test_real_and_chaotic_readings_survive_the_death_of_a_replica(
     start: Callable[..., Replica], environment: Environment, tmp_path: Path
 ) -> None:
     doomed, survivor = start(BATCH_MAX_ROWS="500"), start(BATCH_MAX_ROWS="500")
     ledgers = [tmp_path / "recorded", tmp_path / "live"]
-    for replica in (doomed, survivor):
-        until(
-            lambda replica=replica: replica.metric("telemetry_assigned_partitions") == 12,  # type: ignore[misc]
-            what="the partitions are shared",
-        )
+    share_partitions(doomed, survivor)
     replay = ["replay", str(RECORDING), "--shift-to-now", "--quiet", "--ledger", str(ledgers[0])]
     assert simulate(environment, *replay).wait(60) == 0
     live = ["run", "--devices", "1000", "--duration", "25m", "--rate", "15000", "--quiet"]
@@ -51,6 +59,25 @@ def test_real_and_chaotic_readings_survive_the_death_of_a_replica(
     assert verify(environment, ledgers) == 0
     until(lambda: survivor.metric("telemetry_assigned_partitions") == 24, what="taken over")
     assert survivor.stop() == 0
+
+
+def test_a_suspended_replica_that_wakes_up_is_refused(
+    start: Callable[..., Replica], environment: Environment, tmp_path: Path
+) -> None:
+    zombie, survivor = start(FLUSH_INTERVAL_MS="2000"), start()
+    share_partitions(zombie, survivor)
+    ledger = tmp_path / "ledger"
+    live = ["run", "--devices", "1000", "--duration", "30m", "--rate", "4000", "--quiet"]
+    simulator = simulate(environment, *live, "--ledger", str(ledger))
+    until(lambda: zombie.metric("telemetry_buffered_bytes") > 500_000, what="a batch waits")
+    zombie.process.send_signal(signal.SIGSTOP)
+    until(lambda: survivor.metric("telemetry_assigned_partitions") == 24, what="taken over")
+    consumed = survivor.metric(CONSUMED)
+    until(lambda: survivor.metric(CONSUMED) > consumed + 10_000, what="the other goes on")
+    zombie.process.send_signal(signal.SIGCONT)
+    until(lambda: zombie.metric("telemetry_fenced_batches_total") > 0, what="refused")
+    assert simulator.wait(120) == 0
+    assert verify(environment, [ledger]) == 0
 
 
 def test_a_lost_and_an_altered_reading_are_found(
