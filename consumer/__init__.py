@@ -1,4 +1,4 @@
 """The service: readings from Kafka into PostgreSQL, each exactly once.
 
-The way of a message: `source` → `batch` → `columns` (decoded) → `sink`; `pipeline` drives it.
+The way of a message: `source` → `batch` → `decode` → `sink`; `pipeline` drives it.
 """

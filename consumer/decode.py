@@ -5,7 +5,6 @@ neighbours, and judged together: ids once each, times and zeros by column. Whate
 good is odd, and goes to `telemetry.decode`, the definition of what is a reading.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -20,15 +19,15 @@ from consumer.batch import Record
 from consumer.columns import Columns
 from telemetry.decode import (
     MAX_VALUE_BYTES,
+    QUICK_DECODERS,
     Rejected,
     TimeLimits,
     decode,
     find_minus_zero,
-    quick_decoder,
+    is_device_id,
 )
-from telemetry.readings import DEVICE_ID
 from telemetry.reasons import Reason
-from telemetry.streams import STREAMS, Stream
+from telemetry.streams import Stream
 from telemetry.timestamps import parse_timestamp
 
 STEP = 2_000
@@ -37,8 +36,6 @@ STEP = 2_000
 ODD_STEP = 65_536
 ODD_COST = 64
 
-_QUICK = {stream.name: quick_decoder(stream) for stream in STREAMS}
-_is_device_id = re.compile(DEVICE_ID, re.ASCII).fullmatch
 _UNREADABLE = np.iinfo(np.int64).min
 
 
@@ -66,7 +63,7 @@ def decode_batch(
 
     Yields between steps, so that an event loop can see to its other work.
     """
-    quick = _QUICK[stream.name]
+    quick = QUICK_DECODERS[stream.name]
     messages: list[Any] = []
     positions: list[int] = []
     odd: list[int] = []
@@ -143,7 +140,7 @@ def _odd_rows(rows: _Rows, records: Sequence[Record], limits: TimeLimits) -> NDA
     """Say of each row whether it is other than plainly good."""
     times = np.array(rows.times, np.int64)
     odd: NDArray[np.bool_] = (times < limits.earliest) | (times > limits.latest)
-    bad_ids = {device for device in set(rows.ids) if _is_device_id(device) is None}
+    bad_ids = {device for device in set(rows.ids) if not is_device_id(device)}
     if bad_ids:
         odd |= np.fromiter((device in bad_ids for device in rows.ids), np.bool_, len(rows.ids))
     for row in np.flatnonzero((np.array(rows.measures) == 0).any(axis=0)).tolist():

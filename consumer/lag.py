@@ -66,7 +66,9 @@ class LagMonitor:
                 await self.aclose()
                 continue
             self._source.note_available()
-            behind = [one for one in owned if await self._show(one, ends[one.partition])]
+            # Those that were revoked meanwhile are another replica's to show.
+            still = [one for one in owned if one in self._pipeline.owned]
+            behind = [one for one in still if await self._show(one, ends[one.partition])]
             self._watch(behind=bool(behind))
 
     async def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:

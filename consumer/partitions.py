@@ -18,7 +18,7 @@ from consumer.database import Connection, Database
 from consumer.settings import HistorySettings
 from consumer.statements import statement
 from telemetry.streams import STREAMS, Stream
-from telemetry.timestamps import EPOCH, SECOND_US
+from telemetry.timestamps import DAY_US, EPOCH
 
 log = structlog.get_logger()
 
@@ -127,7 +127,7 @@ async def maintain(
 
     Returns the number made and the names dropped.
     """
-    today = now_us // (86_400 * SECOND_US)
+    today = now_us // DAY_US
     made = 0
     for stream in STREAMS:
         days = range(today - 1, today + settings.partitions_ahead_days + 1)

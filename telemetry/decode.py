@@ -70,12 +70,12 @@ def decode(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading |
     if len(value) > MAX_VALUE_BYTES:
         return Rejected(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES}")
     try:
-        fields = msgspec.structs.astuple(_QUICK[stream.name](value))
+        fields = msgspec.structs.astuple(QUICK_DECODERS[stream.name](value))
         instant = parse_timestamp(fields[-1])
     except (msgspec.DecodeError, ValueError, RecursionError):
         return _explain(value, stream, limits)
     device_id, measures = fields[0], fields[1:-1]
-    if not limits.earliest <= instant <= limits.latest or not _is_device_id(device_id):
+    if not limits.earliest <= instant <= limits.latest or not is_device_id(device_id):
         return _explain(value, stream, limits)
     if 0.0 in measures and find_minus_zero(value):
         return _explain(value, stream, limits)
@@ -125,7 +125,7 @@ def _kind(document: object) -> str:
     return names.get(type(document), "null")
 
 
-def quick_decoder(stream: Stream) -> Callable[[bytes], Any]:
+def _quick_decoder(stream: Stream) -> Callable[[bytes], Any]:
     """Return a decoder to a struct of the message's fields in their order, time as text.
 
     What it returns is a reading if the id and the time are good and no zero is a -0; what it
@@ -151,7 +151,7 @@ def quick_decoder(stream: Stream) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(struct).decode
 
 
-_QUICK = {stream.name: quick_decoder(stream) for stream in STREAMS}
+QUICK_DECODERS = {stream.name: _quick_decoder(stream) for stream in STREAMS}
 # msgspec reads the integer -0 as +0. Ids and times may hold "-0" too, but never before these.
 find_minus_zero = re.compile(rb"-0[\s,}]").search
-_is_device_id = lru_cache(maxsize=32_768)(re.compile(DEVICE_ID, re.ASCII).fullmatch)
+is_device_id = lru_cache(maxsize=32_768)(re.compile(DEVICE_ID, re.ASCII).fullmatch)

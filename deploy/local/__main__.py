@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from deploy.local import stack
+from deploy.local.addresses import psql_environment
 from deploy.local.errors import LocalStackError
 from deploy.local.process import tail
 from deploy.local.status import status
@@ -116,16 +116,9 @@ def psql_(
     addresses = stack.addresses(folder)
     if addresses is None:
         raise LocalStackError("the local stack is not running: python -m deploy.local up")
-    # Through the environment: a command line can be read by every user of the machine.
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
-    address = conninfo_to_dict(addresses.database_url)
-    variables = {
-        variable: str(address[name])
-        for name, variable in {**names, "password": "PGPASSWORD"}.items()
-        if address.get(name)
-    }
     psql = programs(None) / "psql"
-    os.execve(psql, [str(psql), *(arguments or [])], {**os.environ, **variables})  # noqa: S606
+    environment = {**os.environ, **psql_environment(addresses.database_url)}
+    os.execve(psql, [str(psql), *(arguments or [])], environment)  # noqa: S606  no shell on purpose
 
 
 def main() -> None:

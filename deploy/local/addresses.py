@@ -7,6 +7,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from psycopg.conninfo import conninfo_to_dict
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,6 +29,19 @@ class Addresses:
         """Lines for a shell to evaluate."""
         values = {KAFKA: self.kafka_bootstrap_servers, DATABASE: self.database_url}
         return "".join(f"export {name}={shlex.quote(text)}\n" for name, text in values.items())
+
+
+def psql_environment(database_url: str) -> dict[str, str]:
+    """What tells psql the address: a command line could be read by every user of the machine."""
+    names = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "password": "PGPASSWORD",
+        "dbname": "PGDATABASE",
+    }
+    address = conninfo_to_dict(database_url)
+    return {names[name]: str(value) for name, value in address.items() if name in names}
 
 
 def given(environment: Mapping[str, str], state: State) -> dict[str, str]:

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import duckdb
-from psycopg.conninfo import conninfo_to_dict
 
+from deploy.local.addresses import psql_environment
 from deploy.local.unprivileged import programs
 from telemetry.streams import STREAMS, Stream
 
@@ -91,20 +91,11 @@ def _block(
 
 def run_script(script: Path, database_url: str) -> float:
     """Run the script and return the seconds that it took; raises CalledProcessError."""
-    address = conninfo_to_dict(database_url)
     psql = Path(programs(None)) / "psql"
     begun = time.perf_counter()
     subprocess.run(
         [str(psql), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", str(script)],
-        env=os.environ
-        | {
-            "PGHOST": str(address["host"]),
-            "PGPORT": str(address["port"]),
-            "PGUSER": str(address["user"]),
-            "PGPASSWORD": str(address.get("password") or ""),
-            "PGDATABASE": str(address["dbname"]),
-            "PGTZ": "UTC",
-        },
+        env={**os.environ, **psql_environment(database_url), "PGTZ": "UTC"},
         check=True,
         stdout=subprocess.DEVNULL,
     )
