@@ -1,0 +1,42 @@
+"""`python -m consumer schema`: create or check the tables."""
+
+import time
+
+import typer
+
+from consumer import partitions, schema
+from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.database import Connection
+from consumer.settings import HistorySettings
+from telemetry.settings import load
+
+app = typer.Typer(help="Create or check the tables.", no_args_is_help=True)
+
+
+@app.command("apply")
+def apply() -> None:
+    """Create what is missing, partitions of the days ahead included; safe to repeat."""
+    history = load(HistorySettings)
+
+    async def work(connection: Connection) -> list[str]:
+        await schema.apply_schema(connection)
+        differences = await schema.check_schema(connection)
+        if not differences:
+            await partitions.maintain(connection, history, now_us=time.time_ns() // 1_000)
+        return differences
+
+    _report_differences(with_database(work))
+
+
+@app.command("check")
+def check() -> None:
+    """Compare the database's tables with schema.sql; exit 1 where they differ."""
+    _report_differences(with_database(schema.check_schema))
+
+
+def _report_differences(differences: list[str]) -> None:
+    for line in differences:
+        errors.print(line, markup=False)
+    if differences:
+        fail(f"the schema differs from schema.sql in {len(differences)} places", code=1)
+    out.print("the schema is as it should be")

@@ -1,0 +1,57 @@
+"""What the commands share: where they print, how they reach the database, how they fail."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import psycopg
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from consumer.database import Connection, connect
+from consumer.settings import DatabaseSettings
+from telemetry.settings import load
+
+Result = TypeVar("Result")
+
+NUMERIC = {"messages", "redriven", "next offset", "rows, about", "size"}
+
+# A narrow terminal wraps lines, which loses less than cut columns; in a pipe a row is a line.
+LEAST_WIDTH = 120 if sys.stdout.isatty() else 200
+out = Console(width=max(shutil.get_terminal_size().columns, LEAST_WIDTH), highlight=False)
+errors = Console(stderr=True, soft_wrap=True)
+
+
+def with_database(work: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """Run the work on a connection; the command fails with one line where it cannot be done."""
+    settings = load(DatabaseSettings)
+
+    async def task() -> Result:
+        connection = await connect(settings)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    try:
+        return asyncio.run(task())
+    except psycopg.Error as error:
+        fail(f"PostgreSQL: {' '.join(str(error).split())}", code=1)
+
+
+def table(*headers: str) -> Table:
+    """Return an empty table; figures stand at the right of their columns."""
+    made = Table(box=box.SIMPLE_HEAD)
+    for header in headers:
+        numeric = header in NUMERIC
+        made.add_column(header, justify="right" if numeric else "left", no_wrap=header != "detail")
+    return made
+
+
+def fail(message: str, *, code: int) -> NoReturn:
+    """End the command with one line on standard error."""
+    errors.print(f"error: {message}", markup=False, highlight=False)
+    sys.exit(code)
