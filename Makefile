@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint bench lock clean
+.PHONY: help demo down test lint model bench lock clean
 
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: $(VENV)/.dev ## Check style, types and imports only
 	@$(VENV)/bin/ruff format --check --quiet
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
+
+model: ## Search every interleaving of the flush protocol, and of broken ones (needs spin)
+	@$(PYTHON) model/check.py
 
 bench: $(VENV)/.dev ## Measure the drain rate beside what the same PostgreSQL can load at all
 	@$(RUN) -m tests.benchmarks.drain

@@ -1,0 +1,190 @@
+"""The check of flush.pml with Spin: the protocol holds, and each part of it is needed.
+
+    python3 model/check.py              every check; 0 if all ended as expected, else 1
+    python3 model/check.py NO_FENCE     a way in which that protocol fails, step by step
+
+Searches are exhaustive: no bitstate hashing, and one that was cut short counts as failed. It needs
+spin and gcc, and of Python the standard library; where one is missing, it exits with 2.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+MODEL = Path(__file__).with_name("flush.pml")
+PROTOCOL = "protocol"
+LONGEST_PATH = 100_000
+MEMORY_MB = 2_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """A protocol, one claim about it, and what is to be found: HOLDS or REFUTED."""
+
+    variant: str
+    claim: str
+    expected: str
+    about: str
+
+
+# ASSERTIONS are those in the processes, and that nothing ends where it should go on; the others
+# are formulas at the end of the model.
+ASSERTIONS, EXACT, FORWARD, PROGRESS = "assertions", "exact", "forward", "progress"
+HOLDS, REFUTED, STUCK = "holds", "refuted", "stuck"
+CHECKS = (
+    Check(PROTOCOL, ASSERTIONS, HOLDS, "none stored twice, none skipped"),
+    Check(PROTOCOL, EXACT, HOLDS, "stored is what lies below the offset, always"),
+    Check(PROTOCOL, PROGRESS, HOLDS, "once it is calm, all is stored"),
+    Check(PROTOCOL, FORWARD, REFUTED, "not claimed: Kafka's offset never goes back"),
+    Check("NO_SETTLE", ASSERTIONS, HOLDS, "an unknown COMMIT is tried again: fenced"),
+    Check("ASSUME_LOST", ASSERTIONS, REFUTED, "an unknown COMMIT is tried again, unfenced"),
+    Check("NO_FENCE", ASSERTIONS, REFUTED, "the offset is moved from wherever it is"),
+    Check("NO_RECHECK", ASSERTIONS, REFUTED, "it is compared before the lock, not under it"),
+    Check("OFFSET_FIRST", ASSERTIONS, REFUTED, "the offset has a transaction of its own"),
+    Check("KAFKA_IS_TRUTH", ASSERTIONS, REFUTED, "a replica starts from Kafka's offset"),
+    Check("LAST_WRITE_WINS", ASSERTIONS, REFUTED, "current state takes stale readings too"),
+    Check("STUBBORN", PROGRESS, REFUTED, "a fenced replica does not read the offset"),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found: holds, refuted, or what kept it from being one; states and steps."""
+
+    found: str
+    states: int
+    depth: int
+    seconds: float
+
+
+def run(check: Check, folder: Path) -> Result:
+    """Search every interleaving; raises CalledProcessError where the model does not compile."""
+    begun = time.monotonic()
+    output = _search(check, folder)
+    return Result(
+        found=_found(check, output),
+        states=_number(r"^ *(\d+) states, stored", output),
+        depth=_number(r"depth reached (\d+)", output),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _search(check: Check, folder: Path) -> str:
+    shutil.copy(MODEL, folder)
+    flags = ["-O1", f"-DMEMLIM={MEMORY_MB}"]
+    options = [f"-m{LONGEST_PATH}"]
+    if check.claim == ASSERTIONS:
+        flags += ["-DSAFETY", "-DNOCLAIM"]
+        flags += ["-DBFS"] if check.expected == REFUTED else []  # the shortest path
+    else:
+        options += ["-a", "-N", check.claim]
+        if check.claim == PROGRESS:
+            flags += ["-DNFAIR=3"]  # by default, it can be fair to four processes only
+            options += ["-f"]  # weak fairness
+    _do(["spin", "-a", *_switch(check.variant), MODEL.name], folder)
+    _do(["gcc", *flags, "-o", "pan", "pan.c"], folder)
+    return _do(["./pan", *options], folder, checked=False)
+
+
+def _found(check: Check, output: str) -> str:
+    errors = _number(r"errors: (\d+)", output)
+    if errors < 0 or "max search depth too small" in output:
+        return "cut short"
+    if errors > 0:
+        broken = re.search("assertion violated|acceptance cycle", output)
+        return REFUTED if broken else STUCK
+    if "Search not completed" in output:
+        return "cut short"
+    if check.claim == ASSERTIONS and check.variant == PROTOCOL and _unreached(output):
+        return "unreached"
+    return HOLDS
+
+
+def _unreached(output: str) -> list[str]:
+    """Return the steps that no path came to, and the assertions among them never judged."""
+    steps: list[str] = re.findall(rf'{MODEL.name}:\d+, state \d+, "(.*)"', output)
+    return [step for step in steps if step != "-end-"]
+
+
+def explain(variant: str, folder: Path) -> None:
+    """Print the path to where the first of the protocol's claims that does not hold is broken."""
+    for check in CHECKS:
+        if check.variant == variant and _found(check, _search(check, folder)) in (REFUTED, STUCK):
+            shown = ["-t", "-p", "-g", "-l"]  # the path: its steps, and what they change
+            sys.stdout.write(_do(["spin", *shown, *_switch(variant), MODEL.name], folder))
+            return
+    sys.stdout.write(f"{variant}: every claim holds\n")
+
+
+def _switch(variant: str) -> list[str]:
+    return [] if variant == PROTOCOL else [f"-D{variant}"]
+
+
+def _number(pattern: str, output: str) -> int:
+    match = re.search(pattern, output, re.MULTILINE)
+    return int(match[1]) if match else -1
+
+
+def _do(command: list[str], folder: Path, *, checked: bool = True) -> str:
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    if checked and done.returncode != 0:
+        raise subprocess.CalledProcessError(
+            done.returncode, command, done.stdout, done.stdout + done.stderr
+        )
+    return done.stdout + done.stderr
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Check the model of the protocol with Spin.")
+    variants = list(dict.fromkeys(check.variant for check in CHECKS))
+    parser.add_argument("variant", nargs="?", choices=variants, help="show how it fails")
+    variant = parser.parse_args().variant
+    missing = [program for program in ("spin", "gcc") if shutil.which(program) is None]
+    if missing:
+        names = " and ".join(missing)
+        sys.stderr.write(f"error: {names} not found; on Debian: apt-get install spin gcc\n")
+        return 2
+    try:
+        with tempfile.TemporaryDirectory(prefix="wattline-model-") as folder:
+            if variant is not None:
+                explain(variant, Path(folder))
+                return 0
+            return _report(Path(folder))
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"error: {error.cmd[0]} failed: {error.stderr.partition(chr(10))[0]}\n")
+        return 1
+
+
+def _report(folder: Path) -> int:
+    row = "{:<16} {:<10}  {:<8}  {:<9}  {:>9}  {:>6}  {:>5}  {}\n"
+    head = ("protocol", "claim", "expected", "found", "states", "depth", "s", "what it is about")
+    sys.stdout.write(row.format(*head))
+    wrong = 0
+    for check in CHECKS:
+        result = run(check, folder)
+        wrong += result.found != check.expected
+        sys.stdout.write(
+            row.format(
+                check.variant,
+                check.claim,
+                check.expected,
+                result.found,
+                f"{result.states:,}",
+                f"{result.depth:,}",
+                f"{result.seconds:.1f}",
+                check.about,
+            )
+        )
+        sys.stdout.flush()
+    sys.stdout.write(f"{len(CHECKS) - wrong} of {len(CHECKS)} as expected\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
