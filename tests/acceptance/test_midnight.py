@@ -1,0 +1,60 @@
+"""A day begins that nobody has made a partition for: the maintainer is as good as off."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from deploy.replica import Replica
+from tests.acceptance.conftest import Environment, produce, query, until
+
+STORED = 'telemetry_messages_total{outcome="stored"'
+DEAD = 'telemetry_messages_total{outcome="dead_lettered"'
+MADE_LATE = "telemetry_history_partitions_made_late_total"
+
+
+def readings_from_now_on(count: int) -> Iterator[tuple[bytes, bytes]]:
+    now = datetime.now(UTC)
+    for number in range(count):
+        device = f"mtr-{number % 100:05d}"
+        reading = {
+            "meterId": device,
+            "kwhConsumedAc": number / 1_000,
+            "voltage": 230.0,
+            "timestamp": (now + timedelta(milliseconds=number)).isoformat(),
+        }
+        yield device.encode(), json.dumps(reading).encode()
+
+
+def drop_the_days_from_today_on(environment: Environment) -> None:
+    days = query(
+        environment,
+        "SELECT inhparent::regclass::text, inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent IN ('meter_history'::regclass, 'vehicle_history'::regclass)"
+        "   AND right(inhrelid::regclass::text, 8)"
+        "       >= to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')",
+    )
+    assert days
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        for history, day in days:
+            connection.execute(f"ALTER TABLE {history} DETACH PARTITION {day}")
+            connection.execute(f"DROP TABLE {day}")
+
+
+def test_readings_of_a_day_without_a_partition_are_stored(
+    start: Callable[..., Replica], environment: Environment
+) -> None:
+    replica = start(PARTITIONS_INTERVAL_S="86400")
+    replica.wait_for("history_partitions_maintained")
+    produce(environment, "telemetry.meter", readings_from_now_on(500))
+    until(lambda: replica.metric(STORED) == 500, what="the day is known to the replica")
+    assert replica.metric(MADE_LATE) == 0
+    drop_the_days_from_today_on(environment)
+    produce(environment, "telemetry.meter", readings_from_now_on(1_000))
+    until(lambda: replica.metric(STORED) == 1_500, what="all stored")
+    assert query(environment, "SELECT count(*) FROM meter_history") == [(1_000,)]
+    assert replica.metric(MADE_LATE) > 0
+    assert replica.metric(DEAD) == 0
+    assert not replica.events("database_unavailable")
+    assert replica.stop() == 0
