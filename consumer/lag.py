@@ -6,6 +6,7 @@ word, as aiokafka's issues 727, 880 and 1037 report, is still seen.
 
 import asyncio
 import time
+from collections.abc import Collection
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,8 +17,9 @@ from consumer.errors import Stuck
 from consumer.metrics import Metrics
 from consumer.pipeline import Owned, Pipeline
 from consumer.settings import WatchdogSettings
-from consumer.source import Source
+from consumer.source import STOPPED_HELP, Source
 from telemetry.settings import KafkaSettings
+from telemetry.streams import BY_TOPIC
 
 log = structlog.get_logger()
 
@@ -44,6 +46,8 @@ class LagMonitor:
         self._settings = settings
         self._metrics = metrics
         self._probe: AIOKafkaConsumer | None = None
+        self._caught_up_at: dict[TopicPartition, float] = {}
+        self._missing: set[str] = set()
         self._well_at = time.monotonic()
 
     async def aclose(self) -> None:
@@ -57,9 +61,11 @@ class LagMonitor:
         while True:
             await asyncio.sleep(self._settings.lag_interval_s)
             owned = list(self._pipeline.owned)
+            begun = time.time()
             try:
                 async with asyncio.timeout(_PROBE_TIMEOUT_S):
                     ends = await self._ends([one.partition for one in owned])
+                    await self._look_for_topics(owned)
             except (KafkaError, OSError, TimeoutError) as error:
                 self._source.note_unavailable(error)
                 self._well_at = time.monotonic()
@@ -68,8 +74,9 @@ class LagMonitor:
             self._source.note_available()
             # Those that were revoked meanwhile are another replica's to show.
             still = [one for one in owned if one in self._pipeline.owned]
-            behind = [one for one in still if await self._show(one, ends[one.partition])]
-            self._watch(behind=bool(behind))
+            behind = [one for one in still if await self._show(one, ends[one.partition], begun)]
+            # Nothing will move those that have been stopped, and it has been said.
+            self._watch(behind=any(one.partition not in self._source.stopped for one in behind))
 
     async def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         if self._probe is None:
@@ -78,19 +85,37 @@ class LagMonitor:
             )
             await self._probe.start()
         if not partitions:
-            await self._probe.topics()  # a question that only a broker can answer
             return {}
         ends: dict[TopicPartition, int] = await self._probe.end_offsets(partitions)
         return ends
 
-    async def _show(self, owned: Owned, end: int) -> int:
-        """Set the partition's gauges and return how many messages it is behind."""
+    async def _look_for_topics(self, owned: Collection[Owned]) -> None:
+        """Say once that a topic is gone: the group shares what is left without a word."""
+        assert self._probe is not None  # noqa: S101  the ends have been asked for
+        unseen = BY_TOPIC.keys() - {one.partition.topic for one in owned}
+        missing = unseen - await self._probe.topics() if unseen else set()
+        if not self._source.has_assignment:
+            return  # they may be about to be made
+        for topic in sorted(missing - self._missing):
+            log.error("topic_missing", topic=topic, help=STOPPED_HELP)
+        self._missing = missing
+
+    async def _show(self, owned: Owned, end: int, asked_at: float) -> int:
+        """Set the partition's gauges and return how many messages it is behind.
+
+        `end` was true when Kafka was asked or after, which is in seconds since 1970.
+        """
         oldest = owned.oldest_waiting
         lag = max(0, end - owned.stored)
         if oldest is None and (await self._source.reached(owned.partition) or 0) >= end:
             lag = 0  # what is left holds no records
-        since_ms = owned.stored_up_to_ms if oldest is None else oldest.timestamp_ms or 0
-        seconds = max(0.0, time.time() - since_ms / 1_000) if lag else 0.0
+        if not lag:
+            self._caught_up_at[owned.partition] = asked_at
+        if oldest is None:  # not read yet, and no older than the last look that found nothing
+            since = max(owned.stored_up_to_ms / 1_000, self._caught_up_at.get(owned.partition, 0))
+        else:
+            since = (oldest.timestamp_ms or 0) / 1_000
+        seconds = max(0.0, time.time() - since) if lag else 0.0
         labels = (owned.partition.topic, owned.partition.partition)
         self._metrics.lag_messages.labels(*labels).set(lag)
         self._metrics.lag_seconds.labels(*labels).set(seconds)

@@ -1,13 +1,58 @@
 """The offsets stored in PostgreSQL: the truth about how far each partition is."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from aiokafka import TopicPartition
+from psycopg import Rollback
 
 from consumer.database import Connection
 from consumer.statements import statement
 
 Offsets = dict[TopicPartition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Kafka's log of a partition: its earliest offset, and the one after its last.
+
+    Where transactions wrote, some offsets between hold no message but a mark, or an aborted one.
+    """
+
+    earliest: int
+    end: int
+
+    def behind(self, stored: int | None) -> int:
+        """Return how many offsets from the stored one on are there to be read."""
+        return max(0, self.end - max(self.earliest, stored or 0))
+
+    def state(self, stored: int | None) -> str:
+        """Return in words whether the stored offset fits."""
+        if stored is None:
+            return "never read"
+        if stored < self.earliest:
+            return f"behind the log start: {self.earliest - stored:,} lost"
+        return "beyond the end" if stored > self.end else "fits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A partition's step from the stored offset to another one, on purpose."""
+
+    partition: int
+    bounds: Bounds
+    stored: int | None
+    to: int
+
+    @property
+    def skipped(self) -> int:
+        """How many offsets the group will never read, whether Kafka still has them or not."""
+        return max(0, self.to - (self.bounds.earliest if self.stored is None else self.stored))
+
+    @property
+    def read_again(self) -> int:
+        """How many offsets are read a second time: counted as duplicates, not stored twice."""
+        return max(0, min(self.stored or 0, self.bounds.end) - self.to)
 
 
 async def read_offsets(connection: Connection, consumer_group: str) -> Offsets:
@@ -30,3 +75,28 @@ async def claim_offsets(
             "offsets": list(earliest.values()),
         },
     )
+
+
+async def move_offsets(
+    connection: Connection, consumer_group: str, topic: str, moves: Collection[Move]
+) -> list[int]:
+    """Move all offsets of a topic, or none; return the partitions that somebody moved meanwhile.
+
+    A replica that took over a partition meanwhile and has not moved it yet is fenced by its next
+    flush, and goes on from the new offset.
+    """
+    async with connection.transaction() as transaction:
+        cursor = await connection.execute(
+            statement("move_offsets"),
+            {
+                "consumer_group": consumer_group,
+                "topic": topic,
+                "partitions": [move.partition for move in moves],
+                "shown": [move.stored for move in moves],
+                "next_offsets": [move.to for move in moves],
+            },
+        )
+        refused = [partition async for (partition,) in cursor]
+        if refused:
+            raise Rollback(transaction)
+    return refused

@@ -17,7 +17,7 @@ from consumer.partitions import keep_maintained
 from consumer.pipeline import Pipeline
 from consumer.settings import Settings
 from consumer.sink import Sink
-from consumer.source import Source
+from consumer.source import STOPPED_HELP, Source
 
 log = structlog.get_logger()
 
@@ -103,6 +103,10 @@ async def run(settings: Settings) -> int:
         except* ConsumerError as failures:
             for failure in failures.exceptions:
                 log.error("service_failed", error=str(failure))  # noqa: TRY400  one line says it
+            code = 1
+        if source.stopped:
+            partitions = sorted(f"{one.topic}/{one.partition}" for one in source.stopped)
+            log.error("partitions_stopped", partitions=partitions, help=STOPPED_HELP)
             code = 1
     log.info("service_stopped", exit_code=code)
     return code

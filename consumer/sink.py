@@ -298,13 +298,17 @@ def _record_time(record: Record) -> datetime | None:
 
 
 def _headers(record: Record) -> Jsonb:
-    return Jsonb(
-        [
-            # PostgreSQL's text has no NUL: it is shown as U+FFFD.
-            [
-                name.replace("\x00", "\ufffd"),
-                None if value is None else base64.b64encode(value).decode(),
-            ]
-            for name, value in record.headers
-        ]
-    )
+    return Jsonb([_header(name, value) for name, value in record.headers])
+
+
+def _header(name: str, value: bytes | None) -> list[str | None]:
+    """Return [name, base64 value], and the base64 of the name's bytes where it shows others.
+
+    PostgreSQL's text has neither a NUL nor a surrogate, which stands for a byte that is no UTF-8:
+    they are shown as U+FFFD.
+    """
+    shown = name.encode(errors="surrogateescape").decode(errors="replace").replace("\0", "\ufffd")
+    header = [shown, None if value is None else base64.b64encode(value).decode()]
+    if shown != name:
+        header.append(base64.b64encode(name.encode(errors="surrogateescape")).decode())
+    return header

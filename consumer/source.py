@@ -20,6 +20,7 @@ from aiokafka import (
     ConsumerRecord,
     TopicPartition,
 )
+from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     IllegalStateError,
@@ -31,6 +32,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from consumer.batch import Record
 from consumer.metrics import Metrics
+from consumer.records import Batches, PartitionRecords
 from consumer.retry import backoff
 from consumer.settings import SourceSettings
 from telemetry.settings import KafkaSettings
@@ -38,6 +40,10 @@ from telemetry.streams import STREAMS
 from telemetry.topics import create_topics
 
 log = structlog.get_logger()
+
+# aiokafka takes no parser as an argument. Its own stops a partition for good at a header's name
+# that is not UTF-8; these two read it.
+fetcher.MemoryRecords, fetcher.PartitionRecords = Batches, PartitionRecords
 
 
 class PartitionListener(Protocol):
@@ -50,6 +56,10 @@ class PartitionListener(Protocol):
         """The group waits for this to end; nothing is handed out any more."""
 
 
+STOPPED_HELP = (
+    "compare with Kafka: `python -m consumer offsets show`; then stop the replicas and say where"
+    " to go on: `python -m consumer offsets reset`"
+)
 _COMMIT_TIMEOUT_S = 5.0
 # A plain tuple of each record's fields, made without a line of Python: this runs once a message.
 _FIELDS = attrgetter("offset", "timestamp", "key", "value", "headers")
@@ -58,6 +68,9 @@ _LONGEST_PAUSE_S = 3.0
 # Liveness is the watchdog's to judge. aiokafka would leave the group when nothing is fetched for
 # this long, as happens on purpose while the database is away.
 _MAX_POLL_INTERVAL_MS = 24 * 3_600 * 1_000
+# A topic that was deleted and made again is looked at while its offsets still are too few: by
+# default five minutes pass, in which it may grow beyond the stored ones and look as if it fitted.
+_METADATA_MAX_AGE_MS = 10_000
 
 
 class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's classes are untyped
@@ -80,6 +93,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._failure: Exception | None = None
         self._available: bool | None = None
         self.has_assignment = False
+        self.stopped: set[TopicPartition] = set()
 
     async def start(self, listener: PartitionListener) -> None:
         """Join the group, however long the broker takes to answer."""
@@ -103,6 +117,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
             rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
             max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+            metadata_max_age_ms=_METADATA_MAX_AGE_MS,
             request_timeout_ms=60_000,
             fetch_max_bytes=settings.kafka_fetch_max_bytes,
             max_partition_fetch_bytes=settings.kafka_partition_fetch_max_bytes,
@@ -148,7 +163,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         except OffsetOutOfRangeError as error:
             self._stop_out_of_range(error)
             fetched = {}
-        except (KafkaError, UnicodeDecodeError) as error:
+        except KafkaError as error:
             await self._recover(error)
             return {}
         if epoch != self._epoch:
@@ -225,6 +240,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._epoch += 1
         self.has_assignment = False
         self._positions.clear()
+        self.stopped.clear()
         if self._listener is not None:
             with self._failing_loudly():
                 await self._listener.revoked(revoked)
@@ -292,17 +308,23 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         (refused,) = error.args
         self._rewind()
         for partition in refused:
-            self.stop(partition, stored=self._positions.get(partition, -1))
+            position = self._positions.get(partition)
+            if position is not None:  # else it was closed or revoked before the error was met
+                self.stop(partition, stored=position)
 
     def stop(self, partition: TopicPartition, *, stored: int, **bounds: int) -> None:
-        """Give up on a partition whose stored offset does not fit Kafka's; never skip silently."""
+        """Give up on a partition whose next offset does not fit Kafka's; never skip silently.
+
+        What was handed out before is still flushed.
+        """
         log.error(
             "partition_stopped",
             topic=partition.topic,
             partition=partition.partition,
-            stored_offset=stored,
+            next_offset=stored,
             **bounds,
-            help="compare `python -m consumer offsets show` with the topic",
+            help=STOPPED_HELP,
         )
         self._metrics.stopped_partitions.labels(partition.topic, partition.partition).set(1)
+        self.stopped.add(partition)
         self.close(partition)

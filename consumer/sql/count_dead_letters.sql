@@ -1,8 +1,6 @@
 SELECT topic, reason, count(*) AS messages, count(redriven_at) AS redriven,
        min(dead_lettered_at) AS first, max(dead_lettered_at) AS last
 FROM dead_letter
-WHERE consumer_group = %(consumer_group)s
-  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+WHERE {chosen}
 GROUP BY topic, reason
 ORDER BY topic, count(*) DESC

@@ -158,7 +158,13 @@ async def test_a_rejected_first_copy_leaves_its_place_to_the_next(
 async def test_dead_letters_keep_bytes_key_headers_and_time(
     sink: Sink, connection: Connection
 ) -> None:
-    headers = (("trace", b"\x00\xff"), ("nul\x00", None), ("trace", b"2"))
+    headers = (
+        ("trace", b"\x00\xff"),
+        ("nul\x00", None),
+        ("latin-\udce9", b"1"),  # as the source hands out a byte that is no UTF-8
+        ("\ufffd", b""),
+        ("trace", b"2"),
+    )
     letters = [
         record(0, None, key=None, headers=headers),
         record(1, b"\x00\xfe", timestamp_ms=-1),
@@ -168,7 +174,9 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
     query = "SELECT key, value, headers, record_timestamp FROM dead_letter ORDER BY record_offset"
     encoded = [
         ["trace", base64.b64encode(b"\x00\xff").decode()],
-        ["nul\ufffd", None],
+        ["nul\ufffd", None, base64.b64encode(b"nul\x00").decode()],
+        ["latin-\ufffd", base64.b64encode(b"1").decode(), base64.b64encode(b"latin-\xe9").decode()],
+        ["\ufffd", ""],
         ["trace", base64.b64encode(b"2").decode()],
     ]
     assert await rows(connection, query) == [

@@ -1,0 +1,121 @@
+"""Kafka, as the commands of operators ask it: where logs begin and end, and who reads them.
+
+Everything here raises KafkaError, OSError or TimeoutError: an operator waits 10 s at most.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import for_code
+
+from consumer.offsets import Bounds, Offsets
+from telemetry.settings import KafkaSettings
+
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A replica as the group's coordinator knows it."""
+
+    id: str
+    client: str
+    host: str
+    partitions: frozenset[TopicPartition]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The group's members; while it rebalances, who owns what is not settled."""
+
+    is_settled: bool
+    members: tuple[Member, ...]
+
+    def owner(self, partition: TopicPartition) -> Member | None:
+        """Return the member that owns the partition, if one does."""
+        return next((one for one in self.members if partition in one.partitions), None)
+
+
+async def read_bounds(
+    kafka: KafkaSettings, topics: Collection[str]
+) -> dict[TopicPartition, Bounds]:
+    """Return the bounds of every partition of those topics that exist."""
+    async with _admin(kafka) as admin:
+        # All topics are listed: asking for one by name could make it.
+        found = [one for one in await admin.describe_topics() if one["topic"] in topics]
+    partitions = [
+        TopicPartition(one["topic"], each["partition"])
+        for one in found
+        for each in one["partitions"]
+    ]
+    async with _consumer(kafka) as consumer:
+        earliest = await consumer.beginning_offsets(partitions)
+        end = await consumer.end_offsets(partitions)
+    return {one: Bounds(earliest[one], end[one]) for one in partitions}
+
+
+async def find_times(
+    kafka: KafkaSettings, partitions: Collection[TopicPartition], instant_ms: int
+) -> Offsets:
+    """Return each partition's first offset of this time or later; without those that have none.
+
+    The time is in milliseconds since 1970-01-01 UTC, and compared with the records' own in Kafka.
+    """
+    async with _consumer(kafka) as consumer:
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, instant_ms))
+    return {one: record.offset for one, record in found.items() if record is not None}
+
+
+async def read_group(kafka: KafkaSettings, consumer_group: str) -> Group:
+    """Return who is in the group, and owns what."""
+    async with _admin(kafka) as admin:
+        [answer] = await admin.describe_consumer_groups([consumer_group])
+    [(code, _, state, _, _, members, *_)] = answer.groups
+    if code:
+        raise for_code(code)(consumer_group)
+    return Group(
+        is_settled=state in ("Stable", "Empty", "Dead"),
+        members=tuple(_member(*one[:3], assignment=one[4]) for one in members),
+    )
+
+
+def _member(name: str, client: str, host: str, *, assignment: bytes) -> Member:
+    owned = ConsumerProtocolMemberAssignment.decode(assignment) if assignment else None
+    return Member(name, client, host.lstrip("/"), frozenset(owned.partitions() if owned else ()))
+
+
+async def commit_offsets(
+    kafka: KafkaSettings, consumer_group: str, offsets: Mapping[TopicPartition, int]
+) -> None:
+    """Set what Kafka has of the group, for lag tools only; it refuses while there are members."""
+    async with _consumer(kafka, group_id=consumer_group, enable_auto_commit=False) as consumer:
+        consumer.assign(list(offsets))
+        await consumer.commit(dict(offsets))
+
+
+@asynccontextmanager
+async def _consumer(kafka: KafkaSettings, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(**kafka.aiokafka(), isolation_level="read_committed", **settings)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await consumer.start()
+            yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**kafka.aiokafka())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await admin.start()
+            yield admin
+    finally:
+        await admin.close()

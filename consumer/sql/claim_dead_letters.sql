@@ -1,0 +1,13 @@
+-- The next page of a redrive, by the primary key, so that the letters of a device go out in the order in
+-- which they came. What another redrive holds is left to it. A letter that is younger than this redrive
+-- may be one that it sent and that was refused again: it is for the next one.
+SELECT topic, partition, record_offset, key, value, headers, record_timestamp, reason, detail,
+       dead_lettered_at, redriven_at
+FROM dead_letter
+WHERE {chosen}
+  AND (topic, partition, record_offset) > (%(after_topic)s, %(after_partition)s, %(after_offset)s)
+  AND dead_lettered_at <= %(begun)s
+  AND (redriven_at IS NULL OR redriven_at < %(begun)s)
+ORDER BY topic, partition, record_offset
+LIMIT %(page)s
+FOR UPDATE SKIP LOCKED

@@ -1,0 +1,10 @@
+-- A page, oldest first. The array is made once: a plain IN may run its subquery again and take more.
+DELETE FROM dead_letter
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM dead_letter
+    WHERE {chosen}
+    ORDER BY dead_lettered_at
+    LIMIT %(page)s
+    FOR UPDATE SKIP LOCKED
+))

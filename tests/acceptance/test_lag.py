@@ -1,0 +1,204 @@
+"""Lag and counters say what is so: after transactions, restarts and with messages waiting."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from confluent_kafka import Producer
+
+from deploy.replica import PATIENCE_S, Replica
+from telemetry.streams import STREAMS
+from tests.acceptance.conftest import Environment, produce, query, until
+from tests.acceptance.test_no_loss import share_partitions
+from tests.acceptance.test_service import DEAD, DUPLICATES, STORED, meter_messages
+
+METER = "telemetry.meter"
+LAG = "telemetry_lag_messages{"
+AGE = "telemetry_lag_seconds{"
+
+Start = Callable[..., Replica]
+
+
+def transaction(environment: Environment, *, commit: bool, partition: int, count: int) -> None:
+    """Send readings in a transaction, whose mark takes an offset after them."""
+    producer = Producer(
+        {
+            "bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"],
+            "transactional.id": environment["CONSUMER_GROUP"],
+        }
+    )
+    producer.init_transactions(PATIENCE_S)
+    producer.begin_transaction()
+    for key, value in meter_messages(count):
+        producer.produce(METER, key=key, value=value, partition=partition)
+    assert producer.flush(PATIENCE_S) == 0
+    if commit:
+        producer.commit_transaction(PATIENCE_S)
+    else:
+        producer.abort_transaction(PATIENCE_S)
+
+
+def offset(environment: Environment, partition: int) -> int:
+    text = f"SELECT next_offset FROM ingest_offset WHERE topic = '{METER}' AND partition = "
+    return int(query(environment, text + str(partition))[0][0])
+
+
+def series(replica: Replica, name: str) -> int:
+    return sum(line.startswith(name) for line in replica.get("/metrics")[1].splitlines())
+
+
+def test_an_idle_partition_has_no_lag_also_after_a_restart(
+    start: Start, environment: Environment
+) -> None:
+    produce(environment, METER, meter_messages(500))
+    first = start()
+    until(lambda: first.metric(STORED) == 500, what="all stored")
+    until(lambda: no_lag(first), what="caught up")
+    assert first.stop() == 0
+    again = start()
+    until(lambda: no_lag(again), what="caught up")
+    assert again.metric(STORED) == 0
+
+
+def no_lag(replica: Replica) -> bool:
+    """Whether the lag of all partitions has been measured, and there is none."""
+    return series(replica, LAG) == 24 and replica.metric(LAG) == replica.metric(AGE) == 0
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_what_transactions_leave_behind_is_no_lag_also_after_a_restart(
+    start: Start, environment: Environment, commit: bool
+) -> None:
+    """A partition ends in a transaction's mark, or in aborted messages and their mark."""
+    begin = offset(environment, 5)
+    first = start()
+    until(lambda: no_lag(first), what="nothing to do")
+    transaction(environment, commit=True, partition=5, count=100)
+    until(lambda: first.metric(STORED) == 100, what="all stored")
+    if not commit:
+        transaction(environment, commit=False, partition=5, count=50)
+    until(lambda: no_lag(first), what="caught up")
+    assert offset(environment, 5) == begin + 100  # the mark is behind it
+    assert first.stop() == 0
+    again = start()
+    until(lambda: no_lag(again), what="caught up")
+    produce(environment, METER, meter_messages(10))
+    until(lambda: again.metric(STORED) == 10, what="what follows is stored")
+    until(lambda: no_lag(again), what="caught up")
+
+
+def test_lag_is_what_waits_and_the_age_of_its_oldest(
+    start: Start, environment: Environment
+) -> None:
+    replica = start(DATABASE_LOCK_TIMEOUT_S="60")
+    until(lambda: no_lag(replica), what="nothing to do")
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        connection.execute("LOCK TABLE meter_history")
+        sent_ms = int(time.time() * 1_000) - 1_000_000
+        send_at(environment, sent_ms, count=300, partition=3)
+        until(lambda: replica.metric(labelled(LAG, 3)) == 300, what="all wait")
+        until(lambda: replica.metric(labelled(AGE, 3)) > 0, what="they have an age")
+        age = replica.metric(labelled(AGE, 3))
+        assert 1_000 <= age <= time.time() - sent_ms / 1_000
+        assert replica.metric(LAG) == 300
+        until(lambda: replica.metric(labelled(AGE, 3)) > age, what="they grow older")
+    until(lambda: no_lag(replica), what="caught up")
+    assert replica.metric(STORED) == 300
+
+
+def test_messages_that_are_not_read_yet_are_as_old_as_their_stay(
+    start: Start, environment: Environment
+) -> None:
+    """An hour passed before they came: that is not their age. Memory is full, so none is read."""
+    hour_ago_ms = int((time.time() - 3_600) * 1_000)
+    send_at(environment, hour_ago_ms, count=10, partition=4)
+    replica = start(DATABASE_LOCK_TIMEOUT_S="60", BUFFER_MAX_BYTES="1048576")
+    until(lambda: replica.metric(STORED) == 10, what="the old ones stored")
+    until(lambda: no_lag(replica), what="caught up")
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        connection.execute("LOCK TABLE meter_history")
+        send_at(environment, int(time.time() * 1_000), count=10_000, partition=3)
+        until(lambda: replica.metric("telemetry_buffered_bytes") > 1_048_576, what="crowded")
+        send_at(environment, int(time.time() * 1_000), count=10, partition=4, first=10)
+        until(lambda: replica.metric(labelled(LAG, 4)) == 10, what="they wait in Kafka")
+        assert replica.metric(labelled(AGE, 4)) < 60
+    until(lambda: no_lag(replica), what="caught up")
+
+
+def labelled(name: str, partition: int) -> str:
+    return f'{name}partition="{partition}",topic="{METER}"'
+
+
+def send_at(
+    environment: Environment, at_ms: int, *, count: int, partition: int, first: int = 0
+) -> None:
+    """Send readings that came to Kafka at this time, in milliseconds since 1970."""
+    producer = Producer({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"]})
+    for key, value in list(meter_messages(first + count))[first:]:
+        producer.produce(METER, key=key, value=value, partition=partition, timestamp=at_ms)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+OUTCOMES = {"stored": STORED, "duplicate": DUPLICATES, "dead_lettered": DEAD}
+
+
+def outcomes(replica: Replica) -> Counter[str]:
+    return Counter({name: int(replica.metric(text)) for name, text in OUTCOMES.items()})
+
+
+def last_outcomes(replica: Replica) -> Counter[str]:
+    """Stop a replica that has nothing to do and return its counters' last values.
+
+    Nothing is sent meanwhile, so the page's values before the end are those of the end, and
+    the drain must have found nothing: the tables are compared with them afterwards.
+    """
+    until(lambda: no_lag_of_its_own(replica), what="caught up")
+    counted = outcomes(replica)
+    assert replica.stop() == 0
+    return counted
+
+
+def no_lag_of_its_own(replica: Replica) -> bool:
+    shown = series(replica, LAG)
+    owned = replica.metric("telemetry_assigned_partitions")
+    return shown == owned and replica.metric(LAG) == 0
+
+
+def mixed_messages(part: int) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """9,000 new readings, 1,000 copies of them, 100 of no reading, 50 that are not JSON."""
+    good = [
+        (key, json.dumps({**json.loads(value), "meterId": f"mtr-{part}-{key.decode()}"}).encode())
+        for key, value in meter_messages(9_000)
+    ]
+    yield from good
+    yield from good[:1_000]
+    yield from [(b"x", b"{}")] * 100
+    yield from [(b"x", b"{")] * 50
+
+
+def test_all_replicas_counters_add_up_to_what_was_sent_and_to_the_tables(
+    start: Start, environment: Environment
+) -> None:
+    first, second = start(), start()
+    share_partitions(first, second)
+    produce(environment, METER, mixed_messages(1))
+    until(lambda: (outcomes(first) + outcomes(second)).total() == 10_150, what="consumed")
+    total = last_outcomes(first)
+    until(lambda: second.metric("telemetry_assigned_partitions") == 24, what="taken over")
+    produce(environment, METER, mixed_messages(2))
+    again = start()  # partitions move under load
+    share_partitions(again, second)
+    produce(environment, METER, mixed_messages(3))
+    everything = 3 * 10_150
+    until(
+        lambda: (total + outcomes(again) + outcomes(second)).total() == everything,
+        what="consumed",
+    )
+    total += last_outcomes(again) + last_outcomes(second)
+    assert total == {"stored": 27_000, "duplicate": 3_000, "dead_lettered": 450}
+    histories = [query(environment, f"SELECT count(*) FROM {one.history}") for one in STREAMS]
+    assert histories == [[(27_000,)], [(0,)]]
+    assert query(environment, "SELECT count(*) FROM dead_letter") == [(450,)]

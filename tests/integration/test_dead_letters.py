@@ -1,0 +1,339 @@
+"""Dead letters in a real PostgreSQL, and their way back to a real Kafka."""
+
+import asyncio
+import base64
+import json
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from confluent_kafka import Producer
+from psycopg.types.json import Jsonb
+
+from consumer.database import Connection, connect
+from consumer.dead_letters import (
+    READ_AT_ONCE,
+    Choice,
+    Letter,
+    StoredHeader,
+    count_dead_letters,
+    list_dead_letters,
+    purge_dead_letters,
+    read_dead_letters,
+)
+from consumer.redrive import NAME_IS_NOT_UTF8, Redrive, Tally, original_headers
+from consumer.settings import DatabaseSettings
+from deploy.local.stack import Addresses
+from telemetry.settings import KafkaSettings
+from tests.integration.conftest import GROUP, NOW, rows
+
+CHOICE = Choice(consumer_group=GROUP)
+PARTITIONS = 3
+SMALL = 2_000  # bytes that the topics take
+
+
+@pytest.fixture
+def kafka(servers: Addresses) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
+
+
+@pytest.fixture
+async def topic(kafka: KafkaSettings) -> AsyncIterator[str]:
+    """A topic of the test's own that takes small messages only."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    admin = AIOKafkaAdminClient(**kafka.aiokafka())
+    await admin.start()
+    configs = {"max.message.bytes": str(SMALL)}
+    await admin.create_topics([NewTopic(name, PARTITIONS, 1, topic_configs=configs)])
+    yield name
+    await admin.delete_topics([name])
+    await admin.close()
+
+
+async def write(
+    connection: Connection,
+    topic: str,
+    offset: int,
+    *,
+    key: bytes | None = b"mtr-1",
+    value: bytes | None = b"{",
+    headers: list[StoredHeader] | None = None,
+    reason: str = "malformed_json",
+    partition: int = 0,
+    at: datetime = NOW,
+    group: str = GROUP,
+) -> None:
+    """Write a dead letter."""
+    await connection.execute(
+        "INSERT INTO dead_letter VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'detail', %s)",
+        [group, topic, partition, offset, key, value, Jsonb(headers or []), NOW, reason, at],
+    )
+
+
+async def write_many(connection: Connection, topic: str, count: int) -> None:
+    """Write letters of ten devices, each with its offset for a value."""
+    await connection.execute(
+        "INSERT INTO dead_letter SELECT %s, %s, 0, n, ('mtr-' || n %% 10)::bytea, n::text::bytea,"
+        " '[]', now(), 'malformed_json', 'detail' FROM generate_series(1, %s) AS n",
+        [GROUP, topic, count],
+    )
+
+
+async def redrive(
+    connection: Connection, kafka: KafkaSettings, *, again: bool = False, choice: Choice = CHOICE
+) -> Tally:
+    """Redrive until nothing is left."""
+    tally = Tally()
+    await Redrive(
+        connection=connection,
+        kafka=kafka,
+        choice=choice,
+        again=again,
+        rate=None,
+        stopping=asyncio.Event(),
+        tally=tally,
+    ).run(on_page=lambda: None)
+    return tally
+
+
+async def received(kafka: KafkaSettings, topic: str) -> list[ConsumerRecord]:
+    """Return all that the topic holds, by partition and offset."""
+    consumer = AIOKafkaConsumer(**kafka.aiokafka(), auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(places)
+        found: list[ConsumerRecord] = []
+        for place, end in (await consumer.end_offsets(places)).items():
+            while await consumer.position(place) < end:
+                found += (await consumer.getmany(place, timeout_ms=1_000)).get(place, [])
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def marked(connection: Connection) -> list[Any]:
+    """Return the offsets of the letters that are marked as redriven."""
+    found = await rows(
+        connection, "SELECT record_offset FROM dead_letter WHERE redriven_at IS NOT NULL ORDER BY 1"
+    )
+    return [offset for (offset,) in found]
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+async def test_a_letter_goes_out_as_it_came(
+    connection: Connection, kafka: KafkaSettings, topic: str
+) -> None:
+    headers: list[StoredHeader] = [
+        ["trace", encoded(b"\x00\xff")],
+        ["trace", None],
+        ["", encoded(b"")],
+        ["n\ufffdl", encoded(b"1"), encoded(b"n\x00l")],
+    ]
+    await write(connection, topic, 1, key=b"\x00\xfe", value=b"\xff{\x00", headers=headers)
+    await write(connection, topic, 2, key=None, value=b"no key")
+    await write(connection, topic, 3, key=b"no value", value=None)
+    await write(connection, topic, 4, key=None, value=None, headers=[["only", encoded(b"this")]])
+    begun_ms = datetime.now(UTC).timestamp() * 1_000
+    tally = await redrive(connection, kafka)
+    assert (tally.sent, tally.left_out.total()) == (4, 0)
+    found = {(record.key, record.value): record for record in await received(kafka, topic)}
+    assert found.keys() == {
+        (b"\x00\xfe", b"\xff{\x00"),
+        (None, b"no key"),
+        (b"no value", None),
+        (None, None),
+    }
+    assert found[b"\x00\xfe", b"\xff{\x00"].headers == (
+        ("trace", b"\x00\xff"),
+        ("trace", None),
+        ("", b""),
+        ("n\x00l", b"1"),
+    )
+    assert found[None, None].headers == (("only", b"this"),)
+    assert all(record.timestamp >= begun_ms - 1 for record in found.values())
+    assert await marked(connection) == [1, 2, 3, 4]
+
+
+async def test_a_letter_goes_to_the_partition_of_its_key_in_the_order_of_its_device(
+    connection: Connection, kafka: KafkaSettings, topic: str
+) -> None:
+    await write_many(connection, topic, 250)
+    await redrive(connection, kafka)
+    producer = Producer(kafka.librdkafka() | {"partitioner": "murmur2_random"})
+    for number in range(10):
+        producer.produce(topic, key=f"mtr-{number}", value=b"as any producer would")
+    assert producer.flush(30) == 0
+    places: dict[bytes, set[int]] = {}
+    values: dict[bytes, list[int]] = {}
+    for record in await received(kafka, topic):
+        places.setdefault(record.key, set()).add(record.partition)
+        if record.value.isdigit():
+            values.setdefault(record.key, []).append(int(record.value))
+    assert len(places) == 10
+    assert all(len(partitions) == 1 for partitions in places.values())
+    for sent in values.values():
+        assert len(sent) == 25
+        assert all(earlier < later for earlier, later in pairwise(sent))
+
+
+async def test_a_name_that_is_not_utf8_is_left_out_and_its_neighbours_are_sent(
+    connection: Connection, kafka: KafkaSettings, topic: str
+) -> None:
+    await write(connection, topic, 1)
+    await write(connection, topic, 2, headers=[["\ufffd", None, encoded(b"\xff")]])
+    await write(connection, topic, 3)
+    tally = await redrive(connection, kafka)
+    assert tally.sent == 2
+    assert tally.left_out == {NAME_IS_NOT_UTF8: 1}
+    assert tally.examples[NAME_IS_NOT_UTF8].record_offset == 2
+    assert await marked(connection) == [1, 3]
+    assert original_headers([["\ufffd", None, encoded(b"\xff")]]) is None
+
+
+async def test_a_letter_larger_than_the_topic_takes_is_left_out_and_others_go_on(
+    connection: Connection, kafka: KafkaSettings, topic: str
+) -> None:
+    """Of the same partition, and in one batch with it, small ones are sent all the same."""
+    for offset in range(1, 9):
+        value = b"x" * (SMALL + 1) if offset in (3, 6) else str(offset).encode()
+        await write(connection, topic, offset, value=value)
+    tally = await redrive(connection, kafka)
+    assert tally.sent == 6
+    assert tally.left_out == {"larger than the topic takes": 2}
+    assert await marked(connection) == [1, 2, 4, 5, 7, 8]
+    values = Counter(record.value for record in await received(kafka, topic))
+    assert values == Counter([b"1", b"2", b"4", b"5", b"7", b"8"])
+
+
+async def test_two_redrives_at_once_send_no_letter_twice(
+    connection: Connection, kafka: KafkaSettings, topic: str, database_settings: DatabaseSettings
+) -> None:
+    count = 12 * READ_AT_ONCE
+    await write_many(connection, topic, count)
+    async with AsyncExitStack() as stack:
+        connections = [await connect(database_settings) for _ in range(3)]
+        for one in connections:
+            stack.push_async_callback(one.close)
+        tallies = await asyncio.gather(*(redrive(one, kafka) for one in connections))
+    assert sum(tally.sent for tally in tallies) == count
+    values = Counter(int(record.value) for record in await received(kafka, topic))
+    assert values == Counter(range(1, count + 1))
+    assert await marked(connection) == list(range(1, count + 1))
+
+
+async def test_what_another_session_holds_is_passed_over(
+    connection: Connection, kafka: KafkaSettings, topic: str, database_settings: DatabaseSettings
+) -> None:
+    await write_many(connection, topic, 3)
+    other = await connect(database_settings)
+    async with other, other.transaction():
+        await other.execute("SELECT FROM dead_letter WHERE record_offset = 2 FOR UPDATE")
+        assert (await redrive(connection, kafka)).sent == 2
+        assert await marked(connection) == [1, 3]
+
+
+async def test_only_what_is_chosen_not_yet_redriven_and_older_than_the_redrive_is_sent(
+    connection: Connection, kafka: KafkaSettings, topic: str
+) -> None:
+    await write(connection, topic, 1)
+    await write(connection, topic, 2, reason="too_old")
+    await write(connection, topic, 3, group="another")
+    await write(connection, topic, 4, at=datetime.now(UTC) + timedelta(hours=1))
+    chosen = Choice(consumer_group=GROUP, reason="malformed_json")
+    assert (await redrive(connection, kafka, choice=chosen)).sent == 1
+    assert await marked(connection) == [1]
+    assert (await redrive(connection, kafka)).sent == 1
+    assert await marked(connection) == [1, 2]
+    assert (await redrive(connection, kafka)).sent == 0
+    assert (await redrive(connection, kafka, again=True)).sent == 2
+    assert len(await received(kafka, topic)) == 4
+
+
+@pytest.mark.parametrize(
+    ("chosen", "offsets"),
+    [
+        ({}, [1, 2, 3]),
+        ({"reason": "too_old"}, [2]),
+        ({"topic": "b"}, [3]),
+        ({"topic": "a", "partition": 1}, [2]),
+        ({"topic": "a", "partition": 0, "record_offset": 1}, [1]),
+        ({"since": NOW - timedelta(days=1)}, [2, 3]),
+        ({"until": NOW - timedelta(days=1)}, [1]),
+        ({"redriven": True}, [3]),
+        ({"redriven": False}, [1, 2]),
+    ],
+)
+async def test_a_choice_means_the_same_to_every_statement(
+    connection: Connection, chosen: dict[str, Any], offsets: list[int]
+) -> None:
+    await write(connection, "a", 1, at=NOW - timedelta(days=2))
+    await write(connection, "a", 2, reason="too_old", partition=1, at=NOW - timedelta(days=1))
+    await write(connection, "b", 3)
+    await write(connection, "b", 4, group="another")
+    await connection.execute("UPDATE dead_letter SET redriven_at = now() WHERE record_offset = 3")
+    choice = Choice(consumer_group=GROUP, **chosen)
+    counted = await count_dead_letters(connection, choice)
+    assert sum(count.messages for count in counted) == len(offsets)
+    listed = await list_dead_letters(connection, choice, limit=10)
+    assert sorted(entry.record_offset for entry in listed) == offsets
+    assert [letter.record_offset async for letter in read_dead_letters(connection, choice)] == (
+        offsets
+    )
+    assert await purge_dead_letters(connection, choice) == len(offsets)
+    left = await rows(connection, "SELECT record_offset FROM dead_letter ORDER BY 1")
+    assert [offset for (offset,) in left] == [n for n in (1, 2, 3, 4) if n not in offsets]
+
+
+async def test_a_purge_deletes_by_pages_the_oldest_first(connection: Connection) -> None:
+    await connection.execute(
+        "INSERT INTO dead_letter SELECT %s, 'a', 0, n, NULL, NULL, '[]', NULL, 'empty_value', '',"
+        " now() - n * interval '1 hour' FROM generate_series(1, 2500) AS n",
+        [GROUP],
+    )
+    choice = Choice(consumer_group=GROUP, until=datetime.now(UTC) - timedelta(hours=100.5))
+    assert await purge_dead_letters(connection, choice) == 1_000
+    assert await rows(connection, "SELECT max(record_offset) FROM dead_letter") == [(1_500,)]
+    assert await purge_dead_letters(connection, choice) == 1_000
+    assert await purge_dead_letters(connection, choice) == 400
+    assert await purge_dead_letters(connection, choice) == 0
+    assert await rows(connection, "SELECT count(*) FROM dead_letter") == [(100,)]
+
+
+async def test_an_exported_letter_holds_every_byte(connection: Connection) -> None:
+    header: StoredHeader = ["\ufffd", None, encoded(b"\xff")]
+    await write(connection, "a", 7, key=b"\xff", value=b"\xfe\x00", headers=[header], partition=2)
+    await write(connection, "a", 8, key=None, value="1\u00a0°C".encode())
+    first, second = [
+        json.loads(json.dumps(letter.exported(GROUP)))
+        async for letter in read_dead_letters(connection, CHOICE)
+    ][::-1]
+    assert first["offset"] == 7
+    assert base64.b64decode(first["key"]) == b"\xff"
+    assert base64.b64decode(first["value"]) == b"\xfe\x00"
+    assert first["value_text"] is None
+    assert first["headers"] == [header]
+    assert (first["consumer_group"], first["topic"], first["partition"]) == (GROUP, "a", 2)
+    assert datetime.fromisoformat(first["record_timestamp"]) == NOW
+    assert datetime.fromisoformat(first["dead_lettered_at"]) == NOW
+    assert (first["reason"], first["detail"]) == ("malformed_json", "detail")
+    assert first["redriven_at"] is None
+    assert second["key"] is None
+    assert second["value_text"] == "1\u00a0°C"
+    assert (
+        first.keys()
+        == second.keys()
+        == {"consumer_group", "offset"}
+        | (set(Letter.__slots__) - {"record_offset"})
+        | {"value_text"}
+    )

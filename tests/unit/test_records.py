@@ -1,0 +1,74 @@
+"""Fetched bytes → records: what a header's name holds costs no record its delivery."""
+
+from collections.abc import Sequence
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import CorruptRecordException
+
+from consumer.records import Batches, PartitionRecords
+from tests.record_batches import Sent, batch_of
+
+GOOD = (b"k", b"value", ())
+ODD = (b"k", b"value", ((b"n\xffm", b"1"), (b"\xed\xa0\x80", None), (b"utf-8 \xc3\xa9", b"")))
+ODD_NAMES = [b"n\xffm", b"\xed\xa0\x80", b"utf-8 \xc3\xa9"]
+CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+
+
+def records_of(data: bytes, *, offset: int = 0) -> list[ConsumerRecord]:
+    """Return the records of a fetch from this offset."""
+    place = TopicPartition("telemetry.meter", 0)
+    return list(PartitionRecords(place, Batches(data), None, offset, None, None, True, 1))
+
+
+def fetched(*batches: Sequence[Sent], codec: int = 0) -> bytes:
+    """Return the bytes of these batches, at consecutive offsets from 0 on."""
+    data, offset = b"", 0
+    for batch in batches:
+        data += batch_of(batch, codec=codec, offset=offset)
+        offset += len(batch)
+    return data
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+@pytest.mark.parametrize("odd", [0, 4, 5, 9, 14])
+def test_a_name_that_is_not_utf_8_is_read_with_all_its_neighbours(odd: int, codec: int) -> None:
+    sent = [ODD if place == odd else GOOD for place in range(15)]
+    found = records_of(fetched(sent[:5], sent[5:10], sent[10:], codec=codec))
+    assert [record.offset for record in found] == list(range(15))
+    assert {(record.key, record.value) for record in found} == {(b"k", b"value")}
+    names = [name for name, _ in found[odd].headers]
+    assert [name.encode(errors="surrogateescape") for name in names] == ODD_NAMES
+    assert names[-1] == "utf-8 é"
+    assert [value for _, value in found[odd].headers] == [b"1", None, b""]
+    assert not any(record.headers for record in found if record.offset != odd)
+
+
+def test_a_fetch_of_nothing_but_odd_names_is_read() -> None:
+    assert len(records_of(fetched([ODD] * 3, [ODD], [ODD] * 2))) == 6
+
+
+def test_reading_goes_on_from_the_middle_of_a_batch() -> None:
+    data = batch_of([GOOD, GOOD, ODD, GOOD], offset=3) + batch_of([ODD], offset=7)
+    assert [record.offset for record in records_of(data, offset=4)] == [4, 5, 6, 7]
+
+
+def test_an_aborted_transaction_with_odd_names_stays_hidden() -> None:
+    data = b"".join(
+        [
+            batch_of([ODD] * 2, offset=0, producer=7),
+            batch_of([GOOD], offset=2),
+            batch_of([ODD], offset=3),
+            batch_of([GOOD], offset=4),
+        ]
+    )
+    place = TopicPartition("telemetry.meter", 0)
+    records = PartitionRecords(place, Batches(data), [(7, 0)], 0, None, None, True, 1)
+    assert [record.offset for record in records] == [2, 3, 4]
+
+
+def test_a_batch_whose_bytes_have_changed_is_refused_whatever_its_names() -> None:
+    data = bytearray(fetched([ODD, GOOD]))
+    data[-3] ^= 1
+    with pytest.raises(CorruptRecordException):
+        records_of(bytes(data))
