@@ -5,18 +5,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import psycopg
 import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from consumer.errors import CommitUnknown, RowVanished
+from consumer.breaker import Breaker, State
 from consumer.metrics import Metrics
-from consumer.retry import backoff, cause_of, is_data_error
+from consumer.retry import backoff, cause_of, is_conflict, is_outage, is_worth_waiting
 from consumer.settings import DatabaseSettings
 
 log = structlog.get_logger()
+
+# A peer that is gone without a word is noticed after about 20 s, see tcp(7).
+_KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
+_USER_TIMEOUT_MS = 20_000
 
 Connection = AsyncConnection[TupleRow]
 Result = TypeVar("Result")
@@ -29,25 +32,27 @@ async def connect(settings: DatabaseSettings) -> Connection:
         autocommit=True,
         connect_timeout=settings.database_connect_timeout_s,
         application_name="wattline-consumer",
-        # A peer that is gone without a word is noticed after about 20 s, see tcp(7).
-        keepalives_idle=10,
-        keepalives_interval=3,
-        keepalives_count=3,
-        tcp_user_timeout=20_000,
+        keepalives_idle=_KEEPALIVES["keepalives_idle"],
+        keepalives_interval=_KEEPALIVES["keepalives_interval"],
+        keepalives_count=_KEEPALIVES["keepalives_count"],
+        tcp_user_timeout=_USER_TIMEOUT_MS,
     )
-    timeouts = {
-        "statement_timeout": settings.database_statement_timeout_s,
-        "lock_timeout": settings.database_lock_timeout_s,
-        "idle_in_transaction_session_timeout": settings.database_statement_timeout_s,
+    session = {
+        "statement_timeout": f"{settings.database_statement_timeout_s}s",
+        "lock_timeout": f"{settings.database_lock_timeout_s}s",
+        # Ours never idle in a transaction: who does was suspended, and holds locks meanwhile.
+        "idle_in_transaction_session_timeout": f"{settings.database_lock_timeout_s}s",
+        # The server, too, is to notice a peer that is gone.
+        "tcp_user_timeout": f"{_USER_TIMEOUT_MS}ms",
+        **{f"tcp_{name}": str(value) for name, value in _KEEPALIVES.items()},
+        "timezone": "UTC",
+        "client_min_messages": "warning",
     }
     try:
         await connection.execute(
             "SELECT set_config(name, value, false)"
             " FROM unnest(%s::text[], %s::text[]) AS setting (name, value)",
-            [
-                [*timeouts, "timezone", "client_min_messages"],
-                [*(f"{seconds}s" for seconds in timeouts.values()), "UTC", "warning"],
-            ],
+            [list(session), list(session.values())],
         )
     except BaseException:  # a cancelled one would stay open too
         await connection.close()
@@ -61,6 +66,11 @@ class Database:
     def __init__(self, *, settings: DatabaseSettings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._breaker = Breaker(
+            longest_pause=settings.database_retry_max_s,
+            is_failure=is_outage,
+            on_change=self._note_state,
+        )
         self._available: bool | None = None
         self.last_answer = float("-inf")
 
@@ -85,56 +95,51 @@ class Database:
         self,
         attempt: Callable[[], Awaitable[Result]],
         *,
+        retry: Callable[[BaseException], bool] = is_worth_waiting,
         on_retry: Callable[[str], None] | None = None,
     ) -> Result:
         """Return what the attempt returns, tried until the surroundings let it.
 
-        Errors of the data, and whatever is no error of PostgreSQL, are raised at once.
+        What `retry` does not speak for, as errors of the data, is raised at once.
         """
 
         def note(state: RetryCallState) -> None:
-            assert state.outcome is not None  # noqa: S101  set whenever a try has failed
-            error = state.outcome.exception()
-            assert error is not None  # noqa: S101  likewise
-            self._note_failure(error)
             if on_retry is not None:
-                on_retry(cause_of(error))
+                on_retry(cause_of(_error_of(state)))
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception(_is_worth_waiting),
-            wait=backoff(self._settings.database_retry_max_s),
+            retry=retry_if_exception(retry),
+            wait=self._wait_for_others,
             before_sleep=note,
             reraise=True,
         )
         async for trial in retrying:
             with trial:
-                result = await attempt()
-        self.note_answer()
+                async with self._breaker.attempt():
+                    result = await attempt()
+        self.last_answer = asyncio.get_running_loop().time()
         return result
 
-    def note_answer(self) -> None:
-        """Remember that the database has just done what it was asked."""
-        self.last_answer = asyncio.get_running_loop().time()
-        if self._available is not True:
-            self._available = True
+    def _wait_for_others(self, state: RetryCallState) -> float:
+        """Return the pause after a conflict with another session: outages wait at the breaker."""
+        longest = self._settings.database_retry_max_s
+        return backoff(longest)(state) if is_conflict(_error_of(state)) else 0.0
+
+    def _note_state(self, state: State, error: BaseException | None) -> None:
+        self._metrics.show_circuit(state)
+        if state is State.CLOSED:
             self._metrics.database_available.set(1)
-            log.info("database_available")
-
-    def _note_failure(self, error: BaseException) -> None:
-        # A conflict with another session says nothing about the server.
-        if cause_of(error) in ("serialization", "lock", "missing_partition"):
-            return
-        if self._available is not False:
-            self._available = False
+            log.info("database_available", circuit=state)
+            self._available = True
+        elif error is not None and self._available is not False:  # a further failure is no news
             self._metrics.database_available.set(0)
-            log.warning("database_unavailable", cause=cause_of(error), error=_one_line(error))
+            text = " ".join(str(error).split())
+            log.warning("database_unavailable", circuit=state, cause=cause_of(error), error=text)
+            self._available = False
 
 
-def _is_worth_waiting(error: BaseException) -> bool:
-    if isinstance(error, CommitUnknown | RowVanished | TimeoutError | OSError):
-        return True
-    return isinstance(error, psycopg.Error) and not is_data_error(error)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def _error_of(state: RetryCallState) -> BaseException:
+    assert state.outcome is not None  # noqa: S101  set whenever a try has failed
+    error = state.outcome.exception()
+    assert error is not None  # noqa: S101  likewise
+    return error

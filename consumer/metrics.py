@@ -12,6 +12,7 @@ from prometheus_client import (
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from consumer.breaker import State
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS
 
@@ -69,6 +70,9 @@ class Metrics:
         )
         self.buffered_bytes = self._gauge("buffered_bytes", "bytes of records that wait or flush")
         self.database_available = self._gauge("database_available", "1: PostgreSQL answers")
+        self.database_circuit = self._gauge(
+            "database_circuit", "the breaker before PostgreSQL: 1 for its state", "state"
+        )
         self.kafka_available = self._gauge("kafka_available", "1: Kafka answers")
         self.assigned_partitions = self._gauge("assigned_partitions", "partitions of this replica")
         self._announce()
@@ -83,6 +87,11 @@ class Metrics:
         self.messages.labels(topic, "dead_lettered").inc(reasons.total())
         for reason, count in reasons.items():
             self.dead_letters.labels(topic, reason).inc(count)
+
+    def show_circuit(self, state: State) -> None:
+        """Set the series of the breaker's state to 1 and the others to 0."""
+        for one in State:
+            self.database_circuit.labels(one).set(one is state)
 
     def forget_partition(self, topic: str, partition: int) -> None:
         """Stop showing the gauges of a partition that this replica no longer owns."""

@@ -77,6 +77,19 @@ async def claim_offsets(
     )
 
 
+async def end_suspended_flushes(connection: Connection, consumer_group: str) -> int:
+    """End the sessions that hold an offset of the group and whose clients say nothing.
+
+    A replica that is suspended in mid-flush keeps the offset's row locked, and whoever takes its
+    partition over would wait until the server gave up on it, which in mid-COPY is never. Its
+    transaction is rolled back; when it wakes up, the fence refuses it. Returns how many ended.
+    """
+    cursor = await connection.execute(
+        statement("end_suspended_flushes"), {"consumer_group": consumer_group}
+    )
+    return len(await cursor.fetchall())
+
+
 async def move_offsets(
     connection: Connection, consumer_group: str, topic: str, moves: Collection[Move]
 ) -> list[int]:

@@ -11,15 +11,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+import psycopg
 import structlog
 from aiokafka import TopicPartition
 
 from consumer.batch import Batch, Record
 from consumer.database import Database
 from consumer.decode import Decoded, decode_batch
-from consumer.errors import Fenced
+from consumer.errors import Fenced, RowVanished
 from consumer.metrics import Metrics
-from consumer.offsets import Offsets, claim_offsets, read_offsets
+from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets
+from consumer.retry import cause_of, is_conflict, is_outage, pause
 from consumer.settings import FlushSettings
 from consumer.sink import Flush, Outcome, Sink
 from consumer.source import Source
@@ -31,6 +33,7 @@ log = structlog.get_logger()
 FETCH_RECORDS = 4_000
 FETCH_TIMEOUT_S = 0.05
 COMMIT_INTERVAL_S = 1.0
+CONFLICT_PAUSE_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +46,19 @@ class Owned:
     stored_up_to_ms: int
     batch: Batch = field(default_factory=Batch)
     flushing: Batch | None = None
+    decoded: Flush | None = None
+    in_flight: bool = False
+    conflicts: int = 0
+    retry_at: float = 0.0
+
+    @property
+    def waiting_since(self) -> float:
+        return (self.flushing or self.batch).opened_at
+
+    @property
+    def footprint(self) -> int:
+        """The bytes of what is held of it."""
+        return self.batch.footprint + (self.flushing.footprint if self.flushing else 0)
 
     @property
     def oldest_waiting(self) -> Record | None:
@@ -106,7 +122,7 @@ class Pipeline:
         return [
             partition
             for partition, owned in self._owned.items()
-            if not owned.batch.is_full(self._policy)
+            if not owned.batch.is_full(self._policy) and owned.stream not in self._contended
         ]
 
     def _take(self, partition: TopicPartition, records: list[Record]) -> None:
@@ -119,13 +135,15 @@ class Pipeline:
 
     def _dispatch(self) -> None:
         """Give every idle sink the batch that is due and has waited longest."""
-        now = time.monotonic()
         while self._idle:
+            now = time.monotonic()
             due = [owned for owned in self._owned.values() if self._is_due(owned, now)]
             if not due:
                 return
-            owned = min(due, key=lambda owned: owned.batch.opened_at)
-            owned.flushing, owned.batch = owned.batch, Batch()
+            owned = min(due, key=lambda owned: owned.waiting_since)
+            if owned.flushing is None:
+                owned.flushing, owned.batch = owned.batch, Batch()
+            owned.in_flight = True
             task = self._tasks.create_task(self._flush(owned, owned.flushing, self._idle.pop()))
             self._flushes.add(task)
             task.add_done_callback(self._end_flush)
@@ -135,27 +153,60 @@ class Pipeline:
         self._changed.set()  # only now: whoever waits for the last flush must not still see it
 
     def _is_due(self, owned: Owned, now: float) -> bool:
-        if owned.flushing is not None:
+        if owned.in_flight or self._is_blocked(owned.stream):
             return False
+        if owned.flushing is not None:
+            return now >= owned.retry_at
         if self._draining or self._is_crowded:
             return len(owned.batch) > 0
         return owned.batch.is_due(self._policy, now=now)
 
+    @property
+    def _contended(self) -> set[Stream]:
+        """The streams whose tables another session keeps from us."""
+        return {owned.stream for owned in self._owned.values() if owned.conflicts}
+
+    def _is_blocked(self, stream: Stream) -> bool:
+        """Let one flush at a time find out whether a contended stream's tables are free again."""
+        return stream in self._contended and any(
+            owned.in_flight for owned in self._owned.values() if owned.stream is stream
+        )
+
     async def _flush(self, owned: Owned, batch: Batch, sink: Sink) -> None:
         begun = time.monotonic()
         try:
-            flush = await self._decode(owned, batch)
+            flush = owned.decoded = owned.decoded or await self._decode(owned, batch)
             outcome = await self._database.patiently(
-                lambda: sink.flush(flush), on_retry=self._count_retry
+                lambda: sink.flush(flush), retry=is_outage, on_retry=self._count_retry
             )
             self._record(owned, flush, outcome, seconds=time.monotonic() - begun)
+            self._forget(owned)
         except Fenced as error:
+            self._forget(owned)
             self._lose(owned, error)
+        except (psycopg.Error, RowVanished) as error:
+            if not is_conflict(error):
+                raise
+            self._postpone(owned, error)
         finally:
-            owned.flushing = None
+            owned.in_flight = False
             self._idle.append(sink)
-            self._buffer(-batch.footprint)
+            if self._owned.get(owned.partition) is not owned:
+                self._forget(owned)
         self._dispatch()
+
+    def _forget(self, owned: Owned) -> None:
+        if owned.flushing is not None:
+            self._buffer(-owned.flushing.footprint)
+        owned.flushing = owned.decoded = None
+
+    def _postpone(self, owned: Owned, error: Exception) -> None:
+        """Try the same flush again later, and leave the sink to other partitions meanwhile."""
+        self._count_retry(cause_of(error))
+        owned.conflicts += 1
+        seconds = pause(owned.conflicts, longest=CONFLICT_PAUSE_S)
+        owned.retry_at = time.monotonic() + seconds
+        asyncio.get_running_loop().call_later(seconds, self._dispatch)
 
     async def _decode(self, owned: Owned, batch: Batch) -> Flush:
         limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=self._retention_days)
@@ -177,6 +228,9 @@ class Pipeline:
         owned.stored = flush.next_offset
         owned.stored_up_to_ms = flush.records[-1].timestamp_ms or 0
         self._uncommitted[owned.partition] = flush.next_offset
+        for other in self._owned.values():
+            if other.stream is owned.stream:  # whatever was in the way is gone
+                other.conflicts, other.retry_at = 0, 0.0
         self.last_sign_of_life = time.monotonic()
         topic = owned.stream.topic
         self._metrics.flush_seconds.labels(topic).observe(seconds)
@@ -215,7 +269,7 @@ class Pipeline:
         try:
             async with asyncio.timeout(seconds):
                 await _cancelled(self._openings)
-                while self._flushes or any(len(owned.batch) for owned in self._owned.values()):
+                while self._flushes or any(owned.footprint for owned in self._owned.values()):
                     self._dispatch()
                     self._changed.clear()
                     await self._changed.wait()
@@ -243,6 +297,8 @@ class Pipeline:
 
         async def stored_offsets() -> Offsets:
             async with self._database.connection() as connection:
+                # A former owner may hang in the middle of a flush.
+                await end_suspended_flushes(connection, self._consumer_group)
                 await claim_offsets(connection, self._consumer_group, earliest)
                 return await read_offsets(connection, self._consumer_group)
 
@@ -273,6 +329,8 @@ class Pipeline:
         for owned in partitions:
             del self._owned[owned.partition]
             self._buffer(-owned.batch.footprint)
+            if not owned.in_flight:  # else the flush lets go of it at its end
+                self._forget(owned)
         self._metrics.assigned_partitions.set(len(self._owned))
 
     # Offsets, for lag tools only.
@@ -295,7 +353,10 @@ class Pipeline:
 
     @property
     def _is_crowded(self) -> bool:
-        return self._buffered >= self._settings.buffer_max_bytes
+        """Say whether the memory is used up, by streams that can be flushed."""
+        contended = self._contended
+        kept = sum(one.footprint for one in self._owned.values() if one.stream in contended)
+        return self._buffered - kept >= self._settings.buffer_max_bytes
 
     def _buffer(self, change: int) -> None:
         self._buffered += change

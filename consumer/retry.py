@@ -7,7 +7,9 @@ never dead-letters anything.
 
 import psycopg
 from psycopg import errors
-from tenacity import wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+
+from consumer.errors import CommitUnknown, RowVanished
 
 _DATA_CLASSES = ("22", "23")
 _CAUSES = {
@@ -38,10 +40,29 @@ def is_data_error(error: BaseException) -> bool:
     return (error.sqlstate or "").startswith(_DATA_CLASSES)
 
 
+def is_worth_waiting(error: BaseException) -> bool:
+    """Say whether the same attempt is to be made again."""
+    if isinstance(error, CommitUnknown | RowVanished | TimeoutError | OSError):
+        return True
+    return isinstance(error, psycopg.Error) and not is_data_error(error)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Say whether the server is away, or does not let us work."""
+    return is_worth_waiting(error) and not is_conflict(error)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Say whether the error is about another session's work, and the server itself is well."""
+    return cause_of(error) in ("serialization", "lock", "missing_partition", "vanished")
+
+
 def cause_of(error: BaseException) -> str:
     """Return a word for the error: a label of few values."""
     if is_missing_partition(error):
         return "missing_partition"
+    if isinstance(error, RowVanished):
+        return "vanished"
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate is None:
         return "connection"
@@ -55,3 +76,10 @@ def backoff(longest: float) -> wait_random_exponential:
     "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     return wait_random_exponential(multiplier=0.1, max=longest, min=0.05)
+
+
+def pause(failures: int, *, longest: float) -> float:
+    """Return one such pause in seconds, after this many failures in a row."""
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    state.attempt_number = max(1, failures)
+    return backoff(longest)(state)

@@ -23,7 +23,8 @@ log = structlog.get_logger()
 
 DATABASE_CHECK_S = 5.0
 ANSWER_IS_FRESH_S = 3 * DATABASE_CHECK_S
-FLUSH_TIMEOUT_S = 120.0
+# A flush is a dozen statements, most of them short; each has the statement's timeout.
+STATEMENT_TIMEOUTS_OF_A_FLUSH = 2
 
 
 async def run(settings: Settings) -> int:
@@ -47,7 +48,12 @@ async def run(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(source.aclose)
         sinks = [
-            Sink(database=database, metrics=metrics, timeout=FLUSH_TIMEOUT_S)
+            Sink(
+                database=database,
+                metrics=metrics,
+                timeout=STATEMENT_TIMEOUTS_OF_A_FLUSH
+                * settings.database.database_statement_timeout_s,
+            )
             for _ in range(settings.flush.flush_connections)
         ]
         for sink in sinks:

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 import psycopg
-from psycopg.errors import InvalidParameterValue, UniqueViolation
+from psycopg.errors import InvalidParameterValue, LockNotAvailable, UniqueViolation
 from psycopg.types.json import Jsonb
 
 from consumer.batch import Record
@@ -17,12 +17,15 @@ from consumer.database import Connection, Database
 from consumer.decode import DeadLetter, Decoded
 from consumer.errors import CommitUnknown, Fenced, RowVanished
 from consumer.metrics import Metrics
+from consumer.offsets import end_suspended_flushes
 from consumer.partitions import make_partitions
-from consumer.retry import is_data_error, is_missing_partition
+from consumer.retry import is_data_error, is_missing_partition, is_outage
 from consumer.statements import StreamStatements, statement
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import DAY_US, EPOCH, MICROSECOND
+
+_LAST_MS = 253_402_300_799_999  # the end of year 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +88,12 @@ class Sink:
         except Fenced:
             raise
         except BaseException as error:
+            if isinstance(error, LockNotAvailable):
+                await end_suspended_flushes(connection, flush.consumer_group)
             if is_missing_partition(error):
                 self._days[flush.stream.name].clear()
-            if not isinstance(error, psycopg.Error) or self._is_broken:
+            # After an outage another server may be the one to write to.
+            if not isinstance(error, psycopg.Error) or is_outage(error):
                 await self.aclose()
             raise
 
@@ -274,10 +280,6 @@ class Sink:
             self._connection = await self._database.open()
         return self._connection
 
-    @property
-    def _is_broken(self) -> bool:
-        return self._connection is None or self._connection.broken
-
 
 def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:
     return np.isin(columns.positions, [letter.position for letter in dead_letters])
@@ -293,8 +295,11 @@ def _datetime(instant_us: int) -> datetime:
 
 
 def _record_time(record: Record) -> datetime | None:
+    """Return the record's time, None where there is none or no calendar has it."""
     timestamp_ms = record.timestamp_ms
-    return None if timestamp_ms is None or timestamp_ms < 0 else _datetime(timestamp_ms * 1_000)
+    if timestamp_ms is None or not 0 <= timestamp_ms <= _LAST_MS:
+        return None
+    return _datetime(timestamp_ms * 1_000)
 
 
 def _headers(record: Record) -> Jsonb:

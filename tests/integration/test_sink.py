@@ -168,9 +168,10 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
     letters = [
         record(0, None, key=None, headers=headers),
         record(1, b"\x00\xfe", timestamp_ms=-1),
+        record(2, b"x", timestamp_ms=1 << 62),
     ]
     outcome = await sink.flush(flush_of(letters))
-    assert reasons(outcome) == [Reason.EMPTY_VALUE, Reason.MALFORMED_JSON]
+    assert reasons(outcome) == [Reason.EMPTY_VALUE, *[Reason.MALFORMED_JSON] * 2]
     query = "SELECT key, value, headers, record_timestamp FROM dead_letter ORDER BY record_offset"
     encoded = [
         ["trace", base64.b64encode(b"\x00\xff").decode()],
@@ -182,6 +183,7 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
     assert await rows(connection, query) == [
         (None, None, encoded, NOW),
         (b"key", b"\x00\xfe", [], None),
+        (b"key", b"x", [], None),
     ]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumer.breaker import State
 from consumer.metrics import Metrics
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE
@@ -52,6 +53,7 @@ def used() -> Metrics:
     metrics.lag_messages.labels(METER.topic, 3).set(7)
     metrics.lag_seconds.labels(METER.topic, 3).set(1.5)
     metrics.stopped_partitions.labels(METER.topic, 3).set(1)
+    metrics.show_circuit(State.OPEN)
     return metrics
 
 
@@ -63,7 +65,7 @@ def test_every_metric_of_the_contract_is_shown_with_its_labels(name: str) -> Non
 
 
 def test_no_label_can_hold_a_device() -> None:
-    bounded = {"topic", "outcome", "reason", "cause", "partition", "le"}
+    bounded = {"topic", "outcome", "reason", "cause", "partition", "state", "le"}
     series = scraped(used())
     ours = [labels for name, labels in series if name.startswith("telemetry_")]
     assert {label for labels in ours for label, _ in labels} == bounded

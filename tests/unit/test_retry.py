@@ -8,7 +8,7 @@ from psycopg import errors
 from psycopg.pq import DiagnosticField
 from tenacity import RetryCallState, Retrying
 
-from consumer.errors import CommitUnknown, RowVanished
+from consumer.errors import CommitUnknown
 from consumer.retry import backoff, cause_of, is_data_error, is_missing_partition
 
 SURROUNDINGS = {
@@ -25,7 +25,7 @@ SURROUNDINGS = {
 }
 DATA = ["22000", "22003", "22007", "22008", "22021", "22P02", "22P03", "22P05"]
 DATA += ["23000", "23502", "23503", "23505"]
-CAUSES = {*SURROUNDINGS.values(), "missing_partition"}
+CAUSES = {*SURROUNDINGS.values(), "missing_partition", "vanished"}
 
 EVERY_SQLSTATE = sorted(
     {
@@ -43,7 +43,6 @@ WITHOUT_SQLSTATE = [
     TimeoutError(),
     ConnectionResetError(104, "Connection reset by peer"),
     CommitUnknown("771"),
-    RowVanished(),
 ]
 
 

@@ -1,0 +1,90 @@
+"""A circuit breaker: while a server is away, one attempt at a time finds out whether it is back.
+
+Without it, every flush, look and check would hammer on a server that is restarting, each by a
+rhythm of its own. The breaker is closed while the server answers. A failure opens it: whoever
+wants something queues, and the first in the queue pauses (longer with every failure, capped,
+with jitter) and then tries; this is the half-open state. Its success closes the breaker for all.
+The pattern is M. Nygard's, "Release It!", 2nd edition, chapter 5.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from enum import StrEnum
+
+from consumer.retry import pause
+
+
+class State(StrEnum):
+    """Whether attempts are let through."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+class Breaker:
+    """Guards the way to one server; `on_change` is told the new state and the error, if any."""
+
+    def __init__(
+        self,
+        *,
+        longest_pause: float,
+        is_failure: Callable[[BaseException], bool],
+        on_change: Callable[[State, BaseException | None], None],
+    ) -> None:
+        self._longest_pause = longest_pause
+        self._is_failure = is_failure
+        self._on_change = on_change
+        self._queue = asyncio.Lock()
+        self._failures = 0
+        self.state: State | None = None
+        """None until the first answer."""
+
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """Wait for the leave to try, then learn from what the block comes to."""
+        is_trial = await self._queue_up()
+        try:
+            yield
+        except BaseException as error:
+            self._learn(error, is_trial=is_trial)
+            raise
+        else:
+            self._learn(None, is_trial=is_trial)
+        finally:
+            if is_trial:
+                self._queue.release()
+
+    async def _queue_up(self) -> bool:
+        if self._lets_through():
+            return False
+        await self._queue.acquire()
+        try:
+            if self._lets_through():  # the one before was lucky
+                self._queue.release()
+                return False
+            await asyncio.sleep(pause(self._failures, longest=self._longest_pause))
+        except BaseException:
+            self._queue.release()
+            raise
+        self._change(State.HALF_OPEN, None)
+        return True
+
+    def _lets_through(self) -> bool:
+        return self.state in {None, State.CLOSED}
+
+    def _learn(self, error: BaseException | None, *, is_trial: bool) -> None:
+        if error is None or (isinstance(error, Exception) and not self._is_failure(error)):
+            self._failures = 0
+            self._change(State.CLOSED, None)  # it was done, or refused by a server that answers
+        elif self._is_failure(error):
+            self._failures += 1
+            self._change(State.OPEN, error)
+        elif is_trial:  # cancelled: nothing was learned
+            self._change(State.OPEN, None)
+
+    def _change(self, state: State, error: BaseException | None) -> None:
+        if state is not self.state:
+            self.state = state
+            self._on_change(state, error)
