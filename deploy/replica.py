@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,21 @@ class Replica:
     started it.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, log_file: Path) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        log_file: Path,
+        command: Sequence[str] = ("-m", "consumer", "run"),
+        folder: Path = ROOT,
+    ) -> None:
         self.log_file = log_file
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with log_file.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "consumer", "run"],
-                cwd=ROOT,
+                [sys.executable, *command],
+                cwd=folder,
                 env={**os.environ, **environment, "HTTP_PORT": "0", "LOG_FORMAT": "json"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

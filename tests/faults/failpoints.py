@@ -1,0 +1,189 @@
+"""The places at which a replica can be made to die or to be suspended, and how.
+
+Nothing in the service knows of them: `tests.faults.armed` wraps the service's functions, and
+those of the clients below it, before it runs the same `main`.
+"""
+
+import asyncio
+import functools
+import os
+import signal
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCopy
+from psycopg.sql import Composable
+
+from consumer.pipeline import Pipeline
+from consumer.sink import Sink
+from consumer.source import Source
+
+ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+# Long enough for a client to have sent its question, too short for the answer's work.
+_SENT_S = 0.0005
+
+AsyncFunction = Callable[..., Awaitable[Any]]
+
+
+@dataclass
+class Trap:
+    """What springs when its point is passed for the n-th time; `byte` cuts a COPY short there."""
+
+    point: str
+    action: str = "kill"
+    times: int = 1
+    byte: int = 0
+
+    def spring(self) -> None:
+        """Die, or be suspended until somebody sends SIGCONT."""
+        self.times -= 1
+        if self.times == 0:
+            os.kill(os.getpid(), ACTIONS[self.action])
+
+    @classmethod
+    def from_environment(cls) -> "Trap | None":
+        if "FAILPOINT" not in os.environ:
+            return None
+        point, action, times, byte = os.environ["FAILPOINT"].split(":")
+        return cls(point, action, int(times), int(byte))
+
+    def environment(self) -> dict[str, str]:
+        """Return what the armed process is to find."""
+        return {"FAILPOINT": f"{self.point}:{self.action}:{self.times}:{self.byte}"}
+
+
+def arm(trap: Trap) -> None:
+    """Set the trap in this process."""
+    POINTS[trap.point](trap)
+
+
+def _wrap(owner: Any, name: str, wrapper: Callable[[AsyncFunction], AsyncFunction]) -> None:
+    original = getattr(owner, name)
+    setattr(owner, name, functools.wraps(original)(wrapper(original)))
+
+
+def _before(
+    owner: Any, name: str, when: Callable[[Any], bool] = lambda _args: True
+) -> Callable[[Trap], None]:
+    def set_trap(trap: Trap) -> None:
+        def wrapper(original: AsyncFunction) -> AsyncFunction:
+            async def trapped(*args: Any, **kwargs: Any) -> Any:
+                if when(args):
+                    trap.spring()
+                return await original(*args, **kwargs)
+
+            return trapped
+
+        _wrap(owner, name, wrapper)
+
+    return set_trap
+
+
+def _after(
+    owner: Any, name: str, when: Callable[[Any, Any], bool] = lambda _args, _result: True
+) -> Callable[[Trap], None]:
+    def set_trap(trap: Trap) -> None:
+        def wrapper(original: AsyncFunction) -> AsyncFunction:
+            async def trapped(*args: Any, **kwargs: Any) -> Any:
+                result = await original(*args, **kwargs)
+                if when(args, result):
+                    trap.spring()
+                return result
+
+            return trapped
+
+        _wrap(owner, name, wrapper)
+
+    return set_trap
+
+
+def _under_way(
+    owner: Any, name: str, when: Callable[[Any], bool] = lambda _args: True
+) -> Callable[[Trap], None]:
+    """Spring while the question is on its way and not answered yet."""
+
+    def set_trap(trap: Trap) -> None:
+        def wrapper(original: AsyncFunction) -> AsyncFunction:
+            async def trapped(*args: Any, **kwargs: Any) -> Any:
+                if not when(args):
+                    return await original(*args, **kwargs)
+                task = asyncio.ensure_future(original(*args, **kwargs))
+                await asyncio.wait({task}, timeout=_SENT_S)
+                trap.spring()
+                return await task
+
+            return trapped
+
+        _wrap(owner, name, wrapper)
+
+    return set_trap
+
+
+def _in_copy(trap: Trap) -> None:
+    """Spring when this many bytes of a COPY have been handed to the server."""
+
+    def wrapper(original: AsyncFunction) -> AsyncFunction:
+        async def trapped(copy: AsyncCopy, data: bytes) -> Any:
+            cut = min(trap.byte, len(data))
+            await original(copy, data[:cut])
+            trap.spring()
+            return await original(copy, data[cut:])
+
+        return trapped
+
+    _wrap(AsyncCopy, "write", wrapper)
+
+
+def _committing(trap: Trap) -> None:
+    """Spring when COMMIT has been sent and its answer has not been read."""
+    original = AsyncConnection._exec_command
+
+    def trapped(
+        connection: psycopg.AsyncConnection[Any], command: Any, *args: Any
+    ) -> Generator[Any, Any, Any]:
+        steps = original(connection, command, *args)
+        if command != b"COMMIT":
+            return (yield from steps)
+        wanted = next(steps)  # it waits for the answer: the command is out
+        trap.spring()
+        try:
+            while True:
+                wanted = steps.send((yield wanted))
+        except StopIteration as end:
+            return end.value
+
+    AsyncConnection._exec_command = trapped  # type: ignore[method-assign, assignment]  # the point
+
+
+def _is_attach(args: Any) -> bool:
+    query = args[1]
+    return isinstance(query, Composable) and "ATTACH PARTITION" in query.as_string()
+
+
+POINTS: dict[str, Callable[[Trap], None]] = {
+    "polled": _after(Source, "fetch", lambda _args, fetched: bool(fetched)),
+    "begun": _before(Sink, "_advance_offset"),
+    "offset_moved": _after(Sink, "_advance_offset"),
+    "copying": _in_copy,
+    "copied": _after(Sink, "_write_history"),
+    "upserting": _under_way(Sink, "_upsert_current_state"),
+    "upserted": _after(Sink, "_upsert_current_state"),
+    "dead_letters_written": _after(
+        Sink, "_insert_dead_letters", lambda args, _result: bool(args[3])
+    ),
+    "committing": _committing,
+    "committed": _after(Sink, "_transaction"),
+    "offset_committing": _under_way(Source, "commit", lambda args: bool(args[1])),
+    "offset_committed": _after(Source, "commit", lambda args, _result: bool(args[1])),
+    "revoking": _before(Pipeline, "revoked", lambda args: bool(args[1])),
+    "revoked": _after(Pipeline, "revoked", lambda args, _result: bool(args[1])),
+    "partition_attaching": _under_way(AsyncConnection, "execute", _is_attach),
+    "partition_attached": _after(
+        AsyncConnection, "execute", lambda args, _result: _is_attach(args)
+    ),
+    "draining": _before(Pipeline, "drain"),
+    "drained": _after(Pipeline, "drain"),
+}
+"""Every kill point, in the order in which a batch passes them."""

@@ -1,0 +1,109 @@
+"""How the stored offsets move, as an onlooker in PostgreSQL sees them."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+Place = tuple[str, int]
+Offsets = dict[Place, int]
+
+_LOOK_S = 0.03
+_PATIENCE_S = 90.0
+
+
+class Stalled(Exception):  # noqa: N818  the field's word
+    """Partitions did not move on in time."""
+
+
+class Progress:
+    """Looks at the offsets all the time; while PostgreSQL is away there is nothing to see."""
+
+    def __init__(self, *, database_url: str, consumer_group: str) -> None:
+        self._database_url = database_url
+        self._consumer_group = consumer_group
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._looked = threading.Condition()
+        self.offsets: Offsets = {}
+        self._moved_at: dict[Place, float] = {}
+        self._last_move = time.monotonic()
+        self._longest_stand = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def stored(self) -> int:
+        """Messages that the group has come past, by the offsets."""
+        return sum(self.offsets.values())
+
+    def begin_watch(self) -> None:
+        """Forget the longest stand so far."""
+        self._last_move, self._longest_stand = time.monotonic(), 0.0
+
+    @property
+    def longest_stand(self) -> float:
+        """The longest time, in seconds, in which no offset moved."""
+        return max(self._longest_stand, time.monotonic() - self._last_move)
+
+    def wait_for_more(self, messages: int) -> None:
+        """Return once this many more messages are stored; raises Stalled."""
+        goal = self.stored + messages
+        self._wait(lambda: self.stored >= goal, what=f"{messages} more messages")
+
+    def wait_for_all(self, *, since: float) -> float:
+        """Return the seconds from then until every partition had moved on; raises Stalled."""
+        waited_for = set(self.offsets)
+        self._wait(
+            lambda: all(self._moved_at.get(place, 0.0) > since for place in waited_for),
+            what="every partition to move on",
+        )
+        return max(self._moved_at[place] for place in waited_for) - since
+
+    def _wait(self, condition: object, *, what: str) -> None:
+        assert callable(condition)
+        with self._looked:
+            if not self._looked.wait_for(condition, timeout=_PATIENCE_S):
+                raise Stalled(f"waited {_PATIENCE_S:.0f} s in vain for {what}")
+
+    def _look(self) -> None:
+        while not self._done.is_set():
+            try:
+                with psycopg.connect(
+                    self._database_url, autocommit=True, connect_timeout=3
+                ) as connection:
+                    while not self._done.wait(_LOOK_S):
+                        self._note(self._read(connection))
+            except psycopg.Error:
+                self._done.wait(_LOOK_S)
+
+    def _read(self, connection: psycopg.Connection) -> Offsets:
+        rows = connection.execute(
+            "SELECT topic, partition, next_offset FROM ingest_offset WHERE consumer_group = %s",
+            [self._consumer_group],
+        ).fetchall()
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def _note(self, offsets: Offsets) -> None:
+        now = time.monotonic()
+        moved = [place for place in offsets if offsets[place] != self.offsets.get(place)]
+        with self._looked:
+            if moved:
+                self._longest_stand = max(self._longest_stand, now - self._last_move)
+                self._last_move = now
+            self._moved_at |= dict.fromkeys(moved, now)
+            self.offsets = offsets
+            self._looked.notify_all()

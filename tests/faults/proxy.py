@@ -1,0 +1,159 @@
+"""A TCP proxy with the faults of a network: cut, silence, latency, a reset at a chosen byte."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+UP, DOWN = "up", "down"
+"""From the client to the server, and back."""
+
+_BLOCK = 1 << 16
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST
+
+
+@dataclass(eq=False)
+class _Link:
+    """One connection: the client's side and the server's."""
+
+    near: asyncio.StreamWriter
+    far: asyncio.StreamWriter
+    swallows_answer: bool = False
+
+    def reset(self) -> None:
+        for side in (self.near, self.far):
+            raw = side.transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            side.transport.abort()
+
+
+@dataclass
+class Faults:
+    """What happens to bytes that pass; changed from any thread at any time."""
+
+    latency: float = 0.0
+    """Seconds that each block takes, in each direction."""
+    silent: frozenset[str] = frozenset()
+    """Directions in which nothing arrives, and nothing is refused."""
+    reset_after: dict[str, int] = field(default_factory=dict)
+    """Direction → bytes of all connections that still pass before the one at fault is reset."""
+    swallow_answer_to: bytes = b""
+    """Once the client has sent this, the answer is dropped and the connection reset."""
+
+
+class Proxy:
+    """Forwards a port of its own to `host:port`, as its faults let it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+        self.port = 0
+        self.faults = Faults()
+        self.resets = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def open(self) -> None:
+        """Listen, on the same port as before."""
+        self._run(self._open())
+
+    def cut(self) -> None:
+        """Refuse new connections and reset the present ones."""
+        self._run(self._cut())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _open(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _cut(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = _Link(writer, far_writer)
+        self._links.add(link)
+        pipes = [
+            asyncio.ensure_future(self._pipe(link, reader, far_writer, UP)),
+            asyncio.ensure_future(self._pipe(link, far_reader, writer, DOWN)),
+        ]
+        try:
+            await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pipe in pipes:
+                pipe.cancel()
+            self._links.discard(link)
+            link.reset()
+
+    async def _pipe(
+        self,
+        link: _Link,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        direction: str,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_BLOCK):
+                faults = self.faults
+                if faults.latency:
+                    await asyncio.sleep(faults.latency)
+                while direction in self.faults.silent:
+                    await asyncio.sleep(0.01)
+                if direction == DOWN and link.swallows_answer:
+                    self.resets += 1
+                    return
+                word = faults.swallow_answer_to
+                if direction == UP and word and word in data:
+                    link.swallows_answer = True
+                passing = self._passing(direction, len(data))
+                writer.write(data[:passing])
+                await writer.drain()
+                if passing < len(data):
+                    self.resets += 1
+                    return
+
+    def _passing(self, direction: str, length: int) -> int:
+        """Return how many of these bytes pass; the last ones before a reset are fewer."""
+        left = self.faults.reset_after.get(direction)
+        if left is None:
+            return length
+        if left < length:
+            del self.faults.reset_after[direction]
+            return left
+        self.faults.reset_after[direction] = left - length
+        return length

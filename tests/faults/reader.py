@@ -1,0 +1,203 @@
+"""A reader beside the writers: whatever instant it looks at, everything it sees agrees.
+
+It asserts, in REPEATABLE READ transactions while faults go on:
+
+- current state is the newest reading of history, for every device (I8);
+- Kafka's committed offset is never beyond the stored one and never goes back (I7).
+
+It also keeps, of some instants, the stored offsets beside the number of rows in history. The
+ledger tells afterwards how many rows there had to be at these offsets: rows and offset move in
+one step or they do not.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import psycopg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from telemetry.streams import STREAMS, Stream
+from tests.faults.progress import Offsets, Place
+
+_LOOK_S = 0.2
+_KEPT = 200
+_COMMITTED_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """What one snapshot showed."""
+
+    offsets: Offsets
+    rows: int
+
+
+class Reader:
+    """Reads all the time; `violations` are lines for people."""
+
+    def __init__(self, *, database_url: str, bootstrap: str, consumer_group: str) -> None:
+        self._database_url = database_url
+        self._bootstrap = bootstrap
+        self._consumer_group = consumer_group
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._committed: dict[Place, int] = {}
+        self._instants: list[Instant] = []
+        self.looks = 0
+        self.violations: list[str] = []
+        self.failure: Exception | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._done.set()
+        self._thread.join()
+        if self.failure is not None:
+            self.violations.append(f"the reader ended: {self.failure!r}")
+            self.failure = None
+
+    def compare(self, ledger: Path) -> list[str]:
+        """Return the instants at which rows and offsets did not agree, by the ledger.
+
+        Nothing can be said where the fate of a message is unknown: its offset is, too.
+        """
+        with duckdb.connect() as tables:
+            tables.execute(
+                "CREATE TABLE readings AS SELECT topic, partition, record_offset, device_id,"
+                " recorded_at, delivery FROM read_parquet(?)"
+                " WHERE recorded_at IS NOT NULL AND delivery <> 'failed'",
+                [str(ledger / "*.parquet")],
+            )
+            unknown = tables.execute(
+                "SELECT count(*) FROM readings WHERE delivery <> 'acknowledged'"
+            ).fetchone()
+            if unknown != (0,):
+                return []
+            tables.execute("CREATE TABLE seen (topic text, partition int, next_offset bigint)")
+            return list(filter(None, (self._difference(tables, one) for one in self._instants)))
+
+    def _difference(self, tables: duckdb.DuckDBPyConnection, instant: Instant) -> str | None:
+        tables.execute("DELETE FROM seen")
+        tables.executemany(
+            "INSERT INTO seen VALUES (?, ?, ?)",
+            [[*place, offset] for place, offset in instant.offsets.items()],
+        )
+        row = tables.execute(
+            "SELECT count(DISTINCT (topic, device_id, recorded_at)) FROM readings"
+            " JOIN seen USING (topic, partition) WHERE record_offset < next_offset"
+        ).fetchone()
+        assert row is not None
+        if row[0] == instant.rows:
+            return None
+        return f"a reader saw {instant.rows} rows where the offsets stood for {row[0]}"
+
+    def _read(self) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": self._consumer_group,
+                "log_level": 0,
+            }
+        )
+        try:
+            while not self._done.is_set():
+                try:
+                    with psycopg.connect(
+                        self._database_url, autocommit=True, connect_timeout=3
+                    ) as connection:
+                        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                        connection.read_only = True
+                        while not self._done.wait(_LOOK_S):
+                            self._look(connection, consumer)
+                except psycopg.OperationalError:  # the server is away: this is a fault, not a find
+                    self._done.wait(_LOOK_S)
+        except Exception as error:  # noqa: BLE001  a thread's: kept for whoever stops the reader
+            self.failure = error
+        finally:
+            consumer.close()
+
+    def _look(self, connection: psycopg.Connection, consumer: Consumer) -> None:
+        committed = self._ask_committed(consumer)
+        with connection.transaction():
+            offsets = {
+                (topic, partition): offset
+                for topic, partition, offset in connection.execute(
+                    "SELECT topic, partition, next_offset FROM ingest_offset"
+                    " WHERE consumer_group = %s",
+                    [self._consumer_group],
+                )
+            }
+            rows = 0
+            for stream in STREAMS:
+                rows += self._look_at(connection, stream)
+        self.looks += 1
+        if len(self._instants) < _KEPT:
+            self._instants.append(Instant(offsets, rows))
+        self._judge(committed, offsets)
+
+    def _look_at(self, connection: psycopg.Connection, stream: Stream) -> int:
+        """Return the rows of a history; its newest ones are to be the current state."""
+        columns = ", ".join(("recorded_at", *stream.measures))
+        wrong, rows = connection.execute(
+            f"""
+            WITH newest AS (
+                SELECT {stream.id_column} AS id, max(recorded_at) AS recorded_at, count(*) AS rows
+                FROM {stream.history} GROUP BY 1
+            )
+            SELECT count(*) FILTER (
+                       WHERE state.recorded_at IS DISTINCT FROM newest.recorded_at
+                          OR NOT EXISTS (
+                              SELECT FROM {stream.history} AS row
+                              WHERE row.{stream.id_column} = newest.id
+                                AND ({", ".join(f"row.{name}" for name in columns.split(", "))})
+                                  = ({", ".join(f"state.{name}" for name in columns.split(", "))})
+                          )
+                   ),
+                   coalesce(sum(rows), 0)
+            FROM newest FULL JOIN {stream.current_state} AS state
+              ON state.{stream.id_column} = newest.id
+            """
+        ).fetchone() or (0, 0)
+        if wrong:
+            self.violations.append(
+                f"a reader saw {wrong} devices of {stream.name} whose current state is not the"
+                " newest of their history"
+            )
+        return int(rows)
+
+    def _ask_committed(self, consumer: Consumer) -> dict[Place, int]:
+        places = [
+            TopicPartition(stream.topic, number) for stream in STREAMS for number in range(12)
+        ]
+        try:
+            found = consumer.committed(places, timeout=_COMMITTED_TIMEOUT_S)
+        except KafkaException:
+            return {}
+        return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+
+    def _judge(self, committed: dict[Place, int], offsets: Offsets) -> None:
+        for place, offset in committed.items():
+            name = f"{place[0]}/{place[1]}"
+            # Asked for before the snapshot: what is stored can only have grown since.
+            if offset > offsets.get(place, 0):
+                self.violations.append(
+                    f"{name}: Kafka has {offset}, PostgreSQL {offsets.get(place)}"
+                )
+            if offset < self._committed.get(place, 0):
+                self.violations.append(f"{name}: Kafka's offset went back to {offset}")
+        self._committed |= committed

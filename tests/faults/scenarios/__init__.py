@@ -1,0 +1,6 @@
+"""The scenarios, by what is at fault."""
+
+from tests.faults.scenarios import (  # noqa: F401  each registers its scenarios
+    crashes,
+    database,
+)

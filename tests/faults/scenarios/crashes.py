@@ -1,0 +1,122 @@
+"""Replicas that die, and replicas that are suspended and wake up."""
+
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+
+from psycopg import sql
+
+from deploy.replica import Replica
+from telemetry.streams import STREAMS
+from tests.faults.failpoints import POINTS, Trap
+from tests.faults.scenario import scenario
+from tests.faults.world import SESSION_TIMEOUT_S, World
+
+_COPY_BYTES = 20_000
+_IN_DDL = {"partition_attaching", "partition_attached"}
+_IN_REVOKE = {"revoking", "revoked"}
+_IN_DRAIN = {"draining", "drained"}
+_MOST_TELLING = {"begun", "copying"}
+"""A batch not yet begun, which the fence has to refuse; and a lock that no timeout frees."""
+
+
+@scenario(short=1, long=5)
+def killed_at_every_point(world: World, cycles: int) -> None:
+    """kill -9 at every step of a batch, in the revoke callback, in DDL, in the drain."""
+    world.start_replica("other").wait_for("partitions_opened")
+    world.begin_flow()
+    for _ in range(cycles):
+        for point in POINTS:
+            _kill_at(world, point)
+
+
+def _kill_at(world: World, point: str) -> None:
+    trap = Trap(
+        point,
+        times=1 if point in _IN_DDL | _IN_REVOKE | _IN_DRAIN else world.chance.randint(1, 8),
+        byte=world.chance.randrange(_COPY_BYTES),
+    )
+    doomed = _start_armed(world, trap)
+    sprung = world.wait_until_sprung(doomed)
+    world.expect(sprung, f"{point} was never passed")
+    world.cycles += 1
+    _replace(world)
+
+
+def _start_armed(world: World, trap: Trap) -> Replica:
+    """Start a replica that meets its trap, and bring about what leads there."""
+    if trap.point in _IN_DDL:
+        _remove_last_day(world)
+    replica = world.start_replica("doomed", trap=trap)
+    if trap.point in _IN_REVOKE:
+        replica.wait_for("partitions_opened")
+        third = world.start_replica()
+        third.wait_for("partitions_opened")
+        world.stop(third)
+    if trap.point in _IN_DRAIN:
+        replica.wait_for("partitions_opened")
+        world.progress.wait_for_more(500)
+        replica.process.terminate()
+    return replica
+
+
+def _replace(world: World) -> None:
+    """Start what takes the dead replica's place; it is to be consuming in a few seconds."""
+    died = time.monotonic()
+    successor = world.start_replica("doomed")
+    world.recovered(since=died)
+    world.kill(successor)
+
+
+def _remove_last_day(world: World) -> None:
+    """Leave a partition for the maintainer to make."""
+    last = datetime.now(UTC).date() + timedelta(days=7)
+    with world.session() as session:
+        for stream in STREAMS:
+            name = sql.Identifier(f"{stream.history}_{last:%Y%m%d}")
+            session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
+
+
+@scenario(short=20, long=200)
+def killed_at_random(world: World, cycles: int) -> None:
+    """kill -9 of one of two replicas at any moment, again and again."""
+    names = ["one", "two"]
+    replicas = {name: world.start_replica(name) for name in names}
+    for replica in replicas.values():
+        replica.wait_for("partitions_opened")
+    world.begin_flow()
+    for _ in range(cycles):
+        world.progress.wait_for_more(world.chance.randrange(1, 1_000))
+        time.sleep(world.chance.random() / 10)  # anywhere in the work, not just after a commit
+        name = world.chance.choice(names)
+        world.kill(replicas[name])
+        died = time.monotonic()
+        replicas[name] = world.start_replica(name)
+        world.recovered(since=died)
+        world.cycles += 1
+
+
+@scenario(short=2, long=24, watched=False)
+def suspended_at_a_point(world: World, cycles: int) -> None:
+    """SIGSTOP in the middle of a batch until another replica has taken over, then SIGCONT."""
+    world.start_replica().wait_for("partitions_opened")
+    world.begin_flow()
+    points = [name for name in POINTS if name not in _IN_DDL | _IN_REVOKE | _IN_DRAIN]
+    points.sort(key=lambda name: name not in _MOST_TELLING)
+    for cycle in range(cycles):
+        _suspend_at(world, points[cycle % len(points)])
+
+
+def _suspend_at(world: World, point: str) -> None:
+    trap = Trap(point, "stop", world.chance.randint(1, 4), world.chance.randrange(_COPY_BYTES))
+    zombie = world.start_replica(trap=trap)
+    world.expect(world.suspended(zombie), f"{point} was never passed")
+    # The group misses it after the session's timeout; whatever it has locked is to be freed.
+    takeover = world.recovered(since=time.monotonic())
+    world.remarks.append(f"suspended at {point}: taken over in {takeover:.1f} s")
+    woken = time.monotonic()
+    zombie.process.send_signal(signal.SIGCONT)
+    world.progress.wait_for_all(since=woken)
+    world.kill(zombie)
+    world.cycles += 1
+    time.sleep(SESSION_TIMEOUT_S)  # until the group has forgotten it

@@ -1,0 +1,67 @@
+"""What replicas did, as they saw it: one line for each flush begun and each known to be over.
+
+An armed replica appends to the file without a buffer, so that a line outlives its writer.
+"""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consumer.sink import Flush, Outcome, Sink
+
+BEGUN, ENDED = "begun", "ended"
+
+Place = tuple[str, int]
+
+
+def testify(path: Path) -> None:
+    """Write down this process's flushes from now on."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    original = Sink.flush
+    last: dict[Place, Flush] = {}
+
+    def say(event: str, flush: Flush, *numbers: int) -> None:
+        words = (event, os.getpid(), flush.stream.topic, flush.partition)
+        line = " ".join(map(str, (*words, flush.believed, flush.next_offset, *numbers)))
+        os.write(file, f"{line}\n".encode())
+
+    async def witnessed(sink: Sink, flush: Flush) -> Outcome:
+        place = flush.stream.topic, flush.partition
+        if flush is not last.get(place):  # else the same flush is tried again
+            last[place] = flush
+            say(BEGUN, flush)
+        outcome = await original(sink, flush)
+        say(ENDED, flush, outcome.stored, outcome.duplicates, len(outcome.dead_letters))
+        return outcome
+
+    setattr(Sink, "flush", witnessed)  # noqa: B010  mypy is right about plain assignments
+
+
+@dataclass
+class Testimony:
+    """What the file says, added up."""
+
+    redone: int = 0
+    """Messages in flushes that were begun though another process had begun them before."""
+    rewinds: list[str] = field(default_factory=list)
+    """Flushes that went back by more than one batch."""
+
+    @classmethod
+    def read(cls, path: Path) -> "Testimony":
+        """Read the file; lines are in the order of their writing, whoever wrote them."""
+        testimony = cls()
+        reached: defaultdict[Place, int] = defaultdict(int)
+        last: dict[Place, tuple[str, int]] = {}
+        for line in path.read_text().splitlines() if path.exists() else ():
+            event, pid, topic, *numbers = line.split()
+            partition, first, end, *_ = map(int, numbers)
+            if event != BEGUN:
+                continue
+            place = topic, partition
+            testimony.redone += max(0, min(end, reached[place]) - first)
+            if place in last and first < last[place][1]:
+                testimony.rewinds.append(f"{topic}/{partition} went back to {first}")
+            reached[place] = max(reached[place], end)
+            last[place] = pid, first
+        return testimony

@@ -1,0 +1,327 @@
+"""Where a scenario happens: a group and a database of its own, a flow of readings, replicas,
+and those who watch them.
+
+    with World(servers, folder=…, seed=7) as world:
+        replica = world.start_replica("a")
+        world.begin_flow()
+        …                                   the fault
+        violations = world.judge()
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from psycopg import sql
+
+from consumer.schema import schema_text
+from deploy.replica import ROOT, Replica
+from producer_sim.verify import verify
+from telemetry.settings import KafkaSettings
+from telemetry.streams import STREAMS
+from telemetry.topics import DEFAULT_PARTITIONS, create_topics
+from tests.faults.failpoints import Trap
+from tests.faults.progress import Progress
+from tests.faults.reader import Reader
+from tests.faults.servers import Kafka, Servers
+from tests.faults.witness import Testimony
+
+SECONDS_TO_CATCH_UP = 90.0
+SECONDS_TO_END = 30.0
+SESSION_TIMEOUT_S = 3.0
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """The load: devices of each kind, messages a second, and the share that chaos befalls."""
+
+    devices: int = 200
+    rate: int = 2_000
+    chaos: float = 0.05
+    options: tuple[str, ...] = ()
+
+
+@dataclass
+class World:
+    """See the module's text. `code` is the tree that replicas run: a mutant's, or our own."""
+
+    servers: Servers
+    folder: Path
+    seed: int
+    code: Path = ROOT
+    kafka: Kafka | None = None
+    proxied: bool = False
+    """Whether replicas reach their servers through the proxies."""
+    flow: Flow = field(default_factory=Flow)
+    watched: bool = True
+    """Whether no flush may go back by more than a batch; a zombie's may."""
+    recoveries: list[float] = field(default_factory=list)
+    cycles: int = 0
+    violations: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    messages: int = 0
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+        self.group = f"faults-{uuid.uuid4().hex[:10]}"
+        self.kafka = self.kafka or self.servers.kafka
+        self._cleanup = ExitStack()
+        self.afterwards = ExitStack()
+        """What is to be undone when the database is gone."""
+        self._replicas: list[Replica] = []
+        self._ended_on_purpose: set[Replica] = set()
+        self._ledgers: list[Path] = []
+        self._simulators: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.database_url = self._create_database()
+        asyncio.run(self._start_at_the_end())
+        bootstrap = self.kafka.bootstrap if self.kafka else ""
+        self.progress = self._cleanup.enter_context(
+            Progress(database_url=self.database_url, consumer_group=self.group)
+        )
+        self.reader = self._cleanup.enter_context(
+            Reader(database_url=self.database_url, bootstrap=bootstrap, consumer_group=self.group)
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for simulator in self._simulators:
+            simulator.kill()
+            simulator.wait()
+        for replica in self._replicas:
+            replica.kill()
+        self._cleanup.close()
+        with self.admin() as admin:
+            admin.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
+                    sql.Identifier(self.database)
+                )
+            )
+        self.afterwards.close()
+
+    # Replicas.
+
+    def start_replica(
+        self, name: str | None = None, *, trap: Trap | None = None, **settings: str
+    ) -> Replica:
+        """Start a replica; a name makes it a static member, which may come back at once."""
+        assert self.kafka is not None
+        bootstrap, url = self.kafka.bootstrap, self.database_url
+        if self.proxied and self.kafka.proxy is not None:
+            bootstrap = f"127.0.0.1:{self.kafka.proxy.port}"
+            url = self.servers.postgres.url(self.database, port=self.servers.postgres.proxy.port)
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "DATABASE_URL": url,
+            "CONSUMER_GROUP": self.group,
+            "KAFKA_SESSION_TIMEOUT_MS": str(int(SESSION_TIMEOUT_S * 1_000)),
+            "KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+            "FLUSH_INTERVAL_MS": "100",
+            "BATCH_MAX_ROWS": "2000",
+            "LAG_INTERVAL_S": "1",
+            "WITNESS": str(self._witness),
+            **({"KAFKA_GROUP_INSTANCE_ID": name} if name else {}),
+            **(trap.environment() if trap else {}),
+            **settings,
+        }
+        replica = Replica(
+            environment,
+            log_file=self.folder / f"replica-{len(self._replicas)}.log",
+            command=("-m", "tests.faults.armed", "run"),
+            folder=self.code,
+        )
+        self._replicas.append(replica)
+        return replica
+
+    def kill(self, replica: Replica) -> None:
+        """End a replica at once, as a crash would."""
+        self._ended_on_purpose.add(replica)
+        replica.kill()
+
+    def stop(self, replica: Replica) -> None:
+        """End a replica in order; its exit code has to be 0."""
+        self._ended_on_purpose.add(replica)
+        code = replica.stop()
+        if code != 0:
+            self.violations.append(f"a replica's exit code after SIGTERM was {code}")
+
+    def wait_until_sprung(self, replica: Replica, *, seconds: float = 30.0) -> bool:
+        """Wait for a trap that kills, then return whether it did."""
+        self._ended_on_purpose.add(replica)
+        try:
+            return replica.process.wait(timeout=seconds) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
+
+    def suspended(self, replica: Replica, *, seconds: float = 30.0) -> bool:
+        """Wait for a trap that suspends, then return whether it did."""
+        stat = Path(f"/proc/{replica.process.pid}/stat")
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if stat.read_text().rpartition(")")[2].split()[0] == "T":
+                return True
+            time.sleep(0.01)
+        return False
+
+    # The flow.
+
+    def begin_flow(self, flow: Flow | None = None) -> None:
+        """Start the simulator, beside those that run; return when its messages arrive."""
+        flow = flow or self.flow
+        ledger = self.folder / f"ledger-{len(self._ledgers)}"
+        self._ledgers.append(ledger)
+        command = ["run", "--devices", str(flow.devices), "--rate", str(flow.rate)]
+        command += ["--duration", "72h", "--chaos", str(flow.chaos), "--seed", str(self.seed)]
+        command += ["--fleet", uuid.uuid4().hex[:6], "--ledger", str(ledger), "--quiet"]
+        assert self.kafka is not None
+        with (self.folder / "simulator.log").open("ab") as log:
+            self._simulators.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "producer_sim", *command, *flow.options],
+                    cwd=ROOT,
+                    env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap},
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+
+    def end_flow(self) -> None:
+        """Stop the simulators; their ledgers are closed."""
+        for simulator in self._simulators:
+            simulator.send_signal(signal.SIGTERM)
+        for simulator in self._simulators:
+            simulator.wait(SECONDS_TO_END)
+        self._simulators.clear()
+
+    def run_flow(self, *arguments: str) -> None:
+        """Send a load that ends by itself."""
+        ledger = self.folder / f"ledger-{len(self._ledgers)}"
+        self._ledgers.append(ledger)
+        assert self.kafka is not None
+        command = ["run", *arguments, "--fleet", uuid.uuid4().hex[:6], "--quiet"]
+        subprocess.run(
+            [sys.executable, "-m", "producer_sim", *command, "--ledger", str(ledger)],
+            cwd=ROOT,
+            env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap},
+            check=True,
+        )
+
+    # What became of it.
+
+    def recovered(self, *, since: float) -> float:
+        """Wait until every partition has moved on since that moment; keep and return how long."""
+        seconds = self.progress.wait_for_all(since=since)
+        self.recoveries.append(seconds)
+        return seconds
+
+    def expect(self, truth: object, otherwise: str) -> None:
+        """Note a violation where it is not so."""
+        if not truth:
+            self.violations.append(otherwise)
+
+    def judge(self) -> list[str]:
+        """End the flow, let the replicas catch up, and check every invariant by value."""
+        self.end_flow()
+        report = verify(
+            self._ledgers,
+            database_url=self.database_url,
+            consumer_group=self.group,
+            exact=True,
+            wait_seconds=SECONDS_TO_CATCH_UP,
+        )
+        self.reader.stop()
+        self.violations += self.reader.violations
+        for ledger in self._ledgers:
+            self.violations += self.reader.compare(ledger) if len(self._ledgers) == 1 else []
+        for check in report.checks:
+            if check.violations:
+                examples = "; ".join(map(str, check.examples[:_SHOWN]))
+                self.violations.append(f"{check.name}: {check.violations}, as {examples}")
+        for replica in self._replicas:
+            code = replica.process.poll()
+            if code is not None and replica not in self._ended_on_purpose:
+                self.violations.append(f"a replica ended by itself with exit code {code}")
+        testimony = self.testimony
+        if self.watched:
+            self.violations += testimony.rewinds
+        self.messages = report.totals.get("messages", 0)
+        return self.violations
+
+    @property
+    def testimony(self) -> Testimony:
+        return Testimony.read(self._witness)
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """Those that run."""
+        return [one for one in self._replicas if one.process.poll() is None]
+
+    # Servers.
+
+    @property
+    def database(self) -> str:
+        return self.group.replace("-", "_")
+
+    def admin(self) -> psycopg.Connection:
+        """Return a session of the server's, in another database."""
+        return psycopg.connect(self.servers.postgres.url("postgres"), autocommit=True)
+
+    def session(self) -> psycopg.Connection:
+        """Return a session in the scenario's database."""
+        return psycopg.connect(self.database_url, autocommit=True)
+
+    @property
+    def _witness(self) -> Path:
+        return self.folder / "witness.txt"
+
+    def _create_database(self) -> str:
+        name = sql.Identifier(self.database)
+        with self.admin() as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        url = self.servers.postgres.url(self.database)
+        with psycopg.connect(url) as connection:
+            connection.execute(schema_text())
+        return url
+
+    async def _start_at_the_end(self) -> None:
+        """Let the group begin where the topics end: earlier scenarios' messages are not its own."""
+        assert self.kafka is not None
+        kafka = KafkaSettings(bootstrap_servers=self.kafka.bootstrap)
+        await create_topics(kafka)
+        places = [
+            TopicPartition(stream.topic, number)
+            for stream in STREAMS
+            for number in range(DEFAULT_PARTITIONS)
+        ]
+        consumer = AIOKafkaConsumer(**kafka.aiokafka())
+        await consumer.start()
+        try:
+            ends = await consumer.end_offsets(places)
+        finally:
+            await consumer.stop()
+        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
+            for place, offset in ends.items():
+                await connection.execute(
+                    "INSERT INTO ingest_offset VALUES (%s, %s, %s, %s)",
+                    [self.group, place.topic, place.partition, offset],
+                )
