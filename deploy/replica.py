@@ -35,13 +35,14 @@ class Replica:
         log_file: Path,
         command: Sequence[str] = ("-m", "consumer", "run"),
         folder: Path = ROOT,
+        under: Sequence[str] = (),
     ) -> None:
         self.log_file = log_file
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with log_file.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, *command],
+                [*under, sys.executable, *command],
                 cwd=folder,
                 env={**os.environ, **environment, "HTTP_PORT": "0", "LOG_FORMAT": "json"},
                 stdin=subprocess.DEVNULL,

@@ -1,5 +1,7 @@
 """Replicas that die, and replicas that are suspended and wake up."""
 
+import os
+import shutil
 import signal
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,10 +11,11 @@ from psycopg import sql
 from deploy.replica import Replica
 from telemetry.streams import STREAMS
 from tests.faults.failpoints import POINTS, Trap
-from tests.faults.scenario import scenario
+from tests.faults.scenario import LeftOut, scenario
 from tests.faults.world import SESSION_TIMEOUT_S, World
 
 _COPY_BYTES = 20_000
+_CALLS_TO_START = 15
 _IN_DDL = {"partition_attaching", "partition_attached"}
 _IN_REVOKE = {"revoking", "revoked"}
 _IN_DRAIN = {"draining", "drained"}
@@ -94,6 +97,24 @@ def killed_at_random(world: World, cycles: int) -> None:
         replicas[name] = world.start_replica(name)
         world.recovered(since=died)
         world.cycles += 1
+
+
+@scenario(short=0, long=60)
+def killed_at_every_send(world: World, cycles: int) -> None:
+    """kill -9 at the first, second, third … call that sends something to PostgreSQL."""
+    if shutil.which("strace") is None:
+        raise LeftOut("strace is not installed; on Debian: apt-get install strace")
+    world.start_replica("other").wait_for("partitions_opened")
+    world.begin_flow()
+    for number in range(1, cycles + 1):
+        # libpq sends by sendto(2), and nothing else in a replica does.
+        inject = f"inject=sendto:signal=KILL:when={number}"
+        strace = ["strace", "-f", "-qq", "-o", os.devnull]
+        doomed = world.start_replica("doomed", under=[*strace, "-e", "trace=sendto", "-e", inject])
+        world.expect(world.wait_until_sprung(doomed), f"there was no call {number}")
+        world.cycles += 1
+        if number % _CALLS_TO_START == 0:
+            _replace(world)
 
 
 @scenario(short=2, long=24, watched=False)
