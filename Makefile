@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint model bench lock clean
+.PHONY: help demo down test faults lint model bench lock clean
 
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ lint: $(VENV)/.dev ## Check style, types and imports only
 
 model: ## Search every interleaving of the flush protocol, and of broken ones (needs spin)
 	@$(PYTHON) model/check.py
+
+faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=10000 for a soak), and fuzz
+	@$(RUN) -m tests.faults
+	@$(RUN) -m tests.fuzz --inputs 100000
 
 bench: $(VENV)/.dev ## Measure the drain rate beside what the same PostgreSQL can load at all
 	@$(RUN) -m tests.benchmarks.drain

@@ -40,7 +40,8 @@ class ServerProcess:
 
     def is_alive(self) -> bool:
         """Whether this very process runs; a zombie does not."""
-        return birth(self.pid) == self.born and self.argument in command(self.pid)
+        words = command(self.pid)  # none for an instant: while the program is being loaded
+        return birth(self.pid) == self.born and (not words or self.argument in words)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if the process is still ours."""
