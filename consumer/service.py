@@ -13,8 +13,8 @@ from consumer.errors import ConsumerError
 from consumer.health import application, listen, serve
 from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
-from consumer.partitions import keep_maintained
 from consumer.pipeline import Pipeline
+from consumer.retention import keep_maintained
 from consumer.settings import Settings
 from consumer.sink import Sink
 from consumer.source import STOPPED_HELP, Source

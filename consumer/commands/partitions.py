@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import typer
 
-from consumer import partitions
+from consumer import partitions, retention
 from consumer.commands.terminal import out, table, with_database
 from consumer.database import Connection
 from consumer.partitions import Measure, Partition
@@ -45,7 +45,7 @@ def maintain() -> None:
     """Make the days ahead and drop the days past the retention; replicas do so by themselves."""
     history = load(HistorySettings)
     made, removal = with_database(
-        lambda connection: partitions.maintain(connection, history, now_us=time.time_ns() // 1_000)
+        lambda connection: retention.maintain(connection, history, now_us=time.time_ns() // 1_000)
     )
     names = f": {', '.join(removal.dropped)}" if removal.dropped else ""
     out.print(f"made {made}, dropped {len(removal.dropped)}{names}")

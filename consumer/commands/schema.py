@@ -4,7 +4,7 @@ import time
 
 import typer
 
-from consumer import partitions, schema
+from consumer import retention, schema
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.database import Connection
 from consumer.settings import HistorySettings
@@ -22,7 +22,7 @@ def apply() -> None:
         await schema.apply_schema(connection)
         differences = await schema.check_schema(connection)
         if not differences:
-            await partitions.maintain(connection, history, now_us=time.time_ns() // 1_000)
+            await retention.maintain(connection, history, now_us=time.time_ns() // 1_000)
         return differences
 
     _report_differences(with_database(work))

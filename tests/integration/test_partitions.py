@@ -14,18 +14,11 @@ from psycopg import AsyncConnection
 from psycopg.errors import CheckViolation, LockNotAvailable
 from structlog.testing import capture_logs
 
-from consumer import partitions
+from consumer import partitions, retention
 from consumer.database import Connection, Database, connect
 from consumer.metrics import Metrics
-from consumer.partitions import (
-    Removal,
-    drop_expired,
-    keep_maintained,
-    list_partitions,
-    maintain,
-    make_partitions,
-    measure_partitions,
-)
+from consumer.partitions import list_partitions, make_partitions, measure_partitions
+from consumer.retention import Removal, drop_expired, keep_maintained, maintain
 from consumer.settings import DatabaseSettings, HistorySettings
 from consumer.sink import Sink
 from deploy.replica import ROOT
@@ -63,7 +56,8 @@ async def states(connection: Connection) -> dict[str, str]:
 @pytest.fixture
 def patient_removal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let removal wait until the test ends it."""
-    monkeypatch.setattr(partitions, "REMOVAL_TIMEOUT", "60s")
+    for module in (partitions, retention):
+        monkeypatch.setattr(module, "REMOVAL_TIMEOUT", "60s")
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""An operator's Ctrl-C, or a supervisor's SIGTERM: what is in flight is finished first."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Stop:
+    """Set by SIGINT or SIGTERM; the exit code is then the shell's for that signal."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.code = 0
+
+    def set(self, number: int) -> None:
+        self.code = 128 + number
+        self.event.set()
+
+
+@contextmanager
+def stopped_by_signal() -> Iterator[Stop]:
+    """Let what is in flight be finished when the command is to end."""
+    stop, loop = Stop(), asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, stop.set, number)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

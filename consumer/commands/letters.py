@@ -1,0 +1,93 @@
+"""Dead letters as a command's options choose them, and as a terminal shows them."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from inspect import Signature, signature
+from typing import Annotated, Any
+
+import typer
+
+from consumer.commands.terminal import fail, out, table
+from consumer.dead_letters import Choice, Entry, Letter, Summary
+from consumer.settings import GroupSettings
+from telemetry.reasons import Reason
+from telemetry.settings import load
+from telemetry.streams import BY_TOPIC
+from telemetry.timestamps import EPOCH, MICROSECOND, parse_timestamp
+
+ReasonOption = Annotated[Reason | None, typer.Option(help="only this reason")]
+TopicOption = Annotated[str | None, typer.Option(help="only this topic")]
+
+
+def choice_of(
+    *,
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    since: Annotated[
+        str | None, typer.Option(help="dead-lettered at this time or later (RFC 3339)")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="dead-lettered before this time")] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="of --topic, only this partition")
+    ] = None,
+    offset: Annotated[
+        int | None, typer.Option(min=0, help="of --partition, only this offset: one letter")
+    ] = None,
+) -> Choice:
+    """Return what the options choose of CONSUMER_GROUP's letters."""
+    if topic is not None and topic not in BY_TOPIC:
+        fail(f"--topic: {topic!r} is none of {', '.join(BY_TOPIC)}", code=2)
+    if partition is not None and topic is None:
+        fail("--partition: needs --topic", code=2)
+    if offset is not None and partition is None:
+        fail("--offset: needs --topic and --partition", code=2)
+    return Choice(
+        consumer_group=load(GroupSettings).consumer_group,
+        reason=reason,
+        topic=topic,
+        partition=partition,
+        record_offset=offset,
+        since=_time("--since", since),
+        until=_time("--until", until),
+    )
+
+
+def choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that choose letters, in the place of its parameter `choice`."""
+    shared = signature(choice_of).parameters
+    own = [one for one in signature(command).parameters.values() if one.name != "choice"]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        chosen = {name: given.pop(name) for name in shared}
+        command(choice=choice_of(**chosen), **given)
+
+    parameters = [*shared.values(), *own]
+    # typer reads both.
+    with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_options
+
+
+def print_counts(counts: list[Summary]) -> None:
+    """Print the letters by topic and reason."""
+    rows = table("topic", "reason", "messages", "redriven", "first", "last")
+    for count in counts:
+        times = (f"{count.first:%F %H:%M}", f"{count.last:%F %H:%M}")
+        rows.add_row(
+            count.topic, count.reason, f"{count.messages:,}", f"{count.redriven:,}", *times
+        )
+    out.print(rows)
+
+
+def place(letter: Entry | Letter) -> str:
+    """Return a letter's id, as `show` takes it."""
+    return f"{letter.topic} {letter.partition} {letter.record_offset}"
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else EPOCH + parse_timestamp(text) * MICROSECOND
+    except ValueError as error:
+        fail(f"{option}: {text!r} is {error}", code=2)

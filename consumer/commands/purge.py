@@ -1,0 +1,72 @@
+"""`python -m consumer dead-letters purge`: old letters are deleted, for good."""
+
+import re
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from consumer import dead_letters
+from consumer.commands.interruption import stopped_by_signal
+from consumer.commands.letters import ReasonOption, TopicOption, choice_of, print_counts
+from consumer.commands.terminal import fail, out, with_database
+from consumer.database import Connection
+
+_AGE = re.compile(r"([0-9]{1,6})([dhm])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def purge(
+    older_than: Annotated[str, typer.Option(help="least age, as 30d, 12h or 90m")],
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    *,
+    redriven_only: Annotated[
+        bool, typer.Option("--redriven-only", help="only what has been redriven")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and delete nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Delete old dead letters, for good."""
+    choice = replace(
+        choice_of(reason=reason, topic=topic),
+        until=datetime.now(UTC) - _age(older_than),
+        redriven=True if redriven_only else None,
+    )
+    if not (dry_run or yes or sys.stdin.isatty()):
+        fail("--yes: needed where nobody can be asked", code=2)
+    counts = with_database(lambda connection: dead_letters.count_dead_letters(connection, choice))
+    total = sum(count.messages for count in counts)
+    if counts:
+        print_counts(counts)
+    if dry_run:
+        out.print(f"would delete {total:,}")
+        return
+    if not (yes or typer.confirm(f"delete {total:,} dead letters for good?")):
+        fail("nothing was deleted", code=1)
+    deleted = 0
+
+    async def work(connection: Connection) -> int:
+        nonlocal deleted
+        with stopped_by_signal() as stop:
+            while not stop.event.is_set():
+                page = await dead_letters.purge_dead_letters(connection, choice)
+                deleted += page
+                if page == 0:
+                    break
+            return stop.code
+
+    try:
+        code = with_database(work)
+    finally:
+        out.print(f"deleted {deleted:,}")
+    sys.exit(code)
+
+
+def _age(text: str) -> timedelta:
+    match = _AGE.fullmatch(text)
+    if match is None:
+        fail(f"--older-than: {text!r} is no age such as 30d, 12h or 90m", code=2)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})

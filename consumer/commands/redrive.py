@@ -1,0 +1,106 @@
+"""`python -m consumer dead-letters redrive`: letters go back to their topic."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from consumer import dead_letters
+from consumer.commands.interruption import stopped_by_signal
+from consumer.commands.letters import choosing, place, print_counts
+from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.database import Connection
+from consumer.dead_letters import Choice
+from consumer.redrive import Redrive, Tally
+from telemetry.settings import KafkaSettings, load
+
+
+@choosing
+def redrive(
+    choice: Choice,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="also what has been redriven before")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and send nothing")] = False,
+    rate: Annotated[
+        int | None, typer.Option(min=1, help="messages a second at most [default: no limit]")
+    ] = None,
+) -> None:
+    """Send dead letters to their topic again: bytes, key and headers as they came.
+
+    What is sent is marked as redriven once the broker has acknowledged it, and left out from then
+    on. Safe to interrupt and to repeat; two at once share the work. What is still bad becomes a
+    new dead letter at its new offset.
+    """
+    kafka = load(KafkaSettings)
+    # What keeps it from sending is said once, by the command itself.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    tally = Tally()
+
+    async def work(connection: Connection) -> int:
+        counts = await dead_letters.count_dead_letters(connection, choice)
+        total = sum(count.messages for count in counts)
+        known = 0 if again else sum(count.redriven for count in counts)
+        if dry_run:
+            if counts:
+                print_counts(counts)
+            out.print(f"would send {total - known:,}, leave out {known:,} already redriven")
+            return 0
+        with stopped_by_signal() as stop, _progress(total - known) as show_progress:
+            await Redrive(
+                connection=connection,
+                kafka=kafka,
+                choice=choice,
+                again=again,
+                rate=rate,
+                stopping=stop.event,
+                tally=tally,
+            ).run(on_page=lambda: show_progress(tally.seen))
+        tally.left_out["already redriven; --again sends it once more"] += known
+        if not stop.event.is_set():
+            # Counted at the beginning and never met: whoever has them sends them, or they are gone.
+            elsewhere = max(0, total - tally.seen)
+            tally.left_out["held, sent or removed by another command meanwhile"] += elsewhere
+        return stop.code
+
+    code = 1
+    try:
+        code = with_database(work)
+    except KafkaError as error:
+        fail(f"Kafka: {' '.join(str(error).split())}", code=1)
+    finally:
+        if not dry_run:
+            _print_tally(tally, interrupted=code > 1)
+    sys.exit(code)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how many are done."""
+    bar = Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    )
+    task = bar.add_task("", total=total)
+    with bar:
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _print_tally(tally: Tally, *, interrupted: bool) -> None:
+    word = "interrupted: " if interrupted else ""
+    out.print(f"{word}sent {tally.sent:,}, left out {tally.left_out.total():,}")
+    for cause, count in tally.left_out.most_common():
+        if count:
+            example = tally.examples.get(cause)
+            first = f" (first: {place(example)})" if example else ""
+            out.print(f"left out {count:,}: {cause}{first}", markup=False)

@@ -1,0 +1,178 @@
+"""Retention: history's days are removed whole when they are past it, and made ahead meanwhile.
+
+One look at the expired days is under way at a time, by an advisory lock of the session: whoever
+comes second does not wait for it. The last step of a removal is serialised with making.
+
+A flush may have to wait for making, so removal gives way. What PostgreSQL locks meanwhile:
+
+- DETACH CONCURRENTLY waits for the transactions that use the history and holds nothing while it
+  does. No second day of the history can be detached before it is done.
+- Its last step waits for those who read the day by name, FINALIZE for every older snapshot in the
+  database too. Both hold SHARE UPDATE EXCLUSIVE on the history meanwhile: readers and writers go
+  on, but ATTACH takes the same lock and stands behind them.
+- DROP of a detached day waits for those who read it by name. Whoever names it stands behind.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import date
+
+import structlog
+from psycopg import errors, sql
+
+from consumer.database import Connection, Database
+from consumer.partitions import (
+    REMOVAL_TIMEOUT,
+    Partition,
+    date_of,
+    finish_detaching,
+    list_partitions,
+    make_partitions,
+    number_of,
+    take_making_lock,
+)
+from consumer.settings import HistorySettings
+from telemetry.streams import STREAMS, Stream
+from telemetry.timestamps import DAY_US
+
+log = structlog.get_logger()
+
+# Key of the advisory lock: any constant that nobody else uses in this database.
+_REMOVING = 0x77617474_0002
+
+_TO_BE_FINISHED_LATER = (
+    errors.LockNotAvailable,
+    errors.QueryCanceled,  # by the statement timeout
+    errors.ObjectNotInPrerequisiteState,  # another day is being detached; a default partition
+    errors.DependentObjectsStillExist,  # somebody's view of the day
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A day that is still to be removed: how long this look waited for others, and why."""
+
+    partition: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a look at the expired days came to: the names dropped, and what has to wait."""
+
+    dropped: list[str] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+
+
+async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
+    """Remove the partitions of the days before, and finish what an interrupted removal left.
+
+    Only whole days are removed: what somebody attached in another shape is theirs. A day that is
+    half detached and to be kept after all is attached again. The connection is in autocommit:
+    detaching concurrently cannot run in a transaction. Where others are in the way for
+    REMOVAL_TIMEOUT, the rest of that history waits for the next look.
+    """
+    cursor = await connection.execute(
+        "SELECT pg_try_advisory_lock(%s), current_setting('lock_timeout')", [_REMOVING]
+    )
+    row = await cursor.fetchone()
+    removal = Removal()
+    if row is None or not row[0]:
+        return removal
+    try:
+        await connection.execute("SELECT set_config('lock_timeout', %s, false)", [REMOVAL_TIMEOUT])
+        for stream in STREAMS:
+            await _drop_expired(connection, stream, first_kept, removal)
+    finally:
+        await connection.execute(
+            "SELECT pg_advisory_unlock(%s), set_config('lock_timeout', %s, false)",
+            [_REMOVING, row[1]],
+        )
+    return removal
+
+
+async def _drop_expired(
+    connection: Connection, stream: Stream, first_kept: date, removal: Removal
+) -> None:
+    due = [
+        (partition, partition.day)
+        for partition in await list_partitions(connection)
+        if partition.history == stream.history and partition.day is not None
+        if partition.day < first_kept or partition.state == "detaching"
+    ]
+    # The one that is being detached first: until then no other can be.
+    for partition, day in sorted(due, key=lambda pair: pair[0].state != "detaching"):
+        begun = time.monotonic()
+        try:
+            if day >= first_kept:  # the retention was raised meanwhile
+                await make_partitions(connection, stream, [number_of(day)])
+            elif await _drop(connection, partition):
+                removal.dropped.append(partition.name)
+        except _TO_BE_FINISHED_LATER as error:
+            reason = error.diag.message_primary or ""
+            waited = round(time.monotonic() - begun, 1)
+            removal.waiting.append(Waiting(partition.name, waited, reason))
+            return
+
+
+async def _drop(connection: Connection, partition: Partition) -> bool:
+    """Detach and drop the partition, unless somebody has attached it again meanwhile."""
+    names = {
+        "history": sql.Identifier(partition.history),
+        "partition": sql.Identifier(partition.name),
+    }
+    if partition.state == "attached":
+        detach = sql.SQL("ALTER TABLE {history} DETACH PARTITION {partition} CONCURRENTLY")
+        await connection.execute(detach.format(**names))
+    async with connection.transaction():
+        # Attached again, its drop would lock the whole history: making is to see it gone or not.
+        await take_making_lock(connection)
+        states = {one.name: one.state for one in await list_partitions(connection)}
+        state = states.get(partition.name, "dropped")
+        if state == "detaching":
+            # FINALIZE waits for one snapshot after the other, each within the lock timeout.
+            await finish_detaching(connection, names, timeout="statement_timeout")
+        if state in ("detaching", "detached"):
+            await connection.execute(sql.SQL("DROP TABLE {partition}").format(**names))
+            return True
+    return False
+
+
+async def maintain(
+    connection: Connection, settings: HistorySettings, *, now_us: int
+) -> tuple[int, Removal]:
+    """Make today's partitions and those ahead, and drop what is past the retention.
+
+    Returns the number made, and what the removal came to.
+    """
+    today = now_us // DAY_US
+    made = 0
+    for stream in STREAMS:
+        days = range(today - 1, today + settings.partitions_ahead_days + 1)
+        made += await make_partitions(connection, stream, days)
+    # A day goes only when its last instant is past the retention.
+    first_kept = date_of(today - settings.history_retention_days)
+    return made, await drop_expired(connection, first_kept=first_kept)
+
+
+async def keep_maintained(database: Database, settings: HistorySettings) -> None:
+    """Maintain the partitions for ever, at the start and then once an interval."""
+
+    async def attempt() -> None:
+        async with database.connection() as connection:
+            made, removal = await maintain(connection, settings, now_us=time.time_ns() // 1_000)
+        if made or removal.dropped:
+            log.info("history_partitions_maintained", made=made, dropped=removal.dropped)
+        for one in removal.waiting:
+            log.info(
+                "history_partition_removal_waits",
+                partition=one.partition,
+                waited_s=one.seconds,
+                reason=one.reason,
+            )
+
+    while True:
+        await database.patiently(attempt)
+        await asyncio.sleep(settings.partitions_interval_s)
