@@ -162,6 +162,12 @@ def _is_attach(args: Any) -> bool:
     return isinstance(query, Composable) and "ATTACH PARTITION" in query.as_string()
 
 
+def _is_the_last(args: Any) -> bool:
+    """Say whether it is the drain of SIGTERM and not that of a rebalance."""
+    pipeline, seconds = args
+    return bool(seconds != pipeline._settings.revoke_timeout_s)
+
+
 POINTS: dict[str, Callable[[Trap], None]] = {
     "polled": _after(Source, "fetch", lambda _args, fetched: bool(fetched)),
     "begun": _before(Sink, "_advance_offset"),
@@ -183,7 +189,7 @@ POINTS: dict[str, Callable[[Trap], None]] = {
     "partition_attached": _after(
         AsyncConnection, "execute", lambda args, _result: _is_attach(args)
     ),
-    "draining": _before(Pipeline, "drain"),
-    "drained": _after(Pipeline, "drain"),
+    "draining": _before(Pipeline, "drain", _is_the_last),
+    "drained": _after(Pipeline, "drain", lambda args, _result: _is_the_last(args)),
 }
 """Every kill point, in the order in which a batch passes them."""
