@@ -24,6 +24,7 @@ class _Link:
     near: asyncio.StreamWriter
     far: asyncio.StreamWriter
     swallows_answer: bool = False
+    pipes: list[asyncio.Future[None]] = field(default_factory=list)
 
     def reset(self) -> None:
         for side in (self.near, self.far):
@@ -95,9 +96,11 @@ class Proxy:
         server, self._server = self._server, None
         if server is not None:
             server.close()
+        # The pipes, not those who serve them: asyncio complains of a cancelled one (3.11).
+        for link in self._links:
+            for pipe in link.pipes:
+                pipe.cancel()
         others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,14 +111,14 @@ class Proxy:
             return
         link = _Link(writer, far_writer)
         self._links.add(link)
-        pipes = [
+        link.pipes = [
             asyncio.ensure_future(self._pipe(link, reader, far_writer, UP)),
             asyncio.ensure_future(self._pipe(link, far_reader, writer, DOWN)),
         ]
         try:
-            await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(link.pipes, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for pipe in pipes:
+            for pipe in link.pipes:
                 pipe.cancel()
             self._links.discard(link)
             link.reset()
