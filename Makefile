@@ -5,10 +5,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test faults lint model bench lock clean
+.PHONY: help demo down test faults lint model bench bench-memory bench-disturbed soak lock clean
 
 help: ## Show what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Watch 20,000 devices through a real Kafka into a real PostgreSQL, checked at the end
 	@$(RUN) -m deploy.demo run
@@ -34,6 +34,15 @@ faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=1
 
 bench: $(VENV)/.dev ## Measure the drain rate beside what the same PostgreSQL can load at all
 	@$(RUN) -m tests.benchmarks.drain
+
+bench-memory: $(VENV)/.dev ## Measure the most memory that a replica takes, beside what its settings promise
+	@$(RUN) -m tests.benchmarks.memory
+
+bench-disturbed: $(VENV)/.dev ## Measure what poison and kills cost of the drain rate
+	@$(RUN) -m tests.benchmarks.disturbed
+
+soak: $(VENV)/.dev ## Look for a quarter of an hour whether the memory of two replicas grows
+	@$(RUN) -m tests.benchmarks.soak
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet

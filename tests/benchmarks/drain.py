@@ -4,49 +4,48 @@ Both load the same rows into a new database, in turn, so that their ratio holds 
 whose speed drifts. Both tables are filled, fsync and synchronous_commit are on.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-import duckdb
 import psutil
 import psycopg
 import typer
-from psycopg import sql
 from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deploy.local import stack
 from deploy.local.stack import Addresses
-from deploy.replica import ROOT, Replica
+from deploy.replica import Replica
+from tests.benchmarks.backlog import Backlog, preload
 from tests.benchmarks.raw_limit import run_script, write_script
+from tests.benchmarks.servers import new_database, servers
 
-FOLDER = ROOT / ".local" / "bench"
-DEVICES = 10_000
 LOOK_S = 0.02
 
 console = Console(highlight=False)
-Ends = dict[tuple[str, int], tuple[int, int]]
+Figures = dict[str, tuple[Sequence[float], str]]
+"""The values of a figure, one a round, and how to write them, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """One drain: rows a second, peak memory in MB, CPU in microseconds a message."""
+    """One drain: messages, seconds, peak memory in bytes, CPU in seconds."""
 
-    rate: float
-    peak_mb: float
-    cpu_us: float
+    messages: int
+    seconds: float
+    peak: int
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        return self.messages / self.seconds
 
 
 def main(
@@ -54,119 +53,101 @@ def main(
     pairs: Annotated[int, typer.Option(min=1, help="drains, each beside a raw load")] = 3,
 ) -> None:
     """Preload a backlog, then drain it and load it raw, in turn; print rates and their ratio."""
-    addresses = stack.up(FOLDER)
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with servers() as addresses, tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        ledger = folder / "ledger"
         console.print(f"preloading {messages:,} messages")
-        _preload(addresses, ledger, minutes=messages // (2 * DEVICES))
-        ends = _ends(ledger)
-        total = sum(end - first for first, end in ends.values())
-        script = write_script(ledger, folder)
+        backlog = preload(addresses, messages, "--ledger", str(folder / "ledger"))
+        script = write_script(folder / "ledger", folder)
         drains, raws = [], []
         for _ in track(range(pairs), "measuring", console=console):
-            with _database(addresses) as url:
-                drains.append(_drain(addresses, url, ends, total, folder))
-            with _database(addresses) as url:
-                raws.append(total / run_script(script, url))
-    stack.down(FOLDER)
-    _report(total, drains, raws)
-
-
-def _preload(addresses: Addresses, ledger: Path, *, minutes: int) -> None:
-    command = ["producer_sim", "run", "--devices", str(DEVICES), "--duration", f"{minutes}m"]
-    command += ["--rate", "max", "--ledger", str(ledger), "--fleet", uuid.uuid4().hex[:6]]
-    subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=os.environ | {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap_servers},
-        check=True,
+            drains.append(drain(addresses, backlog))
+            with new_database(addresses) as url:
+                raws.append(len(backlog) / run_script(script, url))
+    report(
+        f"{len(backlog):,} messages, {pairs} pairs",
+        {
+            "consumer, rows/s": ([one.rate for one in drains], ",.0f"),
+            "raw limit, rows/s": (raws, ",.0f"),
+            "ratio": ([one.rate / raw for one, raw in zip(drains, raws, strict=True)], ".2f"),
+            "consumer's peak memory, MB": ([one.peak / 1e6 for one in drains], ".0f"),
+            "consumer's CPU per message, µs": (
+                [one.cpu / one.messages * 1e6 for one in drains],
+                ".1f",
+            ),
+        },
     )
 
 
-def _ends(ledger: Path) -> Ends:
-    """Return the first offset and the one after the last, by topic and partition."""
-    with duckdb.connect() as database:
-        rows = database.execute(
-            "SELECT topic, partition, min(record_offset), max(record_offset) + 1"
-            " FROM read_parquet(?) GROUP BY 1, 2",
-            [str(ledger / "*.parquet")],
-        ).fetchall()
-    return {(topic, partition): (first, end) for topic, partition, first, end in rows}
+def drain(
+    addresses: Addresses,
+    backlog: Backlog,
+    *,
+    kill_at: float | None = None,
+    on_look: Callable[[int], None] = lambda _left: None,
+) -> Drain:
+    """Let one replica store the backlog in a new database.
 
-
-@contextmanager
-def _database(addresses: Addresses) -> Iterator[str]:
-    """Lend a new database with the schema and its partitions, nothing of it in the cache."""
-    name = f"bench_{uuid.uuid4().hex[:8]}"
-    url = addresses.database_url.rsplit("/", 1)[0] + f"/{name}"
-    with psycopg.connect(addresses.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        subprocess.run(
-            [sys.executable, "-m", "consumer", "schema", "apply"],
-            cwd=ROOT,
-            env=os.environ | {"DATABASE_URL": url},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        admin.execute("CHECKPOINT")
-        yield url
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def _drain(addresses: Addresses, url: str, ends: Ends, total: int, folder: Path) -> Drain:
+    `kill_at` is the share of the backlog, once stored, at which the replica is killed and started
+    again at once; memory and CPU are then those of the second. `on_look` is told what is left.
+    Raises ReplicaError, and where other than the backlog is stored.
+    """
     group = f"bench-{uuid.uuid4().hex[:8]}"
-    wanted = sum(end for _, end in ends.values())
-    question = "SELECT sum(next_offset) FROM ingest_offset WHERE consumer_group = %s"
-    with psycopg.connect(url, autocommit=True) as onlooker:
-        for (topic, partition), (first, _) in ends.items():
-            place = [group, topic, partition, first]
-            onlooker.execute("INSERT INTO ingest_offset VALUES (%s, %s, %s, %s)", place)
-        replica = Replica(
-            {
-                "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap_servers,
-                "DATABASE_URL": url,
-                "CONSUMER_GROUP": group,
-            },
-            log_file=folder / f"{group}.log",
-        )
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        new_database(addresses) as url,
+        psycopg.connect(url, autocommit=True) as onlooker,
+    ):
+        backlog.give_to(group, onlooker)
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap_servers,
+            "DATABASE_URL": url,
+            "CONSUMER_GROUP": group,
+            "KAFKA_GROUP_INSTANCE_ID": group,
+        }
+        log_file = Path(folder) / "replica.log"
+        replica = Replica(environment, log_file=log_file)
         try:
             replica.wait_for("partitions_opened")
             process = psutil.Process(replica.process.pid)
             begun, cpu_before = time.perf_counter(), sum(process.cpu_times()[:2])
-            while (onlooker.execute(question, [group]).fetchone() or [0])[0] < wanted:
+            alive_until = len(backlog) * (1 - kill_at) if kill_at is not None else -1
+            while (left := backlog.left(group, onlooker)) > 0:
+                on_look(left)
+                if left <= alive_until:
+                    replica.kill()
+                    replica = Replica(environment, log_file=log_file)
+                    process, cpu_before, alive_until = psutil.Process(replica.process.pid), 0.0, -1
+                if replica.process.poll() is not None:
+                    replica.wait_for("the end of the backlog")  # raises, with its last line
                 time.sleep(LOOK_S)
             seconds = time.perf_counter() - begun
             cpu = sum(process.cpu_times()[:2]) - cpu_before
-            peak_kb = _peak_kb(process.pid)
+            peak = peak_memory(process.pid)
         finally:
             replica.stop()
-        stored = onlooker.execute(
-            "SELECT (SELECT count(*) FROM meter_history) + (SELECT count(*) FROM vehicle_history)"
-        ).fetchone()
-    if stored != (total,):
-        raise SystemExit(f"error: {stored} rows are stored of {total}")
-    return Drain(total / seconds, peak_kb * 1_024 / 1e6, cpu / total * 1e6)
+        _check_stored(onlooker, len(backlog))
+    return Drain(len(backlog), seconds, peak, cpu)
 
 
-def _peak_kb(pid: int) -> int:
-    """Return the most memory that the process ever had, in KiB; see proc(5), VmHWM."""
+def peak_memory(pid: int) -> int:
+    """Return the most memory that the process ever had, in bytes; see proc(5), VmHWM."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
+    return int(status.split("VmHWM:")[1].split()[0]) * 1_024
 
 
-def _report(total: int, drains: list[Drain], raws: list[float]) -> None:
-    ratios = [drain.rate / raw for drain, raw in zip(drains, raws, strict=True)]
-    table = Table(title=f"{total:,} messages, {len(drains)} pairs", box=box.SIMPLE_HEAD)
+def _check_stored(onlooker: psycopg.Connection, messages: int) -> None:
+    tables = ("meter_history", "vehicle_history", "dead_letter")
+    counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+    (stored,) = onlooker.execute(f"SELECT {counts}").fetchall()[0]
+    if stored != messages:
+        raise SystemExit(f"error: {stored} rows are stored of {messages} messages")
+
+
+def report(title: str, figures: Figures) -> None:
+    """Print the least, the median and the most of each figure."""
+    table = Table(title=title, box=box.SIMPLE_HEAD)
     for header in ("figure", "min", "median", "max"):
         table.add_column(header, justify="left" if header == "figure" else "right")
-    figures = {
-        "consumer, rows/s": ([drain.rate for drain in drains], ",.0f"),
-        "raw limit, rows/s": (raws, ",.0f"),
-        "ratio": (ratios, ".2f"),
-        "consumer's peak memory, MB": ([drain.peak_mb for drain in drains], ".0f"),
-        "consumer's CPU per message, µs": ([drain.cpu_us for drain in drains], ".1f"),
-    }
     for name, (values, style) in figures.items():
         ends = (min(values), median(values), max(values))
         table.add_row(name, *(format(value, style) for value in ends))

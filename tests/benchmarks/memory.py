@@ -1,0 +1,99 @@
+"""`make bench-memory`: the most memory that one replica takes, beside what its settings promise.
+
+Backlogs of small messages, of large ones, of large ones that compression makes small on the wire,
+and of large ones that are all dead letters. The settings are the environment's, as for any
+replica, so that one can see what they do: `BUFFER_MAX_BYTES=16777216 make bench-memory`. The bound
+is derived in docs/resources.md.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from consumer.pipeline import FETCH_RECORDS
+from consumer.settings import FlushSettings, SourceSettings
+from deploy.local.stack import Addresses
+from telemetry.settings import SettingsError, load
+from tests.benchmarks.backlog import Backlog, preload, read_ends
+from tests.benchmarks.drain import Drain, console, drain
+from tests.benchmarks.large import preload_large
+from tests.benchmarks.servers import servers
+
+ROW_BYTES = 1_500
+"""What one row of a flush takes at most: decoded, by column and as COPY data."""
+MIB = 1 << 20
+
+
+def main(
+    messages: Annotated[int, typer.Option(min=20_000, help="of the small backlog")] = 5_000_000,
+    large: Annotated[int, typer.Option(min=1_000, help="of 60 KiB, in each backlog")] = 20_000,
+) -> None:
+    """Drain each backlog with one replica; print its peak memory and the bound beside it."""
+    try:
+        source, flush = load(SourceSettings), load(FlushSettings)
+    except SettingsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    with servers(purge=True) as addresses:
+        loads: dict[str, Callable[[], Backlog]] = {
+            "small": lambda: preload(addresses, messages, "--no-ledger", "--quiet"),
+            "60 KiB": lambda: preload_large(addresses, large, compression="none"),
+            "60 KiB, lz4": lambda: preload_large(addresses, large, compression="lz4"),
+            "60 KiB, zstd": lambda: preload_large(addresses, large, compression="zstd"),
+            "60 KiB, poison": lambda: preload_large(
+                addresses, large, compression="none", valid=False
+            ),
+        }
+        ends = read_ends(addresses)
+        idle = drain(addresses, Backlog(ends, ends)).peak
+        drains = {name: _drain(addresses, name, make()) for name, make in loads.items()}
+        partitions = len(ends)
+    _report(drains, idle=idle, bound=idle + _bound(source, flush, partitions))
+
+
+def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int:
+    """Return the bytes that the settings allow beyond those of an idle replica."""
+    fetched = partitions * source.kafka_partition_fetch_max_bytes
+    rows = flush.flush_connections * (flush.batch_max_rows + FETCH_RECORDS)
+    return (
+        flush.buffer_max_bytes  # records that wait or are being flushed
+        + fetched  # what aiokafka holds of each partition, as it came
+        + fetched  # the records of it that are handed out when the buffer is not quite full
+        + 2 * source.kafka_fetch_max_bytes  # an answer while it is taken apart
+        + rows * ROW_BYTES  # what flushes make of their batches
+    )
+
+
+def _drain(addresses: Addresses, name: str, backlog: Backlog) -> Drain:
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=len(backlog))
+        return drain(
+            addresses,
+            backlog,
+            on_look=lambda left: progress.update(task, completed=len(backlog) - left),
+        )
+
+
+def _report(drains: dict[str, Drain], *, idle: int, bound: int) -> None:
+    table = Table(title=f"one replica; idle: {idle / MIB:,.0f} MiB", box=box.SIMPLE_HEAD)
+    for header in ("backlog", "messages", "messages/s", "peak, MiB", "bound, MiB", ""):
+        table.add_column(header, justify="left" if header in ("backlog", "") else "right")
+    for name, one in drains.items():
+        table.add_row(
+            name,
+            f"{one.messages:,}",
+            f"{one.rate:,.0f}",
+            f"{one.peak / MIB:,.0f}",
+            f"{bound / MIB:,.0f}",
+            "within" if one.peak <= bound else f"over by {(one.peak - bound) / MIB:,.0f}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
