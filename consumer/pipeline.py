@@ -30,7 +30,7 @@ from telemetry.streams import BY_TOPIC, Stream
 
 log = structlog.get_logger()
 
-FETCH_RECORDS = 4_000
+FETCH_RECORDS = 500  # what compression kept small is unpacked: 30 MB, if each has 60 KiB
 FETCH_TIMEOUT_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0

@@ -36,6 +36,8 @@ def parse_json(text: str) -> object:
     try:
         return _loads(text)
     except RecursionError:
+        if text.rstrip(_BLANK)[-1] not in "}]":  # a flood of openings, which takes long to scan
+            raise ValueError("containers are not closed") from None
         return _loads(cut_nested(text))
 
 

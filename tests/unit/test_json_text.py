@@ -122,7 +122,7 @@ def test_deep_containers_come_back_empty_below_the_first_level() -> None:
     ids=range(11),
 )
 def test_deep_texts_that_are_not_json_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"unexpected|unbalanced"):
+    with pytest.raises(ValueError, match=r"unexpected|unbalanced|not closed"):
         parse_json(text)
 
 
