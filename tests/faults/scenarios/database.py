@@ -328,20 +328,32 @@ def every_retryable_error(world: World, cycles: int) -> None:
 
 
 def _raise_in_upserts(world: World, states: Sequence[str]) -> None:
-    """Let each statement on the meters' current state raise the next error of the list."""
+    """Let the upserts of the meters' current state raise the errors of the list, one by one.
+
+    Each lasts until nobody has tried for 50 ms: who takes it for the data's fault, and bisects
+    the batch at once, comes down to single rows.
+    """
     with world.session() as session:
         session.execute("DROP TRIGGER IF EXISTS trouble ON meter_current_state")
-        session.execute("CREATE SEQUENCE IF NOT EXISTS trouble")
-        session.execute("ALTER SEQUENCE trouble RESTART")
+        # Sequences move on even where the transaction is rolled back.
+        for sequence in ("trouble", "trouble_tried_at"):
+            session.execute(
+                sql.SQL("CREATE SEQUENCE IF NOT EXISTS {}").format(sql.Identifier(sequence))
+            )
+            session.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(sequence)))
         session.execute(
             sql.SQL(
                 "CREATE OR REPLACE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS {}"
             ).format(
                 sql.Literal(
-                    # A sequence moves on even where the transaction is rolled back.
                     "DECLARE states text[] := ARRAY['" + "','".join(states) + "'];"
-                    " number bigint := nextval('trouble');"
-                    " BEGIN IF number <= cardinality(states) THEN RAISE EXCEPTION"
+                    " before bigint := (SELECT last_value FROM trouble_tried_at);"
+                    " number bigint := (SELECT last_value FROM trouble);"
+                    " BEGIN"
+                    " IF setval('trouble_tried_at',"
+                    " (extract(epoch FROM clock_timestamp()) * 1000)::bigint) > before + 50"
+                    " THEN number := nextval('trouble'); END IF;"
+                    " IF number <= cardinality(states) THEN RAISE EXCEPTION"
                     " 'raised on purpose' USING ERRCODE = states[number]; END IF;"
                     " RETURN NULL; END"
                 )
