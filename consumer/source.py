@@ -91,6 +91,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._positions: dict[TopicPartition, int] = {}
         self._epoch = 0
         self._failure: Exception | None = None
+        self._committing = asyncio.Lock()
         self._available: bool | None = None
         self.has_assignment = False
         self.stopped: set[TopicPartition] = set()
@@ -225,12 +226,15 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         return earliest, end
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Tell Kafka the offsets, for lag tools only; False if it would not take them."""
-        if not offsets:
-            return True
+        """Tell Kafka the offsets, for lag tools only; False if it would not take them.
+
+        Returns only after every earlier call, also where there is nothing to tell: else one that
+        hangs would outlive its assignment, and rewind the group's offset under the next.
+        """
         try:
-            async with asyncio.timeout(_COMMIT_TIMEOUT_S):  # it would retry for ever
-                await self._member.commit(dict(offsets))
+            async with asyncio.timeout(_COMMIT_TIMEOUT_S), self._committing:
+                if offsets:
+                    await self._member.commit(dict(offsets))  # it would retry for ever
         except (KafkaError, TimeoutError) as error:
             log.debug("offset_commit_failed", error=str(error))
             return False
