@@ -8,11 +8,10 @@ from typing import TypeVar
 import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from consumer.breaker import Breaker, State
 from consumer.metrics import Metrics
-from consumer.retry import backoff, cause_of, is_conflict, is_outage, is_worth_waiting
+from consumer.retry import cause_of, is_conflict, is_outage, is_worth_waiting, pause
 from consumer.settings import DatabaseSettings
 
 log = structlog.get_logger()
@@ -102,28 +101,24 @@ class Database:
 
         What `retry` does not speak for, as errors of the data, is raised at once.
         """
-
-        def note(state: RetryCallState) -> None:
-            if on_retry is not None:
-                on_retry(cause_of(_error_of(state)))
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(retry),
-            wait=self._wait_for_others,
-            before_sleep=note,
-            reraise=True,
-        )
-        async for trial in retrying:
-            with trial:
+        failures = 0
+        while True:
+            try:
                 async with self._breaker.attempt():
                     result = await attempt()
+                break
+            except Exception as error:
+                if not retry(error):
+                    raise
+                failures += 1
+                if on_retry is not None:
+                    on_retry(cause_of(error))
+                if is_conflict(error):  # outages wait at the breaker
+                    await asyncio.sleep(
+                        pause(failures, longest=self._settings.database_retry_max_s)
+                    )
         self.last_answer = asyncio.get_running_loop().time()
         return result
-
-    def _wait_for_others(self, state: RetryCallState) -> float:
-        """Return the pause after a conflict with another session: outages wait at the breaker."""
-        longest = self._settings.database_retry_max_s
-        return backoff(longest)(state) if is_conflict(_error_of(state)) else 0.0
 
     def _note_state(self, state: State, error: BaseException | None) -> None:
         self._metrics.show_circuit(state)
@@ -136,10 +131,3 @@ class Database:
             text = " ".join(str(error).split())
             log.warning("database_unavailable", circuit=state, cause=cause_of(error), error=text)
             self._available = False
-
-
-def _error_of(state: RetryCallState) -> BaseException:
-    assert state.outcome is not None  # noqa: S101  set whenever a try has failed
-    error = state.outcome.exception()
-    assert error is not None  # noqa: S101  likewise
-    return error

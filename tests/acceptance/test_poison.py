@@ -78,7 +78,7 @@ def test_every_input_of_the_corpus_ends_by_its_reason_among_good_readings(
         if value is None or len(value) <= 1_000_000
     ]
     good = [reading(stream, f"good-{place}", now_us) for place in range(len(inputs))]
-    values: list[bytes | None] = [good[0], good[0].replace(b"0.", b"1.")]
+    values: list[bytes | None] = [good[0], good[0].replace(b":0.", b":1.")]
     ends = [None, Reason.CONFLICTING_DUPLICATE]
     for (value, reason), neighbour in zip(inputs, good, strict=True):  # the first is a copy
         values += [value, neighbour]
