@@ -1,6 +1,5 @@
 """What was sent is what is stored, by value, with a replica killed in mid-flow."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -59,25 +58,6 @@ def test_real_and_chaotic_readings_survive_the_death_of_a_replica(
     assert verify(environment, ledgers) == 0
     until(lambda: survivor.metric("telemetry_assigned_partitions") == 24, what="taken over")
     assert survivor.stop() == 0
-
-
-def test_a_suspended_replica_that_wakes_up_is_refused(
-    start: Callable[..., Replica], environment: Environment, tmp_path: Path
-) -> None:
-    zombie, survivor = start(FLUSH_INTERVAL_MS="2000"), start()
-    share_partitions(zombie, survivor)
-    ledger = tmp_path / "ledger"
-    live = ["run", "--devices", "1000", "--duration", "30m", "--rate", "4000", "--quiet"]
-    simulator = simulate(environment, *live, "--ledger", str(ledger))
-    until(lambda: zombie.metric("telemetry_buffered_bytes") > 500_000, what="a batch waits")
-    zombie.process.send_signal(signal.SIGSTOP)
-    until(lambda: survivor.metric("telemetry_assigned_partitions") == 24, what="taken over")
-    consumed = survivor.metric(CONSUMED)
-    until(lambda: survivor.metric(CONSUMED) > consumed + 10_000, what="the other goes on")
-    zombie.process.send_signal(signal.SIGCONT)
-    until(lambda: zombie.metric("telemetry_fenced_batches_total") > 0, what="refused")
-    assert simulator.wait(120) == 0
-    assert verify(environment, [ledger]) == 0
 
 
 def test_a_lost_and_an_altered_reading_are_found(

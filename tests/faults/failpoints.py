@@ -42,16 +42,14 @@ class Trap:
         if self.times == 0:
             os.kill(os.getpid(), ACTIONS[self.action])
 
-    @classmethod
-    def from_environment(cls) -> "Trap | None":
-        if "FAILPOINT" not in os.environ:
-            return None
-        point, action, times, byte = os.environ["FAILPOINT"].split(":")
-        return cls(point, action, int(times), int(byte))
+    def __str__(self) -> str:
+        return f"{self.point}:{self.action}:{self.times}:{self.byte}"
 
-    def environment(self) -> dict[str, str]:
-        """Return what the armed process is to find."""
-        return {"FAILPOINT": f"{self.point}:{self.action}:{self.times}:{self.byte}"}
+    @classmethod
+    def parse(cls, text: str) -> "Trap":
+        """Return the trap that `str` has written."""
+        point, action, times, byte = text.split(":")
+        return cls(point, action, int(times), int(byte))
 
 
 def arm(trap: Trap) -> None:

@@ -153,7 +153,7 @@ class World:
             "LAG_INTERVAL_S": "1",
             "WITNESS": str(self._witness),
             **({"KAFKA_GROUP_INSTANCE_ID": name} if name else {}),
-            **(trap.environment() if trap else {}),
+            **({"FAILPOINT": str(trap)} if trap else {}),
             **settings,
         }
         replica = Replica(
@@ -165,6 +165,11 @@ class World:
         )
         self._replicas.append(replica)
         return replica
+
+    def arm(self, replica: Replica, trap: Trap) -> None:
+        """Set a trap in a replica that runs."""
+        self._witness.with_name("trap").write_text(str(trap))
+        replica.process.send_signal(signal.SIGUSR1)
 
     def kill(self, replica: Replica) -> None:
         """End a replica at once, as a crash would."""

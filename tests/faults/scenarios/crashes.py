@@ -27,48 +27,45 @@ _MOST_TELLING = {"begun", "copying"}
 def killed_at_every_point(world: World, cycles: int) -> None:
     """kill -9 at every step of a batch, in the revoke callback, in DDL, in the drain."""
     world.start_replica("other").wait_for("partitions_opened")
+    doomed = world.start_replica("doomed")
+    doomed.wait_for("partitions_opened")
     world.begin_flow()
     for _ in range(cycles):
         for point in POINTS:
-            _kill_at(world, point)
+            doomed = _kill_at(world, point, doomed)
 
 
-def _kill_at(world: World, point: str) -> None:
+def _kill_at(world: World, point: str, doomed: Replica) -> Replica:
+    """Set a trap, bring about what leads there, and return what takes the dead replica's place."""
     trap = Trap(
         point,
         times=1 if point in _IN_DDL | _IN_REVOKE | _IN_DRAIN else world.chance.randint(1, 8),
         byte=world.chance.randrange(_COPY_BYTES),
     )
-    doomed = _start_armed(world, trap)
-    sprung = world.wait_until_sprung(doomed)
-    world.expect(sprung, f"{point} was never passed")
-    world.cycles += 1
-    _replace(world)
-
-
-def _start_armed(world: World, trap: Trap) -> Replica:
-    """Start a replica that meets its trap, and bring about what leads there."""
-    if trap.point in _IN_DDL:
+    if point in _IN_DDL:  # at its start it makes the days that are missing
+        world.kill(doomed)
         _remove_last_day(world)
-    replica = world.start_replica("doomed", trap=trap)
-    if trap.point in _IN_REVOKE:
-        replica.wait_for("partitions_opened")
+        doomed = world.start_replica("doomed", trap=trap)
+    else:
+        world.arm(doomed, trap)
+    if point in _IN_REVOKE:
         third = world.start_replica()
         third.wait_for("partitions_opened")
         world.stop(third)
-    if trap.point in _IN_DRAIN:
-        replica.wait_for("partitions_opened")
-        world.progress.wait_for_more(500)
-        replica.process.terminate()
-    return replica
+    if point in _IN_DRAIN:
+        doomed.process.terminate()
+    world.expect(world.wait_until_sprung(doomed), f"{point} was never passed")
+    world.cycles += 1
+    return _replace(world)
 
 
-def _replace(world: World) -> None:
+def _replace(world: World) -> Replica:
     """Start what takes the dead replica's place; it is to be consuming in a few seconds."""
     died = time.monotonic()
     successor = world.start_replica("doomed")
     world.recovered(since=died)
-    world.kill(successor)
+    successor.wait_for("partitions_opened")  # others may have been quicker
+    return successor
 
 
 def _remove_last_day(world: World) -> None:
@@ -114,7 +111,7 @@ def killed_at_every_send(world: World, cycles: int) -> None:
         world.expect(world.wait_until_sprung(doomed), f"there was no call {number}")
         world.cycles += 1
         if number % _CALLS_TO_START == 0:
-            _replace(world)
+            world.kill(_replace(world))
 
 
 @scenario(short=2, long=24, watched=False)
