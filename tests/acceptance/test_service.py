@@ -18,7 +18,7 @@ from consumer.batch import RECORD_OVERHEAD_BYTES
 from deploy.replica import ROOT, Replica
 from telemetry.settings import KafkaSettings
 from tests.acceptance.conftest import Environment, produce, query, until
-from tests.acceptance.forwarder import Forwarder
+from tests.faults.proxy import Proxy
 
 Start = Callable[..., Replica]
 
@@ -139,12 +139,12 @@ def test_servers_that_are_away_at_the_start_are_waited_for(
     kafka_host, kafka_port = environment["KAFKA_BOOTSTRAP_SERVERS"].split(":")
     database = conninfo_to_dict(environment["DATABASE_URL"])
     with (
-        Forwarder(kafka_host, int(kafka_port)) as kafka,
-        Forwarder(str(database["host"]), int(database["port"] or 0)) as postgres,
+        Proxy(kafka_host, int(kafka_port)) as kafka,
+        Proxy(str(database["host"]), int(database["port"] or 0)) as postgres,
     ):
-        for forwarder in (kafka, postgres):
-            forwarder.open()
-            forwarder.cut()
+        for proxy in (kafka, postgres):
+            proxy.open()
+            proxy.cut()
         replica = start(
             KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{kafka.port}",
             DATABASE_URL=environment["DATABASE_URL"].replace(
@@ -166,7 +166,7 @@ def test_servers_that_are_away_at_the_start_are_waited_for(
 
 def test_a_database_that_goes_away_costs_nothing(start: Start, environment: Environment) -> None:
     database = conninfo_to_dict(environment["DATABASE_URL"])
-    with Forwarder(str(database["host"]), int(database["port"] or 0)) as postgres:
+    with Proxy(str(database["host"]), int(database["port"] or 0)) as postgres:
         postgres.open()
         replica = start(
             DATABASE_URL=environment["DATABASE_URL"].replace(
