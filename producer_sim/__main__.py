@@ -224,7 +224,7 @@ def verify_command(
         typer.Option("--exact", help="The tables must hold nothing but these ledgers' messages."),
     ] = False,
     wait: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to wait until the consumers are through.")
+        float, typer.Option(min=0.0, help="Seconds to wait for consumers that do not move on.")
     ] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

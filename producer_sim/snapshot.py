@@ -1,5 +1,6 @@
 """What PostgreSQL holds, out of one snapshot, into the tables of a comparison."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,12 +61,13 @@ def wait_until_consumed(
     seconds: float,
     on_poll: Callable[[int], None],
 ) -> None:
-    """Wait until the group is past every acknowledged message, but no longer than this.
+    """Wait until the group is past every acknowledged message, or has not moved for this long.
 
-    `on_poll` is told how many messages are still to come.
+    A group that is catching up has lost nothing yet. `on_poll` is told how many messages are
+    still to come.
     """
     ends = tables.execute(statement("ledger_ends")).fetchall()
-    deadline = time.monotonic() + seconds
+    fewest, moved_at = math.inf, time.monotonic()
     while True:
         rows = connection.execute(statement("ingest_offset"), {"group": consumer_group}).fetchall()
         reached = {(topic, partition): offset for topic, partition, offset in rows}
@@ -74,7 +76,9 @@ def wait_until_consumed(
             for topic, partition, first, last in ends
         )
         on_poll(missing)
-        if not missing or time.monotonic() >= deadline:
+        if missing < fewest:
+            fewest, moved_at = missing, time.monotonic()
+        if not missing or time.monotonic() - moved_at >= seconds:
             return
         time.sleep(_POLL_SECONDS)
 

@@ -39,7 +39,7 @@ from tests.faults.reader import Reader
 from tests.faults.servers import Kafka, Servers
 from tests.faults.witness import Testimony
 
-SECONDS_TO_CATCH_UP = 90.0
+SECONDS_TO_MOVE_ON = 60.0
 SECONDS_TO_END = 30.0
 SESSION_TIMEOUT_S = 3.0
 DRAINED_IN_S = 10.0
@@ -267,7 +267,7 @@ class World:
             database_url=self.database_url,
             consumer_group=self.group,
             exact=True,
-            wait_seconds=SECONDS_TO_CATCH_UP,
+            wait_seconds=SECONDS_TO_MOVE_ON,
         )
         self.reader.stop()
         self.violations += self.reader.violations
