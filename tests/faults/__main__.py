@@ -19,7 +19,7 @@ from tests.faults.servers import Servers
 
 FAILED, WRONG_USE = 1, 2
 
-console = Console(highlight=False, width=160 if not sys.stdout.isatty() else None)
+console = Console(highlight=False, width=180 if not sys.stdout.isatty() else None)
 
 
 def main(
