@@ -178,6 +178,7 @@ class World:
 
     def stop(self, replica: Replica, *, code: int = 0) -> None:
         """End a replica in order, soon, with this exit code."""
+        replica.wait_for("service_starting")  # Python itself would die of it
         self._ended_on_purpose.add(replica)
         begun = time.monotonic()
         ended_with = replica.stop()
