@@ -19,6 +19,7 @@ from aiokafka import (
     ConsumerRebalanceListener,
     ConsumerRecord,
     TopicPartition,
+    conn,
 )
 from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -31,6 +32,7 @@ from aiokafka.errors import (
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from consumer.batch import Record
+from consumer.connection import Connection
 from consumer.metrics import Metrics
 from consumer.records import Batches, PartitionRecords
 from consumer.retry import backoff
@@ -41,9 +43,10 @@ from telemetry.topics import create_topics
 
 log = structlog.get_logger()
 
-# aiokafka takes no parser as an argument. Its own stops a partition for good at a header's name
-# that is not UTF-8; these two read it.
+# aiokafka takes none of these as an argument. Its own parsers stop a partition for good at a
+# header's name that is not UTF-8, and its connections take the process down when they break.
 fetcher.MemoryRecords, fetcher.PartitionRecords = Batches, PartitionRecords
+conn.AIOKafkaConnection = Connection
 
 
 class PartitionListener(Protocol):

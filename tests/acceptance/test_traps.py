@@ -12,15 +12,23 @@ from typing import Any
 
 import psycopg
 import pytest
+import uvloop
 from aiokafka import TopicPartition
+from aiokafka.conn import create_conn
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CorruptRecordException, GroupLoadInProgressError
+from aiokafka.errors import (
+    CorruptRecordException,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from consumer import source as source_module
 from consumer.batch import Record
 from consumer.records import PartitionRecords
 from consumer.settings import FlushSettings, SourceSettings
 from consumer.source import Source
+from deploy.local.stack import Addresses
 from telemetry.streams import METER
 from telemetry.topics import DEFAULT_PARTITIONS
 from tests.acceptance.conftest import Environment, query
@@ -387,3 +395,24 @@ async def test_a_big_flush_does_not_keep_heartbeats_from_the_loop(
         assert largest / member.metric("telemetry_batch_rows_count", topic=METER.topic) >= rows
     # Far below what is allowed, and no measure of speed: a tenth is 4.5 s.
     assert longest < SourceSettings().kafka_session_timeout_ms / 1_000 / 10
+
+
+# Beside these: uvloop refuses to write to a connection that has just broken.
+
+
+def test_a_request_on_a_connection_that_has_broken_is_an_error_of_kafkas(
+    servers: Addresses,
+) -> None:
+    host, port = servers.kafka_bootstrap_servers.split(":")
+
+    async def break_and_send() -> None:
+        connection = await create_conn(host, int(port))
+        connection._read_task.cancel()  # it would notice, a turn of the loop too late
+        transport = connection._writer.transport
+        transport.abort()
+        while "closed=True" not in repr(transport):
+            await asyncio.sleep(0)
+        await connection.send(MetadataRequest([]))
+
+    with pytest.raises(KafkaConnectionError, match="closed"):
+        uvloop.run(break_and_send())
