@@ -14,6 +14,7 @@ UP, DOWN = "up", "down"
 """From the client to the server, and back."""
 
 _BLOCK = 1 << 16
+_LOOK_S = 0.05
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST
 
 
@@ -96,12 +97,13 @@ class Proxy:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        # The pipes, not those who serve them: asyncio complains of a cancelled one (3.11).
-        for link in self._links:
-            for pipe in link.pipes:
-                pipe.cancel()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
+        # The pipes, not those who serve them: asyncio complains of a cancelled one (3.11). Again
+        # and again, for a client may have been let in whose link is still being made.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for link in self._links:
+                for pipe in link.pipes:
+                    pipe.cancel()
+            await asyncio.wait(others, timeout=_LOOK_S)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
