@@ -31,7 +31,7 @@ def parse_timestamp(text: str) -> int:
     return _parse(text) if fraction is None else _whole_second(text[:19]) + fraction
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=512)
 def _whole_second(text: str) -> int:
     return _parse(f"{text}Z")
 
