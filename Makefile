@@ -17,7 +17,7 @@ down: ## Stop the servers that the demo left running
 	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is set up here"; fi
 
 test: lint ## Check style, types and imports, and run all tests
-	@$(RUN) -m pytest -n 2 --dist loadgroup
+	@$(RUN) -m pytest
 
 lint: $(VENV)/.dev ## Check style, types and imports only
 	@$(VENV)/bin/ruff check

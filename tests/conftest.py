@@ -19,14 +19,6 @@ from deploy.local import stack
 from deploy.local.stack import Addresses
 
 FOLDER = Path(__file__).parents[1] / ".local" / "test"
-FAULTS = Path(__file__).parent / "faults"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two workers share the tests: the fault bench kills servers of its own meanwhile."""
-    for item in items:
-        group = "faults" if item.path.is_relative_to(FAULTS) else "others"
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
