@@ -65,7 +65,7 @@ class Breaker:
                 self._queue.release()
                 return False
             await asyncio.sleep(pause(self._failures, longest=self._longest_pause))
-        except BaseException:
+        except BaseException:  # cancelled: whoever is next in the queue has its turn
             self._queue.release()
             raise
         self._change(State.HALF_OPEN, None)

@@ -166,6 +166,15 @@ class World:
         self._replicas.append(replica)
         return replica
 
+    def begin(self, *, replicas: int = 2, **settings: str) -> list[Replica]:
+        """Start replicas and the flow; return them when messages are being stored."""
+        started = [self.start_replica(trap=None, **settings) for _ in range(replicas)]
+        for replica in started:
+            replica.wait_for("partitions_opened")
+        self.begin_flow()
+        self.progress.wait_for_more(1_000)
+        return started
+
     def arm(self, replica: Replica, trap: Trap) -> None:
         """Set a trap in a replica that runs."""
         self._witness.with_name("trap").write_text(str(trap))

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 
-from deploy.replica import Replica
 from telemetry.streams import METER
 from tests.faults.scenario import scenario
 from tests.faults.servers import Broker
@@ -15,19 +14,10 @@ from tests.faults.world import World
 OUTAGE_S = 5.0
 
 
-def _start(world: World, **settings: str) -> list[Replica]:
-    replicas = [world.start_replica(None, trap=None, **settings) for _ in range(2)]
-    for replica in replicas:
-        replica.wait_for("partitions_opened")
-    world.begin_flow()
-    world.progress.wait_for_more(1_000)
-    return replicas
-
-
 @scenario(short=0, long=3)
 def broker_killed(world: World, cycles: int) -> None:
     """kill -9 of the only broker, and a start with its log recovered."""
-    _start(world)
+    world.begin()
     assert world.kafka is not None
     for _ in range(cycles):
         world.kafka.only.end(signal.SIGKILL)
@@ -39,7 +29,7 @@ def broker_killed(world: World, cycles: int) -> None:
 @scenario(short=0, long=3, cluster=True)
 def brokers_restarted_in_turn(world: World, cycles: int) -> None:
     """A rolling restart of three brokers: leaders and the coordinator move."""
-    _start(world)
+    world.begin()
     assert world.kafka is not None
     for _ in range(cycles):
         for broker in world.kafka.brokers:
@@ -50,7 +40,7 @@ def brokers_restarted_in_turn(world: World, cycles: int) -> None:
 @scenario(short=0, long=3, cluster=True)
 def leader_killed(world: World, cycles: int) -> None:
     """kill -9 of one of three brokers, which leads a third of the partitions."""
-    _start(world)
+    world.begin()
     assert world.kafka is not None
     for _ in range(cycles):
         broker = world.chance.choice(world.kafka.brokers)
@@ -69,7 +59,7 @@ def _rejoin(world: World, broker: Broker) -> None:
 @scenario(short=0, long=3, cluster=True)
 def broker_suspended(world: World, cycles: int) -> None:
     """SIGSTOP of one of three brokers, until the others have taken over, then SIGCONT."""
-    _start(world)
+    world.begin()
     assert world.kafka is not None
     for _ in range(cycles):
         world.chance.choice(world.kafka.brokers).suspend(2 * OUTAGE_S)
@@ -80,7 +70,7 @@ def broker_suspended(world: World, cycles: int) -> None:
 @scenario(short=1, long=10, proxied=True)
 def kafka_cut(world: World, cycles: int) -> None:
     """Every connection between the replicas and Kafka is reset, at any byte."""
-    _start(world)
+    world.begin()
     assert world.kafka is not None
     assert world.kafka.proxy is not None
     proxy = world.kafka.proxy
@@ -98,7 +88,7 @@ def kafka_cut(world: World, cycles: int) -> None:
 @scenario(short=0, long=4, proxied=True)
 def kafka_silent(world: World, cycles: int) -> None:
     """Nothing arrives from Kafka, or nothing reaches it, for longer than the session lasts."""
-    _start(world)
+    world.begin()
     assert world.kafka is not None
     assert world.kafka.proxy is not None
     proxy = world.kafka.proxy
@@ -113,7 +103,7 @@ def kafka_silent(world: World, cycles: int) -> None:
 @scenario(short=0, long=1, proxied=True)
 def kafka_slow(world: World, cycles: int) -> None:
     """Twenty milliseconds a way to Kafka: all goes on."""
-    _start(world)
+    world.begin()
     assert world.kafka is not None
     assert world.kafka.proxy is not None
     for _ in range(cycles):

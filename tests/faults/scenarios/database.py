@@ -28,16 +28,6 @@ _PATIENCE_S = 60.0
 FULL_LOAD = Flow(devices=2_000, rate=5_000, chaos=0.01)
 
 
-def _start(world: World, **settings: str) -> list[Replica]:
-    """Start two replicas and the flow; return when messages are being stored."""
-    replicas = [world.start_replica(None, trap=None, **settings) for _ in range(2)]
-    for replica in replicas:
-        replica.wait_for("partitions_opened")
-    world.begin_flow()
-    world.progress.wait_for_more(1_000)
-    return replicas
-
-
 def _expect_patience(world: World, replicas: Sequence[Replica], *, opened: Sequence[int]) -> None:
     """No exit (the judge sees to that), no rebalance, no dead letter that was not sent as one."""
     for replica, before in zip(replicas, opened, strict=True):
@@ -71,7 +61,7 @@ def _stop_and_start(world: World, replicas: Sequence[Replica], number: signal.Si
 @scenario(short=0, long=3)
 def postgres_stopped_fast(world: World, cycles: int) -> None:
     """pg_ctl stop -m fast, and a start."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         _stop_and_start(world, replicas, signal.SIGINT)
 
@@ -79,7 +69,7 @@ def postgres_stopped_fast(world: World, cycles: int) -> None:
 @scenario(short=0, long=3)
 def postgres_stopped_at_once(world: World, cycles: int) -> None:
     """pg_ctl stop -m immediate, and a start with recovery from WAL."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         _stop_and_start(world, replicas, signal.SIGQUIT)
 
@@ -87,7 +77,7 @@ def postgres_stopped_at_once(world: World, cycles: int) -> None:
 @scenario(short=1, long=10)
 def backend_killed(world: World, cycles: int) -> None:
     """kill -9 of a replica's backend: the whole server restarts itself."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas):
             with world.session() as session:
@@ -111,7 +101,7 @@ def _answers(world: World) -> bool:
 @scenario(short=0, long=1, flow=FULL_LOAD)
 def postgres_away_for_ten_minutes(world: World, cycles: int) -> None:
     """No PostgreSQL for ten minutes at full load: memory flat, no exit, assignment kept."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas):
             world.servers.postgres.end(signal.SIGINT)
@@ -136,7 +126,7 @@ def _resident_mb(replica: Replica) -> float:
 @scenario(short=0, long=2)
 def database_read_only(world: World, cycles: int) -> None:
     """default_transaction_read_only, as after a switch to a standby (25006)."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas):
             _configure(world, "SET default_transaction_read_only = on")
@@ -168,7 +158,7 @@ def _wait_for_cause(world: World, replicas: Sequence[Replica], cause: str) -> No
 def disk_full(world: World, cycles: int) -> None:
     """The disk of the tables is full (53100), until somebody makes room."""
     disk = _small_disk(world)
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas):
             ballast = disk / "ballast"
@@ -223,7 +213,7 @@ def _fill(ballast: Path) -> None:
 @scenario(short=0, long=2)
 def too_many_connections(world: World, cycles: int) -> None:
     """Every connection that the server has is taken, and the replicas lose theirs (53300)."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas), contextlib.ExitStack() as hogs:
             keeper = hogs.enter_context(world.admin())
@@ -251,7 +241,7 @@ def _end_sessions(session: psycopg.Connection, world: World) -> None:
 @scenario(short=1, long=3)
 def current_state_locked(world: World, cycles: int) -> None:
     """Somebody locks the meters' current state (55P03): meters wait, vehicles go on."""
-    replicas = _start(world, DATABASE_LOCK_TIMEOUT_S="1")
+    replicas = world.begin(DATABASE_LOCK_TIMEOUT_S="1")
     for _ in range(cycles):
         with _outage(world, replicas), world.session() as session, session.transaction():
             session.execute("LOCK TABLE meter_current_state IN ACCESS EXCLUSIVE MODE")
@@ -271,7 +261,7 @@ def deadlocks(world: World, cycles: int) -> None:
                 sql.Identifier(world.database)
             )
         )
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas), world.session() as session:
             session.execute("SET deadlock_timeout = '1min'")  # the other is the victim
@@ -331,7 +321,7 @@ RETRYABLE = [
 @scenario(short=1, long=2)
 def every_retryable_error(world: World, cycles: int) -> None:
     """Every SQLSTATE that speaks of the surroundings, raised in mid-batch: no dead letter."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas):
             _raise_in_upserts(world, RETRYABLE)
@@ -390,7 +380,7 @@ def _wait_until_raised(world: World, number: int) -> None:
 @scenario(short=1, long=5)
 def commit_hangs(world: World, cycles: int) -> None:
     """COMMIT waits for a standby that is not there, and its backend is ended: stored, no answer."""
-    replicas = _start(world)
+    replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas, noticed=False), world.admin() as admin:
             admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
@@ -418,7 +408,7 @@ def _end_waiting(admin: psycopg.Connection, *, patience: float = _PATIENCE_S) ->
 @scenario(short=2, long=10, proxied=True)
 def answer_to_commit_lost(world: World, cycles: int) -> None:
     """The network drops the answer to COMMIT and resets the connection."""
-    replicas = _start(world)
+    replicas = world.begin()
     proxy = world.servers.postgres.proxy
     for _ in range(cycles):
         with _outage(world, replicas):
@@ -431,7 +421,7 @@ def answer_to_commit_lost(world: World, cycles: int) -> None:
 @scenario(short=3, long=20, proxied=True)
 def cut_in_copy(world: World, cycles: int) -> None:
     """The connection is reset after some bytes, wherever in a flush they end."""
-    replicas = _start(world)
+    replicas = world.begin()
     proxy = world.servers.postgres.proxy
     for _ in range(cycles):
         with _outage(world, replicas):
@@ -444,7 +434,7 @@ def cut_in_copy(world: World, cycles: int) -> None:
 @scenario(short=0, long=4, proxied=True)
 def postgres_silent(world: World, cycles: int) -> None:
     """Nothing arrives in one direction, and nothing is refused: timeouts have to fire."""
-    replicas = _start(world, DATABASE_STATEMENT_TIMEOUT_S="2", DATABASE_LOCK_TIMEOUT_S="1")
+    replicas = world.begin(DATABASE_STATEMENT_TIMEOUT_S="2", DATABASE_LOCK_TIMEOUT_S="1")
     proxy = world.servers.postgres.proxy
     for cycle in range(cycles):
         with _outage(world, replicas, noticed=False):
@@ -459,7 +449,7 @@ def postgres_silent(world: World, cycles: int) -> None:
 @scenario(short=0, long=1, proxied=True)
 def postgres_slow(world: World, cycles: int) -> None:
     """Twenty milliseconds a way: batches grow, and all goes on."""
-    replicas = _start(world)
+    replicas = world.begin()
     proxy = world.servers.postgres.proxy
     for _ in range(cycles):
         with _outage(world, replicas):

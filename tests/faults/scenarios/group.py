@@ -10,11 +10,7 @@ LONGEST_STAND_S = 15.0
 
 
 def _start(world: World, count: int) -> list[Replica]:
-    replicas = [world.start_replica() for _ in range(count)]
-    for replica in replicas:
-        replica.wait_for("partitions_opened")
-    world.begin_flow()
-    world.progress.wait_for_more(1_000)
+    replicas = world.begin(replicas=count)
     world.progress.begin_watch()
     return replicas
 

@@ -77,11 +77,7 @@ def _drop_all_partitions(session: psycopg.Connection, history: str) -> None:
 @scenario(short=0, long=2)
 def old_days_removed_beside_a_long_reader(world: World, cycles: int) -> None:
     """Retention removes days while somebody reads all of history: ingestion does not wait."""
-    replicas = [world.start_replica(PARTITIONS_INTERVAL_S="1") for _ in range(2)]
-    for replica in replicas:
-        replica.wait_for("partitions_opened")
-    world.begin_flow()
-    world.progress.wait_for_more(1_000)
+    world.begin(PARTITIONS_INTERVAL_S="1")
     for cycle in range(cycles):
         old = datetime.now(UTC).date() - timedelta(days=500 + cycle)
         with world.session() as reader, reader.transaction():
