@@ -22,7 +22,7 @@ from telemetry.decode import (
     QUICK_DECODERS,
     Rejected,
     TimeLimits,
-    decode,
+    explain,
     find_minus_zero,
     is_device_id,
 )
@@ -89,7 +89,7 @@ def decode_batch(
         if spent > ODD_STEP:
             spent = 0
             yield
-        result = decode(value, stream, limits)
+        result = explain(value, stream, limits)
         if isinstance(result, Rejected):
             decoded.dead_letters.append(DeadLetter(position, result.reason, result.detail))
         else:
@@ -120,9 +120,9 @@ class _Rows:
 
     def set_aside(self, odd: NDArray[np.bool_]) -> list[int]:
         """Remove the rows that the mask names and return their positions."""
-        removed = list(compress(self.positions, odd))
+        removed = [self.positions[row] for row in np.flatnonzero(odd).tolist()]
         if removed:
-            kept = ~odd
+            kept = (~odd).tolist()  # compress is slow with an array
             self.ids = list(compress(self.ids, kept))
             self.times = list(compress(self.times, kept))
             self.measures = [list(compress(column, kept)) for column in self.measures]
@@ -145,7 +145,7 @@ def _odd_rows(rows: _Rows, records: Sequence[Record], limits: TimeLimits) -> NDA
     odd: NDArray[np.bool_] = (times < limits.earliest) | (times > limits.latest)
     bad_ids = {device for device in set(rows.ids) if not is_device_id(device)}
     if bad_ids:
-        odd |= np.fromiter((device in bad_ids for device in rows.ids), np.bool_, len(rows.ids))
+        odd |= np.fromiter(map(bad_ids.__contains__, rows.ids), np.bool_, len(rows.ids))
     for row in np.flatnonzero((np.array(rows.measures) == 0).any(axis=0)).tolist():
         if find_minus_zero(records[rows.positions[row]].value or b""):
             odd[row] = True

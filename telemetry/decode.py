@@ -1,7 +1,7 @@
 """The value of a record → `Reading` or `Rejected`. Pure: time is an argument.
 
 Most values are plainly good: msgspec reads those from the bytes in one pass, by a struct made
-from the pydantic model. Whatever is not plainly good goes through `_explain`, which is the
+from the pydantic model. Whatever is not plainly good goes through `explain`, which is the
 definition: JSON by the letter, then the model itself. The first way only ever saves time: it
 returns what the second would.
 """
@@ -65,24 +65,27 @@ class TimeLimits:
 
 def decode(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
     """Return the reading that the value holds, or the first reason why it holds none."""
-    if not value:
-        return Rejected(Reason.EMPTY_VALUE, "the value is null" if value is None else "no bytes")
-    if len(value) > MAX_VALUE_BYTES:
-        return Rejected(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES}")
+    if not value or len(value) > MAX_VALUE_BYTES:
+        return explain(value, stream, limits)
     try:
         fields = msgspec.structs.astuple(QUICK_DECODERS[stream.name](value))
         instant = parse_timestamp(fields[-1])
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return _explain(value, stream, limits)
+        return explain(value, stream, limits)
     device_id, measures = fields[0], fields[1:-1]
     if not limits.earliest <= instant <= limits.latest or not is_device_id(device_id):
-        return _explain(value, stream, limits)
+        return explain(value, stream, limits)
     if 0.0 in measures and find_minus_zero(value):
-        return _explain(value, stream, limits)
+        return explain(value, stream, limits)
     return Reading(device_id, instant, measures)
 
 
-def _explain(value: bytes, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
+def explain(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
+    """Return what `decode` returns: the definition, for values that are not plainly good."""
+    if not value:
+        return Rejected(Reason.EMPTY_VALUE, "the value is null" if value is None else "no bytes")
+    if len(value) > MAX_VALUE_BYTES:
+        return Rejected(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES}")
     try:
         document = parse_json(value.decode())
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are among them

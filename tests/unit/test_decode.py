@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from telemetry.decode import MAX_VALUE_BYTES, Rejected, TimeLimits, _explain, decode
+from telemetry.decode import MAX_VALUE_BYTES, Rejected, TimeLimits, decode, explain
 from telemetry.readings import Reading
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
@@ -57,7 +57,7 @@ def check(value: bytes, stream: Stream) -> Reading | Rejected:
     """Decode the value, and make sure that the fast way and the exact way agree."""
     result = decode(value, stream, LIMITS)
     if 0 < len(value) <= MAX_VALUE_BYTES:
-        assert bits(result) == bits(_explain(value, stream, LIMITS)), value
+        assert bits(result) == bits(explain(value, stream, LIMITS)), value
     if isinstance(result, Rejected):
         assert result.detail.isprintable()
     return result
