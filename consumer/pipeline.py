@@ -34,6 +34,7 @@ FETCH_RECORDS = 500  # what compression kept small is unpacked: 30 MB, if each h
 FETCH_TIMEOUT_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0
+SECOND_LOOK_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -303,6 +304,11 @@ class Pipeline:
                 return await read_offsets(connection, self._consumer_group)
 
         offsets = await self._database.patiently(stored_offsets)
+        # A former owner may have stored what came since Kafka was asked, and a broker that was
+        # away may not know of it yet: what seems to lie beyond the end is looked at again.
+        if any(offsets[partition] > end[partition] for partition in partitions):
+            await asyncio.sleep(SECOND_LOOK_S)
+            _, end = await self._source.bounds(partitions)
         for partition in partitions:
             offset, first, last = offsets[partition], earliest[partition], end[partition]
             if not first <= offset <= last:

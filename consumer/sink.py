@@ -265,15 +265,23 @@ class Sink:
             return None
         _, transaction_id, outcome = self._unsettled
         try:
-            cursor = await connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction_id])
-            row = await cursor.fetchone()
-            status = row[0] if row else None
-        except InvalidParameterValue:  # a server restored from before: it never came to this id
-            status = None
+            cursor = await connection.execute(
+                statement("settle"),
+                {
+                    "transaction_id": transaction_id,
+                    "consumer_group": flush.consumer_group,
+                    "topic": flush.stream.topic,
+                    "partition": flush.partition,
+                    "next_offset": flush.next_offset,
+                },
+            )
+            status, has_moved = await cursor.fetchone() or (None, False)
+        except InvalidParameterValue:  # a crash, or a backup from before: it never came to this id
+            status, has_moved = None, False
         if status == "in progress":
             raise CommitUnknown(transaction_id)
         self._unsettled = None
-        return outcome if status == "committed" else None
+        return outcome if status == "committed" and has_moved else None
 
     async def _connect(self) -> Connection:
         if self._connection is None:

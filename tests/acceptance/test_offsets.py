@@ -159,6 +159,27 @@ def stored(environment: Environment) -> dict[int, int]:
 # The service.
 
 
+def test_what_was_stored_while_kafka_was_asked_does_not_lie_beyond_its_end(
+    environment: Environment, start: Start
+) -> None:
+    """The former owner stores what came after the new one had asked Kafka for its end."""
+    fill(environment, 5)
+    with psycopg.connect(environment["DATABASE_URL"]) as former_owner:
+        former_owner.execute(
+            "INSERT INTO ingest_offset VALUES (%s, %s, 0, 9)",
+            [environment["CONSUMER_GROUP"], METER],
+        )
+        replica = start()
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event = 'transactionid'"
+        until(lambda: bool(query(environment, waits)), what="the replica waits for the offset")
+        fill(environment, 4, first=5)
+        former_owner.commit()
+    replica.wait_for("partitions_opened")
+    fill(environment, 1, first=9)
+    until(lambda: bool(query(environment, "SELECT FROM meter_history")), what="the tenth is stored")
+    assert "partition_stopped" not in replica.log_file.read_text()
+
+
 def test_offsets_that_retention_has_overtaken_stop_the_partition_and_the_exit_says_so(
     start: Start, environment: Environment
 ) -> None:

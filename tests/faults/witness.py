@@ -45,23 +45,31 @@ class Testimony:
     redone: int = 0
     """Messages in flushes that were begun though another process had begun them before."""
     rewinds: list[str] = field(default_factory=list)
-    """Flushes that went back by more than one batch."""
+    """Flushes that went back: of one process, or such as were stored before.
+
+    While a broker is away that coordinates the group, two processes may both believe that they own
+    a partition; what one of them begins in vain is no step back.
+    """
 
     @classmethod
     def read(cls, path: Path) -> "Testimony":
         """Read the file; lines are in the order of their writing, whoever wrote them."""
         testimony = cls()
         reached: defaultdict[Place, int] = defaultdict(int)
-        last: dict[Place, tuple[str, int]] = {}
+        begun: dict[tuple[str, Place], int] = {}
+        stored: defaultdict[Place, int] = defaultdict(int)
         for line in path.read_text().splitlines() if path.exists() else ():
             event, pid, topic, *numbers = line.split()
             partition, first, end, *_ = map(int, numbers)
-            if event != BEGUN:
-                continue
             place = topic, partition
-            testimony.redone += max(0, min(end, reached[place]) - first)
-            if place in last and first < last[place][1]:
+            if event == BEGUN:
+                testimony.redone += max(0, min(end, reached[place]) - first)
+                went_back = first < begun.get((pid, place), 0)
+                reached[place] = max(reached[place], end)
+                begun[pid, place] = first
+            else:
+                went_back = first < stored[place]
+                stored[place] = end
+            if went_back:
                 testimony.rewinds.append(f"{topic}/{partition} went back to {first}")
-            reached[place] = max(reached[place], end)
-            last[place] = pid, first
         return testimony

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import random
 import struct
+from collections.abc import Iterator
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -232,6 +233,7 @@ async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
 
 
 @pytest.mark.parametrize("survives", [True, False])
+@pytest.mark.usefixtures("standby_forgotten")
 async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
     sink: Sink, connection: Connection, *, survives: bool
 ) -> None:
@@ -239,7 +241,7 @@ async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
     await sink.flush(flush_of([meter_value()]))
     flush = flush_of([meter_value("mtr-2")], believed=1)
     if survives:
-        await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await wait_for_a_standby(connection)
     else:
         await connection.execute("SELECT pg_advisory_lock(1)")
         await connection.execute(
@@ -250,21 +252,68 @@ async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
             "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON meter_current_state"
             " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_here()"
         )
-    await connection.execute("SELECT pg_reload_conf()")
-    try:
-        flushing = asyncio.create_task(sink.flush(flush))
-        await _end_backend_that_waits(connection, event="SyncRep" if survives else "advisory")
-        with pytest.raises(CommitUnknown):
-            await flushing
-    finally:
-        await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await connection.execute("SELECT pg_reload_conf()")
-        await connection.execute("SELECT pg_advisory_unlock_all()")
+    flushing = asyncio.create_task(sink.flush(flush))
+    await _end_backend_that_waits(connection, event="SyncRep" if survives else "advisory")
+    with pytest.raises(CommitUnknown):
+        await flushing
+    await expect_no_standby(connection)
+    await connection.execute("SELECT pg_advisory_unlock_all()")
     stored_before = await rows(connection, "SELECT count(*) FROM meter_history")
     assert stored_before == [(2 if survives else 1,)]
     outcome = await sink.flush(flush)
     assert (outcome.stored, outcome.dead_letters) == (1, [])
     assert await rows(connection, "SELECT count(*) FROM meter_history") == [(2,)]
+
+
+async def test_an_id_that_a_crash_took_away_is_another_transactions_by_now(
+    sink: Sink, connection: Connection
+) -> None:
+    """A crash forgets ids that were not written down yet, and they are given out again."""
+    flush = flush_of([meter_value()])
+    cursor = await connection.execute("SELECT pg_current_xact_id()::text")
+    row = await cursor.fetchone()
+    assert row is not None
+    somebody_elses = row[0]
+    sink._unsettled = flush, somebody_elses, Outcome(stored=1)  # as after a COMMIT without answer
+    outcome = await sink.flush(flush)
+    assert (outcome.stored, outcome.duplicates) == (1, 0)
+    assert await rows(connection, "SELECT count(*) FROM meter_history") == [(1,)]
+
+
+async def wait_for_a_standby(connection: Connection) -> None:
+    """Let every commit of the server wait for a standby that does not exist, from now on."""
+    await connection.execute("CREATE TABLE probe ()")
+    await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await connection.execute("SELECT pg_reload_conf()")
+    waits = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    async with await psycopg.AsyncConnection.connect(
+        connection.info.dsn, password=connection.info.password, autocommit=True
+    ) as prober:
+        # The server takes note in its own time: a commit that waits shows that it has.
+        while True:
+            probing = asyncio.create_task(prober.execute("INSERT INTO probe DEFAULT VALUES"))
+            while not probing.done():
+                if await rows(connection, waits):
+                    await _end_backend_that_waits(connection, event="SyncRep")
+                    await asyncio.wait([probing])
+                    probing.exception()
+                    return
+                await asyncio.sleep(0.01)
+            await probing
+
+
+async def expect_no_standby(connection: Connection) -> None:
+    await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    await connection.execute("SELECT pg_reload_conf()")
+
+
+@pytest.fixture
+def standby_forgotten(database_url: str) -> Iterator[None]:
+    """Whatever happens to the test, the server must not wait for ever."""
+    yield
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 async def _end_backend_that_waits(connection: psycopg.AsyncConnection, *, event: str) -> None:
