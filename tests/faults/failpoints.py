@@ -174,6 +174,7 @@ POINTS: dict[str, Callable[[Trap], None]] = {
     "copied": _after(Sink, "_write_history"),
     "upserting": _under_way(Sink, "_upsert_current_state"),
     "upserted": _after(Sink, "_upsert_current_state"),
+    "dead_letters_writing": _before(Sink, "_insert_dead_letters", lambda args: bool(args[3])),
     "dead_letters_written": _after(
         Sink, "_insert_dead_letters", lambda args, _result: bool(args[3])
     ),
