@@ -112,8 +112,8 @@ class _Rows:
     def of(cls, messages: list[Any], positions: list[int], stream: Stream) -> "_Rows":
         if not messages:
             return cls([], [], [[] for _ in stream.measures], [])
-        # A list, whose length is known: arguments gathered from an iterator grow in place, and when
-        # dropped fill up the interpreter's free lists, which give back nothing for it (4 MiB).
+        # A list, whose length is known: a tuple of arguments that is gathered from an iterator is
+        # not taken from the interpreter's free lists, but ends there, and fills them up (4 MiB).
         fields = list(map(msgspec.structs.astuple, messages))
         ids, *measures, times = map(list, zip(*fields, strict=True))
         return cls(ids, list(map(_instant, times)), measures, positions)

@@ -49,8 +49,8 @@ def main(
             # Another order each time: vacuum and checkpoints of one drain run on into the next.
             order = deque(kinds)
             order.rotate(number)
-            rates = {kind: kinds[kind]() for kind in order}
-            drains.append((rates["clean"], rates["poisoned"], rates["killed"]))
+            done = {kind: kinds[kind]() for kind in order}
+            drains.append((done["clean"], done["poisoned"], done["killed"]))
     lost = [killed.seconds - undisturbed.seconds for undisturbed, _, killed in drains]
     report(
         f"{drains[0][0].messages:,} messages, {rounds} rounds",

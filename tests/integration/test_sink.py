@@ -4,7 +4,7 @@ import asyncio
 import base64
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -233,9 +233,8 @@ async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
 
 
 @pytest.mark.parametrize("survives", [True, False])
-@pytest.mark.usefixtures("standby_forgotten")
 async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
-    sink: Sink, connection: Connection, *, survives: bool
+    sink: Sink, connection: Connection, forget_standby: Callable[[], None], *, survives: bool
 ) -> None:
     """The commit hangs on a standby that does not exist; ending its backend loses the answer."""
     await sink.flush(flush_of([meter_value()]))
@@ -256,7 +255,7 @@ async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
     await _end_backend_that_waits(connection, event="SyncRep" if survives else "advisory")
     with pytest.raises(CommitUnknown):
         await flushing
-    await expect_no_standby(connection)
+    forget_standby()
     await connection.execute("SELECT pg_advisory_unlock_all()")
     stored_before = await rows(connection, "SELECT count(*) FROM meter_history")
     assert stored_before == [(2 if survives else 1,)]
@@ -302,18 +301,17 @@ async def wait_for_a_standby(connection: Connection) -> None:
             await probing
 
 
-async def expect_no_standby(connection: Connection) -> None:
-    await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    await connection.execute("SELECT pg_reload_conf()")
-
-
 @pytest.fixture
-def standby_forgotten(database_url: str) -> Iterator[None]:
-    """Whatever happens to the test, the server must not wait for ever."""
-    yield
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        connection.execute("SELECT pg_reload_conf()")
+def forget_standby(database_url: str) -> Iterator[Callable[[], None]]:
+    """Let commits wait for nobody again; at the end, too, whatever happened to the test."""
+
+    def forget() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.execute("SELECT pg_reload_conf()")
+
+    yield forget
+    forget()
 
 
 async def _end_backend_that_waits(connection: psycopg.AsyncConnection, *, event: str) -> None:
