@@ -49,9 +49,10 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 
 lock: ## Resolve the dependencies anew and pin them with their hashes (needs uv)
 	@$(LOCK) -o requirements/consumer.txt
+	@$(LOCK) --extra api -o requirements/api.txt
 	@$(LOCK) --extra simulator -o requirements/simulator.txt
-	@$(LOCK) --extra simulator --extra local -o requirements/demo.txt
-	@$(LOCK) --extra simulator --extra local --group dev -o requirements/dev.txt
+	@$(LOCK) --extra api --extra simulator --extra local -o requirements/demo.txt
+	@$(LOCK) --extra api --extra simulator --extra local --group dev -o requirements/dev.txt
 
 clean: down ## Remove the servers' data, the environment and all caches
 	@rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

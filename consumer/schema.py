@@ -8,16 +8,17 @@ from consumer.database import Connection
 from consumer.statements import statement
 
 _LOCK = 0x77617474_0003
+_FILES = ("schema.sql", "energy.sql")
 _SCRATCH = "wattline_schema_check"
 
 Facts = set[tuple[str, str]]
 
 
 def schema_text() -> str:
-    """Return schema.sql, from beside this module in a wheel, else from the repository's root."""
+    """Return the files of the schema, from beside this module in a wheel, else from the root."""
     here = Path(__file__).parent
-    packaged = here / "schema.sql"
-    return (packaged if packaged.exists() else here.parent / "schema.sql").read_text()
+    folder = here if (here / _FILES[0]).exists() else here.parent
+    return "\n".join((folder / name).read_text() for name in _FILES)
 
 
 async def apply_schema(connection: Connection) -> None:
