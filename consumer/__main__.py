@@ -8,9 +8,9 @@ import uvloop
 from consumer import service
 from consumer.commands import dead_letters, offsets, partitions, schema
 from consumer.commands.terminal import fail
-from consumer.errors import PortTaken
-from consumer.logs import configure_logs
 from consumer.settings import Settings, describe
+from telemetry.logs import configure_logs
+from telemetry.server import PortTaken
 from telemetry.settings import SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(

@@ -4,8 +4,7 @@ ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
 ├── RowVanished       a stored row that was in the way is gone: try again
-├── Stuck             there is work, the servers answer, and nothing moves
-└── PortTaken         the address for health and metrics cannot be had
+└── Stuck             there is work, the servers answer, and nothing moves
 """
 
 
@@ -37,7 +36,3 @@ class Stuck(ConsumerError):  # noqa: N818  what the watchdog says
 
     def __init__(self, *, seconds: int) -> None:
         super().__init__(f"messages wait and none was stored for {seconds} s")
-
-
-class PortTaken(ConsumerError):  # noqa: N818  as the operating system puts it
-    """HTTP_HOST and HTTP_PORT name an address that cannot be listened on."""

@@ -10,7 +10,7 @@ import structlog
 
 from consumer.database import Database
 from consumer.errors import ConsumerError
-from consumer.health import application, listen, serve
+from consumer.health import application
 from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
@@ -18,6 +18,7 @@ from consumer.retention import keep_maintained
 from consumer.settings import Settings
 from consumer.sink import Sink
 from consumer.source import STOPPED_HELP, Source
+from telemetry.server import listen, serve
 
 log = structlog.get_logger()
 

@@ -1,27 +1,27 @@
 """The settings, one frozen section per part, each read from the environment."""
 
-from typing import Literal
-
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import BaseSettings
 
 from consumer.batch import BatchPolicy
-from telemetry.settings import KafkaSettings, load
+from telemetry.settings import (
+    ENVIRONMENT,
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    PostgresUrl,
+    describe_sections,
+    load,
+)
 from telemetry.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
-
-LAST_PORT = 65_535
-
-_ENVIRONMENT = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
 
 class DatabaseSettings(BaseSettings):
     """How to reach PostgreSQL, and how long to wait for it."""
 
-    model_config = _ENVIRONMENT
+    model_config = ENVIRONMENT
 
-    database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
+    database_url: PostgresUrl = Field(description="postgresql://user:password@host:port/database")
     database_connect_timeout_s: int = Field(5, ge=1, le=3_600, description="seconds to connect")
     database_statement_timeout_s: int = Field(
         60, ge=1, le=86_400, description="seconds for a statement"
@@ -36,27 +36,11 @@ class DatabaseSettings(BaseSettings):
         description="longest pause between two tries while PostgreSQL is away",
     )
 
-    @field_validator("database_url")
-    @classmethod
-    def _is_a_url(cls, url: SecretStr) -> SecretStr:
-        text = url.get_secret_value()
-        if not text.startswith(("postgresql://", "postgres://")):
-            raise ValueError("should start with postgresql://")
-        try:
-            ports = str(conninfo_to_dict(text).get("port") or "").split(",")
-        except psycopg.ProgrammingError:
-            # libpq's own message quotes the part at fault, which may be the password.
-            raise ValueError("is no URL that PostgreSQL understands") from None
-        # libpq's parser takes any text for a port; none means the default.
-        if not all(port.isdecimal() and 0 < int(port) <= LAST_PORT for port in ports if port):
-            raise ValueError(f"its port should be a number from 1 to {LAST_PORT}")
-        return url
-
 
 class GroupSettings(BaseSettings):
     """Whose offsets are read and written."""
 
-    model_config = _ENVIRONMENT
+    model_config = ENVIRONMENT
 
     consumer_group: str = Field(
         "telemetry-consumer", min_length=1, max_length=255, description="the replicas' common name"
@@ -89,7 +73,7 @@ class SourceSettings(GroupSettings):
 class FlushSettings(BaseSettings):
     """When a batch is flushed, and how much may wait."""
 
-    model_config = _ENVIRONMENT
+    model_config = ENVIRONMENT
 
     batch_max_rows: int = Field(20_000, ge=1, description="rows that fill a batch")
     batch_max_bytes: int = Field(16 << 20, ge=1 << 16, description="bytes that fill a batch")
@@ -117,7 +101,7 @@ class FlushSettings(BaseSettings):
 class HistorySettings(BaseSettings):
     """How long history is kept, and how far ahead its partitions are made."""
 
-    model_config = _ENVIRONMENT
+    model_config = ENVIRONMENT
 
     history_retention_days: int = Field(400, ge=1, le=36_500, description="days that are kept")
     partitions_ahead_days: int = Field(7, ge=1, le=366, description="days made in advance")
@@ -126,35 +110,10 @@ class HistorySettings(BaseSettings):
     )
 
 
-class HttpSettings(BaseSettings):
-    """Where health and metrics are served."""
-
-    model_config = _ENVIRONMENT
-
-    http_host: str = Field("127.0.0.1", description="address to listen on")
-    http_port: int = Field(8080, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
-
-
-class LogSettings(BaseSettings):
-    """What is logged, and how."""
-
-    model_config = _ENVIRONMENT
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least level"
-    )
-    log_format: Literal["json", "console"] = Field("json", description="json or console")
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _any_case(cls, level: object) -> object:
-        return level.upper() if isinstance(level, str) else level
-
-
 class WatchdogSettings(BaseSettings):
     """When a replica that does nothing gives up."""
 
-    model_config = _ENVIRONMENT
+    model_config = ENVIRONMENT
 
     watchdog_timeout_s: float = Field(
         300.0,
@@ -198,11 +157,4 @@ class Settings:
 
 def describe() -> list[tuple[str, str, str]]:
     """Return (name, default, description) of every setting, for people."""
-    rows = []
-    for section in SECTIONS:
-        prefix = section.model_config.get("env_prefix", "")
-        for name, field in section.model_fields.items():
-            default = "required" if field.is_required() else str(field.default)
-            shown = "" if field.default is None else default
-            rows.append((f"{prefix}{name}".upper(), shown, field.description or ""))
-    return rows
+    return describe_sections(SECTIONS)

@@ -1,14 +1,27 @@
-"""Settings from the environment: how one is loaded, and the broker's, which both sides share."""
+"""Settings from the environment: how one is loaded, and those that more than one part has."""
 
 import ssl
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
 
+import psycopg
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import (
+    AfterValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
-_LAST_PORT = 65_535
+LAST_PORT = 65_535
+
+ENVIRONMENT = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
 Section = TypeVar("Section", bound=BaseSettings)
 
@@ -31,6 +44,61 @@ def load(section: type[Section]) -> Section:
         if fault["type"] == "missing":
             problem = "is not set"
         raise SettingsError(f"{name}: {problem}" if fault["loc"] else problem) from None
+
+
+def describe_sections(sections: Iterable[type[BaseSettings]]) -> list[tuple[str, str, str]]:
+    """Return (name, default, description) of every setting, for people."""
+    rows = []
+    for section in sections:
+        prefix = section.model_config.get("env_prefix", "")
+        for name, field in section.model_fields.items():
+            default = "required" if field.is_required() else str(field.default)
+            shown = "" if field.default is None else default
+            rows.append((f"{prefix}{name}".upper(), shown, field.description or ""))
+    return rows
+
+
+def _is_a_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("should start with postgresql://")
+    try:
+        ports = str(conninfo_to_dict(text).get("port") or "").split(",")
+    except psycopg.ProgrammingError:
+        # libpq's own message quotes the part at fault, which may be the password.
+        raise ValueError("is no URL that PostgreSQL understands") from None
+    # libpq's parser takes any text for a port; none means the default.
+    if not all(port.isdecimal() and 0 < int(port) <= LAST_PORT for port in ports if port):
+        raise ValueError(f"its port should be a number from 1 to {LAST_PORT}")
+    return url
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_is_a_url)]
+
+
+class HttpSettings(BaseSettings):
+    """Where health and metrics are served."""
+
+    model_config = ENVIRONMENT
+
+    http_host: str = Field("127.0.0.1", description="address to listen on")
+    http_port: int = Field(8080, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
+
+
+class LogSettings(BaseSettings):
+    """What is logged, and how."""
+
+    model_config = ENVIRONMENT
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least level"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="json or console")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
 
 
 class KafkaSettings(BaseSettings):
@@ -64,8 +132,8 @@ class KafkaSettings(BaseSettings):
     @classmethod
     def _ports_exist(cls, servers: str) -> str:
         for server in servers.split(","):
-            if not 0 < int(server.rsplit(":", 1)[1]) <= _LAST_PORT:
-                raise ValueError(f"a port should be a number from 1 to {_LAST_PORT}")
+            if not 0 < int(server.rsplit(":", 1)[1]) <= LAST_PORT:
+                raise ValueError(f"a port should be a number from 1 to {LAST_PORT}")
         return servers
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ that matters, where the SQL has sets.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 HOUR_US = 3_600_000_000
 JITTER_KWH = Fraction(1, 10)
@@ -188,7 +189,7 @@ def _spans(world: World, meter: str, start: int, end: int) -> list[tuple[int, in
     bonds = [bond for bond in [*world.assignments, *world.sessions] if bond.meter == meter]
     cuts = {start, end} | {at for bond in bonds for at in (bond.start, bond.end)}
     inside = sorted(at for at in cuts if start <= at <= end)
-    return list(zip(inside, inside[1:], strict=False))
+    return list(pairwise(inside))
 
 
 def _holder(world: World, meter: str, at: int) -> str | None:

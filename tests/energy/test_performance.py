@@ -1,4 +1,4 @@
-"""`vehicle_performance` says what the slow reference says, and what it must say whatever is asked."""
+"""`vehicle_performance` says what the slow reference says, and what it must, whatever is asked."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,13 +7,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from tests.energy.reference import (
     FOREVER,
-    HOUR_US,
     Answer,
     Bond,
     Device,

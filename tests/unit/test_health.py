@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from consumer.errors import PortTaken
-from consumer.health import Readiness, application, listen
+from consumer.health import Readiness, application
 from consumer.metrics import Metrics
-from consumer.settings import HttpSettings
+from telemetry.server import PortTaken, listen
+from telemetry.settings import HttpSettings
 
 
 class Answer(NamedTuple):

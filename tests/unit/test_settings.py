@@ -15,13 +15,17 @@ from consumer.settings import (
     FlushSettings,
     GroupSettings,
     HistorySettings,
-    HttpSettings,
-    LogSettings,
     Settings,
     SourceSettings,
     describe,
 )
-from telemetry.settings import KafkaSettings, SettingsError, load
+from telemetry.settings import (
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    SettingsError,
+    load,
+)
 
 NEEDED = {
     "KAFKA_BOOTSTRAP_SERVERS": "broker:9092",

@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from consumer.settings import LogSettings
+from telemetry.settings import LogSettings
 
 
 def configure_logs(settings: LogSettings) -> None:

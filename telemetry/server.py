@@ -1,0 +1,43 @@
+"""Where a service is listened to over HTTP, and uvicorn that leaves the signals to it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from telemetry.settings import HttpSettings
+
+log = structlog.get_logger()
+
+
+class PortTaken(Exception):  # noqa: N818  as the operating system puts it
+    """HTTP_HOST and HTTP_PORT name an address that cannot be listened on."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn within a service that handles the signals itself."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(settings: HttpSettings) -> socket.socket:
+    """Return the listening socket; raises PortTaken."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    try:
+        return socket.create_server((settings.http_host, settings.http_port), family=family)
+    except OSError as error:
+        address = f"{settings.http_host}:{settings.http_port}"
+        raise PortTaken(f"HTTP_PORT: cannot listen on {address}: {error.strerror}") from error
+
+
+async def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve until cancelled."""
+    host, port = listening.getsockname()[:2]
+    log.info("http_listening", host=host, port=port)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    await _Server(config).serve(sockets=[listening])
