@@ -1,0 +1,76 @@
+"""Commands: `python -m api --help`."""
+
+import hashlib
+import json
+import secrets
+import sys
+
+import typer
+import uvicorn
+
+from api.app import create_app
+from api.settings import Settings, describe
+from telemetry.logs import configure_logs
+from telemetry.server import PortTaken, listen
+from telemetry.settings import SettingsError
+
+SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
+    f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()
+)
+
+app = typer.Typer(
+    help="Readings in over HTTP, through Kafka; state, history and energy out.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use or a wrong setting.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command(epilog=SETTINGS_HELP)
+def run() -> None:
+    """Serve until SIGTERM; what is being answered then is answered first."""
+    settings = Settings()
+    configure_logs(settings.log)
+    listening = listen(settings.listen)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=round(settings.listen.drain_timeout_s),
+            timeout_keep_alive=30,
+            h11_max_incomplete_event_size=64 << 10,
+        )
+    )
+    server.run(sockets=[listening])
+
+
+@app.command()
+def new_key() -> None:
+    """Make an API key; the digest goes into API_KEYS, the key to whoever asks."""
+    key = secrets.token_urlsafe(32)
+    typer.echo(f"key:    {key}")
+    typer.echo(f"digest: {hashlib.sha256(key.encode()).hexdigest()}")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the description of the API, as /openapi.json has it."""
+    json.dump(create_app(Settings()).openapi(), sys.stdout, indent=2)
+    typer.echo()
+
+
+def main() -> None:
+    """Run a command; a wrong setting is one line, not a traceback."""
+    try:
+        app()
+    except (SettingsError, PortTaken) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The application: its parts, its routes, and what stands before them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import structlog
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from api.access import Access
+from api.database import Database
+from api.live import Live
+from api.metrics import Metrics
+from api.observation import Observation
+from api.parts import Parts
+from api.problems import ProblemDocument, explain_problems
+from api.producer import Gateway
+from api.routes import analytics, assignments, devices, health, ingest, live, sessions, state
+from api.settings import Settings
+from telemetry.settings import KafkaSettings
+from telemetry.topics import create_topics
+
+log = structlog.get_logger()
+
+MOST_BODY_BYTES = 8 << 20
+_DESCRIPTION = """
+Readings of smart meters and electric vehicles in, through Kafka; current state, history and energy
+out. A reading is answered for (202) once Kafka's broker has acknowledged it. Windows are
+start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457).
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; its servers are looked for once it starts."""
+    metrics = Metrics()
+    database = Database(settings.pool)
+    metrics.watch(database)
+    parts = Parts(
+        database=database,
+        gateway=Gateway(kafka=settings.kafka, settings=settings.gateway),
+        live=Live(database=database, metrics=metrics),
+        metrics=metrics,
+        retention_days=settings.gateway.history_retention_days,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(parts.database.opened())
+            await stack.enter_async_context(parts.gateway.running())
+            for work in (parts.live.run(), _make_topics(settings.kafka)):
+                stack.push_async_callback(_cancel, asyncio.create_task(work))
+            yield
+
+    app = FastAPI(
+        title="Wattline",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        max_body_size=MOST_BODY_BYTES,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.parts = parts
+    explain_problems(app)
+    for noun in (ingest, state, live, analytics, devices, assignments, sessions, health):
+        app.include_router(noun.router)
+    app.add_middleware(Access, settings=settings.access)
+    app.add_middleware(Observation, metrics=metrics)
+    _describe_problem(app)
+    return app
+
+
+def _describe_problem(app: FastAPI) -> None:
+    """Add the problem document to OpenAPI, which knows only what routes return."""
+    original = app.openapi
+
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema is None:
+            schema = original()
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            document = ProblemDocument.model_json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
+            components |= document.pop("$defs") | {"ProblemDocument": document}
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+async def _make_topics(kafka: KafkaSettings) -> None:
+    """Make the topics where they are missing, however long the broker takes to answer."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((KafkaError, OSError)), wait=wait_random_exponential(max=5)
+    ):
+        with attempt:
+            created = await create_topics(kafka)
+    if created:
+        log.info("topics_created", topics=created)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

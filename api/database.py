@@ -1,0 +1,109 @@
+"""PostgreSQL: one pool for reads, one for writes, and an outage that is an answer (503)."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+from api.problems import Problem, unavailable
+from api.settings import PoolSettings
+
+Connection = AsyncConnection[DictRow]
+_Pool = AsyncConnectionPool[Connection]
+
+_NAME = "PostgreSQL"
+# Requests that wait for a connection; more than these are sent away at once.
+_MOST_WAITING = 200
+
+
+class Database:
+    """Lends connections: each statement a transaction of its own, unless one is begun."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._write = self._pool(settings.database_url.get_secret_value(), "write")
+        read_url = settings.database_read_url
+        # Without a replica the reads share the writes' pool, and its bound.
+        self._read = (
+            self._write if read_url is None else self._pool(read_url.get_secret_value(), "read")
+        )
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["Database"]:
+        """Keep the pools open; PostgreSQL may be away at the start."""
+        async with AsyncExitStack() as stack:
+            for pool in self.pools.values():
+                await pool.open(wait=False)
+                stack.push_async_callback(pool.close)
+            yield self
+
+    @property
+    def pools(self) -> dict[str, _Pool]:
+        """The pools by what they are for."""
+        return {"write": self._write} | ({} if self._read is self._write else {"read": self._read})
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Connection]:
+        """Lend a connection for reading; raises Problem (503) while there is none."""
+        async with self._lend(self._read) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Connection]:
+        """Lend a connection for writing; raises Problem (503) while there is none."""
+        async with self._lend(self._write) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """Lend a connection whose statements all see the same state of the database."""
+        async with self.read() as connection, connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield connection
+
+    async def ping(self) -> None:
+        """Raise Problem (503) unless PostgreSQL answers."""
+        async with self.read() as connection:
+            await connection.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def _lend(self, pool: _Pool) -> AsyncIterator[Connection]:
+        try:
+            async with pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, TooManyRequests) as error:
+            raise unavailable(_NAME) from error
+        except psycopg.errors.QueryCanceled as error:
+            raise Problem(
+                503, "the database took too long; ask for less", headers={"Retry-After": "5"}
+            ) from error
+        except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
+            raise unavailable(_NAME) from error
+
+    def _pool(self, url: str, name: str) -> _Pool:
+        settings = self._settings
+        timeout_ms = round(settings.database_statement_timeout_s * 1_000)
+        return AsyncConnectionPool(
+            url,
+            connection_class=AsyncConnection[DictRow],
+            kwargs={
+                "autocommit": True,
+                "row_factory": dict_row,
+                "application_name": "wattline-api",
+                "connect_timeout": settings.database_connect_timeout_s,
+                "options": (
+                    f"-c statement_timeout={timeout_ms} -c timezone=UTC -c jit=off"
+                    " -c idle_in_transaction_session_timeout=30000"
+                ),
+            },
+            min_size=1,
+            max_size=settings.database_pool_size,
+            max_waiting=_MOST_WAITING,
+            timeout=settings.database_pool_timeout_s,
+            check=AsyncConnectionPool.check_connection,
+            name=name,
+            open=False,
+        )

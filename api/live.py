@@ -1,0 +1,180 @@
+"""New current states, as they come: one query a second for all listeners together.
+
+`updated_at` is when a flush began, and flushes do not commit in that order; so each look goes back
+a little, and what was seen already is left out. A listener that does not keep up is dropped with a
+word, and finds its place again with `Last-Event-ID`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from psycopg.rows import DictRow
+
+from api.database import Database
+from api.metrics import Metrics
+from api.models import MeterState, VehicleState
+from api.problems import Problem
+from api.statements import statement
+from telemetry.timestamps import EPOCH, MICROSECOND
+
+log = structlog.get_logger()
+
+LOOK_S = 1.0
+OVERLAP = timedelta(seconds=30)
+MOST_LISTENERS = 500
+MOST_WAITING = 20_000
+"""Events that may wait for a listener: a look at a large fleet brings thousands."""
+
+
+class Event(NamedTuple):
+    """A new current state; `id` is when it was stored, in microseconds since 1970."""
+
+    id: int
+    kind: str
+    device_id: str
+    state: MeterState | VehicleState
+
+
+class TooSlow(Exception):  # noqa: N818  what the listener was
+    """The listener left too many events waiting."""
+
+
+@dataclass(eq=False)
+class Listener:
+    """One client: what it wants to hear of, and what waits for it."""
+
+    meters: frozenset[str]
+    vehicles: frozenset[str]
+    waiting: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+    is_dropped: bool = False
+
+    def wants(self, event: Event) -> bool:
+        """Without any name it wants all."""
+        if not self.meters and not self.vehicles:
+            return True
+        return event.device_id in (self.meters if event.kind == "meter" else self.vehicles)
+
+    def offer(self, event: Event) -> bool:
+        """Take the event, if there is room; who has none is dropped."""
+        try:
+            self.waiting.put_nowait(event)
+        except asyncio.QueueFull:
+            self.is_dropped = True
+        return not self.is_dropped
+
+    async def next(self, seconds: float) -> Event | None:
+        """Return the next event, None after so long without one; raises TooSlow."""
+        if self.is_dropped:
+            raise TooSlow
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.waiting.get()
+        return None
+
+
+class Live:
+    """Looks for new states while anybody listens, and hands them round."""
+
+    def __init__(self, *, database: Database, metrics: Metrics) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._listeners: set[Listener] = set()
+        self._wanted = asyncio.Event()
+        self._seen: dict[tuple[str, str], datetime] = {}
+        self._looked_at: datetime | None = None
+
+    @asynccontextmanager
+    async def listening(self, listener: Listener) -> AsyncIterator[Listener]:
+        """Hand it what is new from now on."""
+        self._listeners.add(listener)
+        self._wanted.set()
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def check_room(self) -> None:
+        """Raise Problem (503) where too many listen already."""
+        if len(self._listeners) >= MOST_LISTENERS:
+            raise Problem(503, "too many listeners", headers={"Retry-After": "10"})
+
+    async def since(self, event_id: int) -> list[Event]:
+        """Return the states that were stored since an event, or just before it."""
+        try:
+            at = EPOCH + event_id * MICROSECOND - OVERLAP
+        except OverflowError:
+            return []
+        async with self._database.read() as connection:
+            cursor = await connection.execute(statement("changed_states"), {"since": at})
+            return [_event(row) for row in await cursor.fetchall()]
+
+    async def run(self) -> None:
+        """Look once a second while there are listeners, for ever."""
+        while True:
+            if not self._listeners:
+                self._wanted.clear()
+                self._looked_at = None
+                self._seen.clear()
+                await self._wanted.wait()
+            # An outage: the listeners hear nothing meanwhile, and everything after it.
+            with suppress(Problem):
+                self._hand_round(await self._look())
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> Iterable[Event]:
+        async with self._database.read() as connection:
+            if self._looked_at is None:
+                cursor = await connection.execute("SELECT now() AS now")
+                row = await cursor.fetchone()
+                assert row is not None  # noqa: S101  it always has one
+                self._looked_at = row["now"]
+            since = self._looked_at - OVERLAP
+            cursor = await connection.execute(statement("changed_states"), {"since": since})
+            rows = await cursor.fetchall()
+        fresh = [row for row in rows if self._is_news(row)]
+        begun = self._looked_at
+        if rows:
+            self._looked_at = max(self._looked_at, rows[-1]["updated_at"])
+        # At the first look it is only learnt what is there already.
+        return [_event(row) for row in fresh if row["updated_at"] >= begun]
+
+    def _is_news(self, row: DictRow) -> bool:
+        key = (row["kind"], row["device_id"])
+        is_news: bool = self._seen.get(key) != row["recorded_at"]
+        self._seen[key] = row["recorded_at"]
+        return is_news
+
+    def _hand_round(self, events: Iterable[Event]) -> None:
+        for event in events:
+            for listener in self._listeners:
+                if listener.is_dropped or not listener.wants(event):
+                    continue
+                if not listener.offer(event):
+                    self._metrics.dropped_listeners.inc()
+                    log.info("live_listener_dropped", events_waiting=MOST_WAITING)
+
+
+def _event(row: DictRow) -> Event:
+    state: MeterState | VehicleState
+    if row["kind"] == "meter":
+        state = MeterState(
+            meter_id=row["device_id"],
+            kwh_consumed_ac=row["kwh"],
+            voltage=row["voltage"],
+            timestamp=row["recorded_at"],
+        )
+    else:
+        state = VehicleState(
+            vehicle_id=row["device_id"],
+            soc=row["soc"],
+            kwh_delivered_dc=row["kwh"],
+            battery_temp=row["battery_temp"],
+            timestamp=row["recorded_at"],
+        )
+    stored_at = (row["updated_at"] - EPOCH) // MICROSECOND
+    return Event(stored_at, row["kind"], row["device_id"], state)

@@ -1,0 +1,63 @@
+"""Long lists, a page at a time: the cursor is the key of the last item, so that no page skips or
+repeats what was there throughout. Pure.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, Field
+
+from api.problems import Problem
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
+
+MOST_ITEMS = 1_000
+
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="most items of the page")]
+After = Annotated[
+    str | None, Query(max_length=400, description="`next` of the page before", examples=[None])
+]
+
+
+class Page(BaseModel, Generic[Item]):
+    """Items in their order; `next` asks for those that follow, null where there are none."""
+
+    items: list[Item]
+    next: str | None = Field(description="send it as `after`")
+
+
+def page_of(
+    rows: Sequence[Row], limit: int, item: Callable[[Row], Item], key: Callable[[Row], list[object]]
+) -> Page[Item]:
+    """Return a page of at most `limit` items; of the rows there is one more where more follow."""
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return Page(items=[item(row) for row in shown], next=_cursor(key(shown[-1])) if more else None)
+
+
+def _cursor(key: list[object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def read_cursor(after: str | None, *kinds: type) -> list[object] | None:
+    """Return the key that a cursor holds, of values of these kinds; raises Problem (422)."""
+    if after is None:
+        return None
+    try:
+        padded = after + "=" * (-len(after) % 4)
+        key = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+    except (binascii.Error, ValueError, RecursionError):
+        key = None
+    if (
+        not isinstance(key, list)
+        or len(key) != len(kinds)
+        or not all(isinstance(part, kind) for part, kind in zip(key, kinds, strict=True))
+        or any(isinstance(part, str) and "\0" in part for part in key)
+    ):
+        raise Problem(422, "after: should be `next` of the page before", field="after")
+    return key

@@ -1,0 +1,124 @@
+"""Problem documents (RFC 9457): every answer that is no success is one.
+
+`type` is about:blank throughout: the status says what kind it is, `detail` what is wrong here, and
+`errors` names the fields at fault.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldFault(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="its name in the query or body", examples=["end"])
+    detail: str = Field(examples=["should be later than start"])
+
+
+class Problem(Exception):  # noqa: N818  the RFC's word
+    """An answer other than success; raised by routes and turned into a document here."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str | None = None,
+        errors: list[FieldFault] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors or ([FieldFault(field=field, detail=detail)] if field else [])
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def response(self) -> JSONResponse:
+        document: dict[str, object] = {
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            document["errors"] = [fault.model_dump() for fault in self.errors]
+        return JSONResponse(
+            document | self.more,
+            status_code=self.status,
+            headers=self.headers,
+            media_type=MEDIA_TYPE,
+        )
+
+
+class ProblemDocument(BaseModel):
+    """What is sent for a problem."""
+
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["should be later than start"])
+    errors: list[FieldFault] | None = None
+
+
+def unavailable(what: str, *, after_s: int = 1) -> Problem:
+    """Return what is said while a server behind this one cannot be reached."""
+    return Problem(503, f"{what} cannot be reached", headers={"Retry-After": str(after_s)})
+
+
+def explain_problems(app: FastAPI) -> None:
+    """Answer with a problem document whatever goes wrong; nothing of the inside gets out."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def describe_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """Return OpenAPI's description of these answers of a route."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        }
+        for status in statuses
+    }
+
+
+def _problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)  # noqa: S101  registered for it
+    return error.response()
+
+
+def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for it
+    return Problem(error.status_code, str(error.detail), headers=error.headers).response()
+
+
+def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it
+    faults = [
+        FieldFault(
+            # The first word says where it was looked for, and not what it is called.
+            field=".".join(map(str, fault["loc"][1:])) or str(fault["loc"][0]),
+            detail=fault["msg"].removeprefix("Value error, "),
+        )
+        for fault in error.errors()
+    ]
+    detail = f"{faults[0].field}: {faults[0].detail}"
+    return Problem(422, detail, errors=faults).response()
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("request_failed", path=request.url.path, exc_info=error)
+    return Problem(500, "something went wrong here; it has been logged").response()

@@ -1,0 +1,150 @@
+"""Kafka: readings in, the broker's acknowledgement out."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from api.settings import GatewaySettings
+from telemetry.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+_POLL_S = 0.1
+_PING_S = 1.5
+# Every client must give a key the same partition, or a device's readings lose their order: the
+# partitioner of the Java client, which others use by default or can be told to.
+_CONFIGURATION = {
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 5,
+    "compression.type": "lz4",
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 1_000,
+    "log_level": 2,
+}
+
+
+class Message(NamedTuple):
+    """One reading on its way: the bytes are sent as they are."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class Unacknowledged(Exception):  # noqa: N818  what became of it is not known
+    """The broker did not acknowledge all of the messages; some may have been stored."""
+
+
+class _Delivery:
+    """Counts the acknowledgements of one request, on the producer's thread."""
+
+    def __init__(self, messages: int) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = messages
+        self._failed: KafkaError | None = None
+
+    def report(self, error: KafkaError | None, _: object) -> None:
+        self._left -= 1
+        self._failed = self._failed or error
+        if not self._left:
+            self.done.get_loop().call_soon_threadsafe(self._end)
+
+    def refuse(self, error: KafkaError, messages: int) -> None:
+        """Take note of messages that were not even queued."""
+        self._left -= messages - 1
+        self.report(error, None)
+
+    def _end(self) -> None:
+        if self.done.done():  # whoever waited has gone
+            return
+        if self._failed is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(Unacknowledged(self._failed.str()))
+
+
+class Gateway:
+    """An idempotent producer that takes no more than it can hold, and knows when Kafka is away."""
+
+    def __init__(self, *, kafka: KafkaSettings, settings: GatewaySettings) -> None:
+        quiet = logging.getLogger("api.librdkafka")
+        quiet.addHandler(logging.NullHandler())
+        quiet.propagate = False  # the states of the broker are logged here, once each
+        configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
+        configuration |= {
+            "message.timeout.ms": settings.gateway_timeout_ms,
+            "queue.buffering.max.kbytes": settings.gateway_buffer_bytes >> 10,
+            "error_cb": self._note_error,
+        }
+        self._timeout_s = settings.gateway_timeout_ms / 1_000
+        self._producer = Producer(configuration, logger=quiet)
+        self._running = False
+        self.is_available: bool | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Gateway"]:
+        """Take the broker's reports on a thread of their own, to the last at the end."""
+        self._running = True
+        thread = threading.Thread(target=self._poll, name="kafka-reports")
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._running = False
+            await asyncio.to_thread(thread.join)
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Return once the broker has acknowledged all of them; raises Unacknowledged."""
+        delivery = _Delivery(len(messages))
+        for number, message in enumerate(messages):
+            try:
+                self._producer.produce(
+                    message.topic, message.value, message.key, on_delivery=delivery.report
+                )
+            except BufferError:
+                full = KafkaError(KafkaError._QUEUE_FULL)
+                delivery.refuse(full, len(messages) - number)
+                break
+            except KafkaException as error:  # a fatal error of the producer
+                delivery.refuse(error.args[0], len(messages) - number)
+                break
+        try:
+            # librdkafka looks for messages that are past their time once a second only.
+            async with asyncio.timeout(self._timeout_s):
+                await delivery.done
+        except TimeoutError:
+            raise Unacknowledged("the broker did not answer in time") from None
+        self._note_available()
+
+    async def ping(self) -> None:
+        """Raise Unacknowledged unless a broker answers."""
+        try:
+            await asyncio.to_thread(self._producer.list_topics, timeout=_PING_S)
+        except KafkaException as error:
+            raise Unacknowledged(error.args[0].str()) from error
+        self._note_available()
+
+    def _poll(self) -> None:
+        while self._running or len(self._producer):
+            self._producer.poll(_POLL_S)
+
+    def _note_error(self, error: KafkaError) -> None:
+        """Called on the producer's thread; `_ALL_BROKERS_DOWN` says that none answers."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
+            if self.is_available is not False:
+                log.warning("kafka_unavailable", error=error.str())
+            self.is_available = False
+
+    def _note_available(self) -> None:
+        if self.is_available is not True:
+            log.info("kafka_available")
+        self.is_available = True

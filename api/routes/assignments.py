@@ -1,0 +1,90 @@
+"""Which meter charges a vehicle, and when."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path
+from psycopg.errors import ExclusionViolation
+
+from api.models import Assignment, AssignmentEnd, NewAssignment
+from api.pages import After, Limit, Page, page_of, read_cursor
+from api.parts import TheParts
+from api.problems import Problem, describe_problems
+from api.statements import statement
+from api.times import format_time
+from api.windows import EARLIEST, instant
+from telemetry.readings import DEVICE_ID
+
+router = APIRouter(prefix="/v1/devices/vehicles/{vehicle_id}/assignments", tags=["devices"])
+
+Vehicle = Annotated[str, Path(pattern=f"^{DEVICE_ID}$", max_length=64)]
+LARGEST_ID = 2**63 - 1
+_OVERLAP = "the vehicle is assigned to a meter in that time already"
+_NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
+_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
+_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
+
+
+@router.post("", **_NEW)
+async def assign(
+    parts: TheParts, vehicle_id: Vehicle, assignment: Annotated[NewAssignment, Body()]
+) -> Assignment:
+    """Say which meter charges the vehicle from a time on; past times may be entered."""
+    now = datetime.now(UTC)
+    start = instant(assignment.start, "start", now)
+    end = None if assignment.end is None else instant(assignment.end, "end", now)
+    if end is not None and end <= start:
+        raise Problem(422, "end: should be later than start", field="end")
+    parameters = {
+        "vehicle_id": vehicle_id,
+        "meter_id": assignment.meter_id,
+        "start": start,
+        "end": end,
+    }
+    async with parts.database.write() as connection:
+        try:
+            cursor = await connection.execute(statement("insert_assignment"), parameters)
+        except ExclusionViolation as error:
+            raise Problem(409, _OVERLAP, field="start") from error
+        return Assignment.model_validate(await cursor.fetchone())
+
+
+@router.get("", **_MANY)
+async def list_assignments(
+    parts: TheParts, vehicle_id: Vehicle, limit: Limit = 100, after: After = None
+) -> Page[Assignment]:
+    """The vehicle's assignments, in the order of their times."""
+    last = read_cursor(after, str)
+    now = datetime.now(UTC)
+    parameters = {
+        "vehicle_id": vehicle_id,
+        "after": EARLIEST.replace(year=1999)
+        if last is None
+        else instant(str(last[0]), "after", now),
+        "limit": limit + 1,
+    }
+    async with parts.database.read() as connection:
+        cursor = await connection.execute(statement("list_assignments"), parameters)
+        rows = await cursor.fetchall()
+    return page_of(rows, limit, Assignment.model_validate, lambda row: [format_time(row["start"])])
+
+
+@router.patch("/{assignment_id}", **_ONE)
+async def end_assignment(
+    parts: TheParts,
+    vehicle_id: Vehicle,
+    assignment_id: Annotated[int, Path(ge=1, le=LARGEST_ID)],
+    change: Annotated[AssignmentEnd, Body()],
+) -> Assignment:
+    """Say when an assignment ends."""
+    end = None if change.end is None else instant(change.end, "end", datetime.now(UTC))
+    parameters = {"vehicle_id": vehicle_id, "assignment_id": assignment_id, "end": end}
+    async with parts.database.write() as connection:
+        try:
+            cursor = await connection.execute(statement("end_assignment"), parameters)
+        except ExclusionViolation as error:
+            raise Problem(409, _OVERLAP, field="end") from error
+        row = await cursor.fetchone()
+    if row is None:
+        raise Problem(404, f"vehicle {vehicle_id} has no assignment {assignment_id}")
+    return Assignment.model_validate(row)

@@ -1,0 +1,161 @@
+"""Readings in: judged, handed to Kafka, and answered for once the broker has acknowledged them."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from api.envelopes import (
+    NotAnEnvelope,
+    Sorted,
+    TooMany,
+    read_batch,
+    read_either,
+    read_mixed,
+    read_one,
+)
+from api.models import Accepted, Rejection
+from api.parts import Parts, TheParts
+from api.problems import Problem, describe_problems, unavailable
+from api.producer import Unacknowledged
+from telemetry.decode import TimeLimits
+from telemetry.readings import MeterReading, VehicleReading
+from telemetry.streams import METER, VEHICLE
+
+router = APIRouter(prefix="/v1/telemetry", tags=["ingest"])
+
+_READINGS: dict[str, dict[str, Any]] = {
+    "meter": {
+        "meterId": "mtr-00042",
+        "kwhConsumedAc": 0.913,
+        "voltage": 229.8,
+        "timestamp": "2026-02-10T10:00:00.000Z",
+    },
+    "vehicle": {
+        "vehicleId": "veh-00042",
+        "soc": 57.3,
+        "kwhDeliveredDc": 0.842,
+        "batteryTemp": 31.4,
+        "timestamp": "2026-02-10T10:00:00.000Z",
+    },
+}
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "meter": MeterReading.model_json_schema(),
+    "vehicle": VehicleReading.model_json_schema(),
+}
+_ENVELOPE = {
+    "type": "object",
+    "required": ["streamType", "payload"],
+    "properties": {
+        "streamType": {"enum": ["meter", "vehicle"]},
+        "payload": {"anyOf": list(_SCHEMAS.values())},
+    },
+}
+_EITHER = {"anyOf": [*_SCHEMAS.values(), _ENVELOPE]}
+
+
+def _body(schema: dict[str, Any], example: object) -> dict[str, Any]:
+    """Describe a body that is read from its bytes."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _list(name: str, item: dict[str, Any]) -> dict[str, Any]:
+    items = {"type": "array", "items": item, "minItems": 1, "maxItems": 5_000}
+    return {"type": "object", "required": [name], "properties": {name: items}}
+
+
+_ANSWERS: dict[str, Any] = {
+    "status_code": 202,
+    "response_model": Accepted,
+    "responses": describe_problems(401, 413, 422, 429, 503),
+}
+
+
+@router.post("/meter", **_ANSWERS, openapi_extra=_body(_SCHEMAS["meter"], _READINGS["meter"]))
+async def ingest_meter(request: Request, parts: TheParts) -> Response:
+    """Take one reading of a meter."""
+    return await _ingest(request, parts, lambda body, limits: read_one(body, METER, limits))
+
+
+@router.post("/vehicle", **_ANSWERS, openapi_extra=_body(_SCHEMAS["vehicle"], _READINGS["vehicle"]))
+async def ingest_vehicle(request: Request, parts: TheParts) -> Response:
+    """Take one reading of a vehicle."""
+    return await _ingest(request, parts, lambda body, limits: read_one(body, VEHICLE, limits))
+
+
+@router.post(
+    "/meter/batch",
+    **_ANSWERS,
+    openapi_extra=_body(_list("data", _SCHEMAS["meter"]), {"data": [_READINGS["meter"]]}),
+)
+async def ingest_meters(request: Request, parts: TheParts) -> Response:
+    """Take up to 5,000 readings of meters."""
+    return await _ingest(request, parts, lambda body, limits: read_batch(body, METER, limits))
+
+
+@router.post(
+    "/vehicle/batch",
+    **_ANSWERS,
+    openapi_extra=_body(_list("data", _SCHEMAS["vehicle"]), {"data": [_READINGS["vehicle"]]}),
+)
+async def ingest_vehicles(request: Request, parts: TheParts) -> Response:
+    """Take up to 5,000 readings of vehicles."""
+    return await _ingest(request, parts, lambda body, limits: read_batch(body, VEHICLE, limits))
+
+
+@router.post(
+    "/ingest",
+    **_ANSWERS,
+    openapi_extra=_body(_EITHER, {"streamType": "meter", "payload": _READINGS["meter"]}),
+)
+async def ingest_either(request: Request, parts: TheParts) -> Response:
+    """Take one reading of either kind, told apart by its fields or named by an envelope."""
+    return await _ingest(request, parts, read_either)
+
+
+@router.post(
+    "/ingest/batch",
+    **_ANSWERS,
+    openapi_extra=_body(_list("records", _EITHER), {"records": list(_READINGS.values())}),
+)
+async def ingest_mixed(request: Request, parts: TheParts) -> Response:
+    """Take up to 5,000 readings of both kinds, in either form."""
+    return await _ingest(request, parts, read_mixed)
+
+
+async def _ingest(
+    request: Request, parts: Parts, read: Callable[[bytes, TimeLimits], Sorted]
+) -> Response:
+    body = await request.body()
+    limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=parts.retention_days)
+    try:
+        found = read(body, limits)
+    except NotAnEnvelope as error:
+        raise Problem(422, f"{error.field}: {error}", field=error.field) from error
+    except TooMany as error:
+        raise Problem(413, str(error)) from error
+    counted = parts.metrics.gateway_readings
+    counted.labels("rejected").inc(len(found.refused))
+    rejections = [
+        Rejection(index=one.index, reason=reason, field=field, detail=detail)
+        for one in found.refused
+        for reason, detail, field in [one.rejected]
+    ]
+    if not found.messages:
+        raise Problem(
+            422,
+            "no reading was acceptable" if len(rejections) > 1 else rejections[0].detail,
+            field=rejections[0].field if len(rejections) == 1 else None,
+            accepted=0,
+            rejected=[one.model_dump(by_alias=True) for one in rejections],
+        )
+    try:
+        await parts.gateway.send(found.messages)
+    except Unacknowledged as error:
+        counted.labels("unacknowledged").inc(len(found.messages))
+        raise unavailable("Kafka") from error
+    counted.labels("accepted").inc(len(found.messages))
+    answer = Accepted(accepted=len(found.messages), rejected=rejections)
+    return Response(answer.model_dump_json(by_alias=True), 202, media_type="application/json")

@@ -1,0 +1,61 @@
+"""`GET /v1/live`: new current states as server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from api.live import Event, Listener, TooSlow
+from api.parts import TheParts
+from api.problems import Problem, describe_problems
+
+router = APIRouter(prefix="/v1", tags=["state"])
+
+_KEEP_ALIVE_S = 15.0
+_MOST_DEVICES = 100
+Names = Annotated[list[str] | None, Query(max_length=_MOST_DEVICES)]
+
+
+@router.get(
+    "/live", response_class=EventSourceResponse, responses=describe_problems(401, 422, 429, 503)
+)
+async def live(
+    parts: TheParts,
+    vehicle_id: Annotated[Names, Query(alias="vehicleId")] = None,
+    meter_id: Annotated[Names, Query(alias="meterId")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=20)] = None,
+) -> EventSourceResponse:
+    """New current states of the devices named, or of all.
+
+    With `Last-Event-ID`, as browsers send it, what came since is sent first. A state may come
+    twice, and where a device sends faster than once a second only its newest does.
+    """
+    listener = Listener(meters=frozenset(meter_id or ()), vehicles=frozenset(vehicle_id or ()))
+    missed = None
+    if last_event_id is not None:
+        if not last_event_id.isascii() or not last_event_id.isdigit():
+            raise Problem(422, "Last-Event-ID: should be the id of an event", field="Last-Event-ID")
+        missed = int(last_event_id)
+    parts.live.check_room()
+
+    async def events() -> AsyncIterator[bytes]:
+        async with parts.live.listening(listener):
+            yield format_sse_event(comment="listening")
+            for event in await parts.live.since(missed) if missed is not None else ():
+                if listener.wants(event):
+                    yield _sent(event)
+            try:
+                while True:
+                    new = await listener.next(_KEEP_ALIVE_S)
+                    yield format_sse_event(comment="nothing new") if new is None else _sent(new)
+            except TooSlow:
+                yield format_sse_event(event="dropped", data_str="too slow: too many events waited")
+
+    return EventSourceResponse(events())
+
+
+def _sent(event: Event) -> bytes:
+    return format_sse_event(
+        event=event.kind, id=str(event.id), data_str=event.state.model_dump_json(by_alias=True)
+    )

@@ -1,0 +1,139 @@
+"""The settings of the API, one frozen section per part, each read from the environment."""
+
+import ipaddress
+import re
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
+
+from telemetry.settings import (
+    ENVIRONMENT,
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    PostgresUrl,
+    SettingsError,
+    describe_sections,
+    load,
+)
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class ListenSettings(HttpSettings):
+    """Where the API is served, and for how long it goes on after SIGTERM."""
+
+    http_port: int = Field(8000, ge=0, le=65_535, description="port; 0 picks a free one")
+    drain_timeout_s: float = Field(
+        8.0, gt=0, le=3_600, description="time to end what is being answered on SIGTERM"
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.http_host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.http_host).is_loopback
+        except ValueError:
+            return False
+
+
+class AccessSettings(BaseSettings):
+    """Who may ask, and how much."""
+
+    model_config = ENVIRONMENT
+
+    api_keys: str = Field(
+        "",
+        description="SHA-256 of each key in hex, comma-separated; none: open, on loopback only",
+    )
+    rate_limit_per_minute: int = Field(
+        60_000, ge=0, le=10_000_000, description="requests of one client in a minute; 0: unbound"
+    )
+
+    @field_validator("api_keys")
+    @classmethod
+    def _are_digests(cls, keys: str) -> str:
+        keys = "".join(keys.split()).lower()
+        if not all(_KEY.fullmatch(key) for key in keys.split(",") if key):
+            raise ValueError("should be SHA-256 digests of 64 hex digits, comma-separated")
+        return keys
+
+    @property
+    def digests(self) -> frozenset[bytes]:
+        return frozenset(bytes.fromhex(key) for key in self.api_keys.split(",") if key)
+
+
+class PoolSettings(BaseSettings):
+    """How PostgreSQL is asked."""
+
+    model_config = ENVIRONMENT
+
+    database_url: PostgresUrl = Field(description="postgresql://user:password@host:port/database")
+    database_read_url: PostgresUrl | None = Field(
+        None, description="a replica for reads; by default DATABASE_URL"
+    )
+    database_pool_size: int = Field(
+        8, ge=1, le=200, description="connections to either, at the most"
+    )
+    database_connect_timeout_s: int = Field(5, ge=1, le=3_600, description="seconds to connect")
+    database_pool_timeout_s: float = Field(
+        2.0, gt=0, le=60, description="seconds that a request waits for a connection"
+    )
+    database_statement_timeout_s: float = Field(
+        15.0, gt=0, le=3_600, description="seconds for a statement"
+    )
+
+
+class GatewaySettings(BaseSettings):
+    """How readings are handed to Kafka."""
+
+    model_config = ENVIRONMENT
+
+    gateway_timeout_ms: int = Field(
+        1_500,
+        ge=100,
+        le=60_000,
+        description="time for the broker to acknowledge; then 503",
+    )
+    gateway_buffer_bytes: int = Field(
+        32 << 20, ge=1 << 20, le=1 << 30, description="bytes that wait for the broker at the most"
+    )
+    history_retention_days: int = Field(
+        400, ge=1, le=36_500, description="readings older than this many days are refused"
+    )
+
+
+SECTIONS = (
+    KafkaSettings,
+    PoolSettings,
+    GatewaySettings,
+    ListenSettings,
+    AccessSettings,
+    LogSettings,
+)
+
+
+class Settings:
+    """All sections, read together so that the first wrong one stops the start.
+
+    Raises SettingsError.
+    """
+
+    def __init__(self) -> None:
+        self.kafka = load(KafkaSettings)
+        self.pool = load(PoolSettings)
+        self.gateway = load(GatewaySettings)
+        self.listen = load(ListenSettings)
+        self.access = load(AccessSettings)
+        self.log = load(LogSettings)
+        if not self.access.digests and not self.listen.is_loopback:
+            raise SettingsError(
+                f"API_KEYS: is not set; without keys HTTP_HOST must be loopback, and is"
+                f" {self.listen.http_host}"
+            )
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Return (name, default, description) of every setting, for people."""
+    return describe_sections(SECTIONS)

@@ -1,0 +1,13 @@
+SELECT session_id, vehicle_id, meter_id, started_at, ended_at,
+       coalesce(ac.energy, 0)::float8 / 1e9 AS ac_kwh,
+       coalesce(dc.energy, 0)::float8 / 1e9 AS dc_kwh,
+       dc.energy::float8 / nullif(ac.energy::float8, 0) AS ratio
+FROM (
+    SELECT * FROM charging_session
+    WHERE ended_at IS NULL AND session_id > %(after)s
+    ORDER BY session_id
+    LIMIT %(limit)s
+) AS session,
+    LATERAL (SELECT sum(energy) AS energy FROM meter_energy(meter_id, started_at, 'infinity')) AS ac,
+    LATERAL (SELECT sum(energy) AS energy FROM vehicle_energy(vehicle_id, started_at, 'infinity')) AS dc
+ORDER BY session_id

@@ -1,0 +1,5 @@
+SELECT meter_id, recorded_at AS timestamp, kwh_consumed_ac, voltage
+FROM meter_current_state
+WHERE meter_id > %(after)s
+ORDER BY meter_id
+LIMIT %(limit)s

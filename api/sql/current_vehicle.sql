@@ -1,0 +1,3 @@
+SELECT vehicle_id, recorded_at AS timestamp, soc, kwh_delivered_dc, battery_temp
+FROM vehicle_current_state
+WHERE vehicle_id = %(device_id)s

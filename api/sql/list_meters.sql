@@ -1,0 +1,5 @@
+SELECT meter_id, location, capacity_kw, reading_kind, register_modulus_kwh, reading_interval_seconds
+FROM meter
+WHERE meter_id > %(after)s
+ORDER BY meter_id
+LIMIT %(limit)s

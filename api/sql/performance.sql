@@ -1,0 +1,1 @@
+SELECT * FROM vehicle_performance(%(vehicle_id)s, %(start)s, %(end)s, %(meter_id)s)

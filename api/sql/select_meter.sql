@@ -1,0 +1,3 @@
+SELECT meter_id, location, capacity_kw, reading_kind, register_modulus_kwh, reading_interval_seconds
+FROM meter
+WHERE meter_id = %(device_id)s

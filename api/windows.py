@@ -1,0 +1,57 @@
+"""The time that a question is about: start < recorded_at <= end. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from api.problems import Problem
+from telemetry.timestamps import EPOCH, MICROSECOND, parse_timestamp
+
+DEFAULT = timedelta(hours=24)
+LONGEST = timedelta(days=31)
+# Beyond these nothing can be stored, and a typing error is likelier than a question.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+FURTHEST_AHEAD = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time, both ends in UTC."""
+
+    start: datetime
+    end: datetime
+
+
+def instant(text: str, field: str, now: datetime) -> datetime:
+    """Return the time that an RFC 3339 text names; raises Problem (422) with the field named."""
+    try:
+        # In a query a plus sign stands for a blank; no time holds one otherwise.
+        at = EPOCH + parse_timestamp(text.replace(" ", "+")) * MICROSECOND
+    except ValueError as error:
+        raise Problem(
+            422,
+            f"{field}: should be a time of RFC 3339 with its offset, 2000 or later",
+            field=field,
+        ) from error
+    if at > now + FURTHEST_AHEAD:
+        raise Problem(422, f"{field}: lies too far ahead", field=field)
+    return at
+
+
+def window(
+    start: str | None,
+    end: str | None,
+    *,
+    now: datetime,
+    longest: timedelta | None = LONGEST,
+) -> Window:
+    """Return the window that is asked for, by default the last 24 hours.
+
+    Raises Problem (422) with the field named.
+    """
+    last = now if end is None else instant(end, "end", now)
+    first = last - DEFAULT if start is None else instant(start, "start", now)
+    if first >= last:
+        raise Problem(422, "start: should be earlier than end", field="start")
+    if longest is not None and last - first > longest:
+        raise Problem(422, f"start: a window is at most {longest.days} days long", field="start")
+    return Window(first, last)
