@@ -371,16 +371,3 @@ BEGIN
     FROM total CROSS JOIN quality;
 END
 $$;
-
--- The same of every vehicle that is registered or was ever heard of, without hours and meters.
-CREATE OR REPLACE FUNCTION fleet_performance(window_start timestamptz, window_end timestamptz)
-RETURNS TABLE (
-    vehicle_id text, status text, ac_kwh double precision, dc_kwh double precision,
-    ratio double precision, percentage numeric,
-    vehicle_coverage double precision, meter_coverage double precision
-) LANGUAGE sql STABLE AS $$
-    SELECT known.vehicle_id, p.status, p.ac_kwh, p.dc_kwh, p.ratio, p.percentage,
-           p.vehicle_coverage, p.meter_coverage
-    FROM (SELECT vehicle_id FROM vehicle UNION SELECT vehicle_id FROM vehicle_current_state) AS known
-    CROSS JOIN vehicle_performance(known.vehicle_id, window_start, window_end) AS p
-$$;

@@ -8,7 +8,7 @@ from consumer.database import Connection
 from consumer.statements import statement
 
 _LOCK = 0x77617474_0003
-_FILES = ("schema.sql", "energy.sql")
+_FILES = ("schema.sql", "energy.sql", "rollup.sql")
 _SCRATCH = "wattline_schema_check"
 
 Facts = set[tuple[str, str]]

@@ -30,8 +30,8 @@ METERS = ("mtr-1", "mtr-2")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = (DAY - EPOCH) // timedelta(microseconds=1)
 
-# Half minutes of a few hours around midnight: small, so that edges meet.
-_times = st.integers(0, 480).map(lambda half: DAY_US + half * MINUTE_US // 2)
+# Half minutes of the hours around midnight: few, so that edges meet.
+_times = st.integers(-240, 240).map(lambda half: DAY_US + half * MINUTE_US // 2)
 _kwh = st.integers(0, 2_000).map(lambda watt_hours: Fraction(watt_hours, 1_000))
 _registers = st.one_of(
     _kwh, st.sampled_from([Fraction(t, 100) for t in (0, 5, 10, 11, 95, 100, 900, 999)])
@@ -72,14 +72,14 @@ def _bonds(draw: st.DrawFn, *, unique_meters: bool) -> list[Bond]:
     return bonds
 
 
-_worlds = st.builds(
+worlds = st.builds(
     World,
     meters=st.fixed_dictionaries({name: _device(rated=True) for name in METERS}),
     vehicles=st.fixed_dictionaries({name: _device(rated=False) for name in VEHICLES}),
     assignments=_bonds(unique_meters=False),
     sessions=_bonds(unique_meters=True),
 )
-_windows = st.tuples(_times, _times).map(sorted).filter(lambda window: window[0] < window[1])
+windows = st.tuples(_times, _times).map(sorted).filter(lambda window: window[0] < window[1])
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def connection(database_url: str) -> Iterator[Connection]:
 @settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(world=_worlds, window=_windows, meter=st.one_of(st.none(), st.sampled_from(METERS)))
+@given(world=worlds, window=windows, meter=st.one_of(st.none(), st.sampled_from(METERS)))
 def test_the_answer_is_that_of_the_reference(
     connection: Connection, world: World, window: list[int], meter: str | None
 ) -> None:
@@ -128,10 +128,10 @@ def check(answer: dict[str, Any], wanted: Answer) -> None:
     assert answer["sessions"] == wanted.sessions
     hours = answer["hourly"]
     assert [datetime.fromisoformat(hour["start"]) for hour in hours] == [
-        _datetime(hour.start) for hour in wanted.hours
+        as_datetime(hour.start) for hour in wanted.hours
     ]
     for hour, expected in zip(hours, wanted.hours, strict=True):
-        assert datetime.fromisoformat(hour["end"]) == _datetime(expected.end)
+        assert datetime.fromisoformat(hour["end"]) == as_datetime(expected.end)
         assert hour["ac_kwh"] == pytest.approx(float(expected.ac), abs=1e-9)
         assert hour["dc_kwh"] == pytest.approx(float(expected.dc), abs=1e-9)
         assert hour["readings"] == expected.readings
@@ -153,7 +153,7 @@ def ask(
     """Return the database's answer."""
     answer = connection.execute(
         "SELECT * FROM vehicle_performance(%s, %s, %s, %s)",
-        [vehicle, _datetime(start), _datetime(end), meter],
+        [vehicle, as_datetime(start), as_datetime(end), meter],
     ).fetchone()
     assert answer is not None
     return answer
@@ -176,7 +176,7 @@ def store(connection: Connection, world: World) -> None:
             )
             cursor.executemany(
                 "INSERT INTO meter_history VALUES (%s, %s, %s, 230)",
-                [(name, _datetime(one.at), float(one.kwh)) for one in device.readings],
+                [(name, as_datetime(one.at), float(one.kwh)) for one in device.readings],
             )
         for name, device in world.vehicles.items():
             cursor.execute(
@@ -187,7 +187,7 @@ def store(connection: Connection, world: World) -> None:
             cursor.executemany(
                 "INSERT INTO vehicle_history VALUES (%s, %s, 50, %s, %s)",
                 [
-                    (name, _datetime(one.at), float(one.kwh), one.temperature)
+                    (name, as_datetime(one.at), float(one.kwh), one.temperature)
                     for one in device.readings
                 ],
             )
@@ -202,13 +202,13 @@ def store(connection: Connection, world: World) -> None:
                     (
                         bond.vehicle,
                         bond.meter,
-                        _datetime(bond.start),
-                        None if bond.end == FOREVER else _datetime(bond.end),
+                        as_datetime(bond.start),
+                        None if bond.end == FOREVER else as_datetime(bond.end),
                     )
                     for bond in bonds
                 ],
             )
 
 
-def _datetime(at: int) -> datetime:
+def as_datetime(at: int) -> datetime:
     return EPOCH + timedelta(microseconds=at)

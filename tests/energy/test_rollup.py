@@ -1,0 +1,123 @@
+"""What is answered from rollups is what history says, whatever was rolled up when."""
+
+import os
+import random
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.energy.reference import HOUR_US, Device, World
+from tests.energy.test_performance import (
+    Connection,
+    as_datetime,
+    connection,
+    store,
+    windows,
+    worlds,
+)
+
+__all__ = ["connection"]  # the fixture
+
+STREAMS = {
+    "meter": ("meter_history", "meter_current_state", "(%s, %s, %s, 230)"),
+    "vehicle": ("vehicle_history", "vehicle_current_state", "(%s, %s, 50, %s, 20)"),
+}
+
+
+@settings(
+    max_examples=int(os.environ.get("N", "60")), phases=[Phase.generate] if 'N' in os.environ else list(Phase),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(world=worlds, asked=st.lists(windows, min_size=1, max_size=3), seed=st.integers(0, 2**32))
+def test_the_fleet_is_its_vehicles_one_by_one(
+    connection: Connection, world: World, asked: list[list[int]], seed: int
+) -> None:
+    chance = random.Random(seed)
+    with connection.transaction(force_rollback=True):
+        store(connection, emptied(world))
+        for stream, devices in (("meter", world.meters), ("vehicle", world.vehicles)):
+            flush_in_any_order(connection, stream, devices, chance)
+        if chance.random() < 0.5:
+            roll_up(connection)
+        for start, end in asked:
+            assert by_fleet(connection, start, end) == one_by_one(connection, start, end)
+
+
+def emptied(world: World) -> World:
+    """Return the world without its readings."""
+    return World(
+        meters={name: without_readings(device) for name, device in world.meters.items()},
+        vehicles={name: without_readings(device) for name, device in world.vehicles.items()},
+        assignments=world.assignments,
+        sessions=world.sessions,
+    )
+
+
+def without_readings(device: Device) -> Device:
+    return Device(device.kind, device.interval_us, device.rated_kw, device.modulus)
+
+
+def flush_in_any_order(
+    connection: Connection, stream: str, devices: dict[str, Device], chance: random.Random
+) -> None:
+    """Store the readings in batches, each with its note, and roll up now and then."""
+    readings = [(name, one) for name, device in devices.items() for one in device.readings]
+    chance.shuffle(readings)
+    history, current, values = STREAMS[stream]
+    while readings:
+        size = chance.randint(1, len(readings))
+        batch, readings = readings[:size], readings[size:]
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO {history} VALUES {values}",
+                [(name, as_datetime(one.at), float(one.kwh)) for name, one in batch],
+            )
+            cursor.executemany(
+                f"INSERT INTO {current} SELECT h.*"
+                f" FROM {history} AS h WHERE h.{stream}_id = %s ORDER BY recorded_at DESC LIMIT 1"
+                f" ON CONFLICT ({stream}_id) DO UPDATE SET recorded_at = excluded.recorded_at",
+                [(name,) for name in {name for name, _ in batch}],
+            )
+        touched = sorted({(name, (one.at - 1) // HOUR_US) for name, one in batch})
+        connection.execute(
+            "INSERT INTO rollup_due (stream, devices, hours) VALUES (%s, %s, %s)",
+            [stream, [name for name, _ in touched], [hour for _, hour in touched]],
+        )
+        if chance.random() < 0.5:
+            roll_up(connection, chance.randint(1, 3))
+
+
+def roll_up(connection: Connection, most: int = 1_000) -> None:
+    """Work off the notes that are there."""
+    connection.execute("SELECT roll_up(%s)", [most])
+
+
+def by_fleet(connection: Connection, start: int, end: int) -> list[dict[str, Any]]:
+    """Return what the whole fleet's question says."""
+    return connection.execute(
+        """
+        SELECT vehicle_id, status, round(ac_kwh::numeric, 9) AS ac_kwh,
+               round(dc_kwh::numeric, 9) AS dc_kwh, ratio, percentage,
+               vehicle_coverage, meter_coverage
+        FROM fleet_performance(%s, %s) ORDER BY vehicle_id
+        """,
+        [as_datetime(start), as_datetime(end)],
+    ).fetchall()
+
+
+def one_by_one(connection: Connection, start: int, end: int) -> list[dict[str, Any]]:
+    """Return what history says of each vehicle."""
+    return connection.execute(
+        """
+        SELECT known.vehicle_id, p.status, round(p.ac_kwh::numeric, 9) AS ac_kwh,
+               round(p.dc_kwh::numeric, 9) AS dc_kwh, p.ratio, p.percentage,
+               p.vehicle_coverage, p.meter_coverage
+        FROM (SELECT vehicle_id FROM vehicle UNION SELECT vehicle_id FROM vehicle_current_state)
+                 AS known,
+             vehicle_performance(known.vehicle_id, %s, %s) AS p
+        ORDER BY vehicle_id
+        """,
+        [as_datetime(start), as_datetime(end)],
+    ).fetchall()
