@@ -233,18 +233,21 @@ BEGIN
         LEFT JOIN device AS d ON d.stream = of_stream AND d.device_id = known.device_id
         LEFT JOIN dirty ON dirty.device_id = known.device_id
     ), day_part AS MATERIALIZED (
-        SELECT a.device_id, a.is_register, a.every, a.capacity_kw, a.modulus_kwh, r.day, r.held, r.first_value, r.last_value,
-               edge.midnight, edge.low, edge.high,
+        SELECT a.device_id, a.is_register, a.every, r.day, r.held, r.first_value,
                r.energy[edge.high + 1] - r.energy[edge.low + 1] AS energy,
                r.covered[edge.high + 1] - r.covered[edge.low + 1] AS covered,
-               r.first_after[1] AS day_first_at, r.last_at[25] AS day_last_at,
-               r.first_after[edge.low + 1] AS next_at, r.last_at[edge.high + 1] AS last_at,
+               r.first_after[1] AS day_first_at, r.first_after[edge.low + 1] AS next_at, r.last_at[edge.high + 1] AS last_at,
                coalesce(r.last_at[edge.low + 1], edge.midnight) AS rolled_from,
                -- Where rollups end; beyond, history.
                CASE WHEN NOT a.is_clean THEN a.until
                     WHEN edge.high = 24 THEN window_end
                     ELSE edge.midnight + make_interval(hours => edge.high) END AS ends_at,
-               r.day = (a.until - interval '1 microsecond')::date AS is_last
+               r.day = (a.until - interval '1 microsecond')::date AS is_last,
+               -- What the register gained from the last reading before the day to the first one of it.
+               CASE WHEN a.is_register AND r.first_after[1] > window_start AND before.read_at IS NOT NULL
+                    THEN register_step(ROW(before.kwh, before.read_at, 0, false)::register_state, r.first_value,
+                                       r.first_after[1], a.capacity_kw, a.modulus_kwh) END AS joint,
+               r.first_after[1] <= window_start OR before.read_at <= window_start AS is_known_before
         FROM asked AS a
         JOIN energy_rollup AS r ON r.stream = of_stream AND r.device_id = a.device_id
             AND r.day BETWEEN first_day AND last_day
@@ -255,37 +258,52 @@ BEGIN
                         WHEN a.is_clean AND r.last_at[25] <= a.until THEN 24
                         ELSE extract(hour FROM a.until)::int END AS high
         ) AS edge
+        LEFT JOIN energy_rollup AS yesterday ON a.is_register AND yesterday.stream = of_stream
+            AND yesterday.device_id = a.device_id AND yesterday.day = r.day - 1
+        LEFT JOIN LATERAL (
+            SELECT yesterday.last_at[25] AS read_at, yesterday.last_value AS kwh
+            WHERE yesterday.device_id IS NOT NULL
+            UNION ALL
+            (SELECT reading.recorded_at, reading.kwh FROM reading
+             WHERE reading.stream = of_stream AND reading.device_id = a.device_id
+               AND reading.recorded_at <= r.day::timestamptz AND yesterday.device_id IS NULL
+             ORDER BY reading.recorded_at DESC LIMIT 1)
+        ) AS before ON a.is_register
         WHERE a.until > r.day::timestamptz AND a.until > whole_from
     ), composed AS MATERIALIZED (
         -- Devices of which every day that is needed is there, and nothing odd about any of them.
         SELECT p.device_id
         FROM day_part AS p
         JOIN asked AS a USING (device_id)
-        GROUP BY p.device_id, a.until, a.every
+        GROUP BY p.device_id, a.until, a.every, a.is_register
         HAVING count(*) = (a.until - interval '1 microsecond')::date - first_day + 1
-           AND a.every <= interval '1 hour'
-           AND NOT bool_or(coalesce(p.held IS NOT NULL, false))
+           AND (a.every <= interval '1 hour' OR a.is_register)
+           AND NOT bool_or(p.held IS NOT NULL OR (p.joint).baseline IS DISTINCT FROM p.first_value AND p.joint IS NOT NULL)
     ), part AS (
         -- History before the first whole hour.
         SELECT a.device_id, 0 AS place, sum(e.energy) AS energy,
                min(e.recorded_at) AS first_at, max(e.recorded_at) AS last_at,
-               sum(least(a.every, e.recorded_at - e.previous_at)) FILTER (WHERE e.previous_at > window_start) AS covered
+               sum(least(a.every, e.recorded_at - e.previous_at)) FILTER (WHERE e.previous_at > window_start) AS covered,
+               bool_or(e.previous_at <= window_start) AS is_known_before
         FROM asked AS a
         JOIN composed USING (device_id)
         CROSS JOIN LATERAL device_energy(of_stream, a.device_id, window_start, whole_from) AS e
         WHERE window_start < whole_from
         GROUP BY a.device_id
         UNION ALL
-        SELECT p.device_id, 1 + p.day - first_day, p.energy,
+        SELECT p.device_id, 1 + p.day - first_day,
+               p.energy + CASE WHEN p.next_at = p.day_first_at THEN coalesce((p.joint).energy, 0) ELSE 0 END,
                p.next_at, p.last_at,
-               make_interval(secs => p.covered / 1e6) - least(p.every, p.next_at - p.rolled_from)
+               make_interval(secs => p.covered / 1e6) - least(p.every, p.next_at - p.rolled_from),
+               p.is_known_before
         FROM day_part AS p
         JOIN composed USING (device_id)
         WHERE p.next_at <= p.last_at
         UNION ALL
         -- History after the last whole hour, or from the first touched one on.
         SELECT p.device_id, 100, sum(e.energy), min(e.recorded_at), max(e.recorded_at),
-               sum(least(p.every, e.recorded_at - e.previous_at)) FILTER (WHERE e.previous_at > p.ends_at)
+               sum(least(p.every, e.recorded_at - e.previous_at)) FILTER (WHERE e.previous_at > p.ends_at),
+               bool_or(e.previous_at <= window_start)
         FROM day_part AS p
         JOIN composed USING (device_id)
         CROSS JOIN LATERAL device_energy(of_stream, p.device_id, p.ends_at, window_end) AS e
@@ -299,6 +317,8 @@ BEGIN
         SELECT a.device_id, sum(p.energy) AS energy,
                CASE WHEN NOT a.is_register
                     THEN sum(coalesce(p.covered, '0') + least(a.every, p.first_at - coalesce(p.before_at, window_start)))
+                    -- Known from the start where there is any reading before it.
+                    WHEN bool_or(p.is_known_before) THEN max(p.last_at) - window_start
                     ELSE max(p.last_at) - min(p.first_at) END AS covered
         FROM placed AS p
         JOIN asked AS a USING (device_id)
@@ -308,7 +328,6 @@ BEGIN
     FROM asked AS a
     JOIN composed USING (device_id)
     LEFT JOIN joined AS j USING (device_id)
-    WHERE NOT a.is_register
     UNION ALL
     SELECT a.device_id, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
     FROM asked AS a
@@ -319,7 +338,7 @@ BEGIN
                     ELSE sum(e.recorded_at - greatest(window_start, e.previous_at, e.recorded_at - a.every)) END AS covered
         FROM device_energy(of_stream, a.device_id, window_start, window_end) AS e
     ) AS raw
-    WHERE a.is_register OR a.device_id NOT IN (SELECT c.device_id FROM composed AS c);
+    WHERE a.device_id NOT IN (SELECT c.device_id FROM composed AS c);
 END
 $$;
 

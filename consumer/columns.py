@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+HOUR_US = 3_600_000_000
+
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -93,6 +95,16 @@ class Columns:
         last = np.ones(len(self), np.bool_)
         last[:-1] = self.codes[1:] != self.codes[:-1]
         return self.take(last)
+
+    def touched_hours(self) -> tuple[list[str], list[int]]:
+        """Return the devices and hours (since 1970 UTC) of the rows, each pair of them once.
+
+        A reading on the hour belongs to the hour that it ends.
+        """
+        hours = (self.times - 1) // HOUR_US
+        first = np.ones(len(self), np.bool_)
+        first[1:] = (self.codes[1:] != self.codes[:-1]) | (hours[1:] != hours[:-1])
+        return self.take(first).ids(), hours[first].tolist()
 
     def ids(self) -> list[str]:
         return [self.devices[code] for code in self.codes.tolist()]

@@ -154,6 +154,11 @@ async def maintain(
         made += await make_partitions(connection, stream, days)
     # A day goes only when its last instant is past the retention.
     first_kept = date_of(today - settings.history_retention_days)
+    # Rollups first: they must not tell of readings that are gone.
+    await connection.execute(
+        "DELETE FROM energy_rollup WHERE stream = ANY(%s) AND day < %s",
+        [[stream.name for stream in STREAMS], first_kept],
+    )
     return made, await drop_expired(connection, first_kept=first_kept)
 
 

@@ -15,6 +15,7 @@ from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
 from consumer.retention import keep_maintained
+from consumer.rollups import keep_rolled_up
 from consumer.settings import Settings
 from consumer.sink import Sink
 from consumer.source import STOPPED_HELP, Source
@@ -96,6 +97,7 @@ async def run(settings: Settings) -> int:
                         serve(app, listening),
                         _check_regularly(database),
                         keep_maintained(database, settings.history),
+                        keep_rolled_up(database),
                         lag.run(),
                         pipeline.run(),
                     )

@@ -154,6 +154,7 @@ class Sink:
                 stored = columns.take(~_at(columns, outcome.dead_letters))
                 if len(stored):
                     await self._upsert_current_state(connection, stream, stored.newest())
+                    await self._note_touched_hours(connection, stream, stored)
                 return outcome
         except psycopg.Error as error:
             if not is_data_error(error):
@@ -218,6 +219,15 @@ class Sink:
                 [_datetime(instant) for instant in newest.times.tolist()],
                 *newest.measures.T.tolist(),
             ],
+        )
+
+    async def _note_touched_hours(
+        self, connection: Connection, stream: Stream, stored: Columns
+    ) -> None:
+        devices, hours = stored.touched_hours()
+        await connection.execute(
+            statement("note_touched_hours"),
+            {"stream": stream.name, "devices": devices, "hours": hours},
         )
 
     async def _insert_dead_letters(

@@ -31,7 +31,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = (DAY - EPOCH) // timedelta(microseconds=1)
 
 # Half minutes of the hours around midnight: few, so that edges meet.
-_times = st.integers(-240, 240).map(lambda half: DAY_US + half * MINUTE_US // 2)
+_times = st.one_of(
+    st.integers(-240, 240),
+    st.builds(lambda hour, half: 120 * hour + half, st.integers(-2, 2), st.integers(-3, 3)),
+).map(lambda half: DAY_US + half * MINUTE_US // 2)
 _kwh = st.integers(0, 2_000).map(lambda watt_hours: Fraction(watt_hours, 1_000))
 _registers = st.one_of(
     _kwh, st.sampled_from([Fraction(t, 100) for t in (0, 5, 10, 11, 95, 100, 900, 999)])

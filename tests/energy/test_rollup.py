@@ -1,10 +1,9 @@
 """What is answered from rollups is what history says, whatever was rolled up when."""
 
-import os
 import random
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.energy.reference import HOUR_US, Device, World
@@ -26,7 +25,7 @@ STREAMS = {
 
 
 @settings(
-    max_examples=int(os.environ.get("N", "60")), phases=[Phase.generate] if 'N' in os.environ else list(Phase),
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -1,0 +1,60 @@
+"""Rollups: what flushes have touched is computed anew, a little at a time.
+
+Nothing depends on it but the speed of questions about the whole fleet: what is still noted is taken
+from history. So ingestion comes first; this gives way to it, and stops at nothing for long.
+"""
+
+import asyncio
+import time
+
+import psycopg
+import structlog
+
+from consumer.database import Connection, Database
+
+log = structlog.get_logger()
+
+PAUSE_S = 1.0
+NOTES = 100
+# Of PostgreSQL's time it takes at the most one part in ten, however far behind it is.
+IDLE_SHARE = 9
+_PAUSE_AFTER_ERROR_S = 60.0
+
+
+async def keep_rolled_up(database: Database) -> None:
+    """Work off the notes for ever; replicas take turns, whoever asks first."""
+    worker = _Worker(database)
+    try:
+        while True:
+            begun = time.monotonic()
+            try:
+                await database.patiently(worker.work_off)
+            except psycopg.Error as error:  # ingestion goes on, and answers come from history
+                log.error("rollup_failed", error=" ".join(str(error).split()))  # noqa: TRY400  one line
+                await asyncio.sleep(_PAUSE_AFTER_ERROR_S)
+            await asyncio.sleep(max(PAUSE_S, IDLE_SHARE * (time.monotonic() - begun)))
+    finally:
+        await worker.aclose()
+
+
+class _Worker:
+    """A connection of its own, opened again after every error."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+
+    async def work_off(self) -> None:
+        """Work off some notes; raises psycopg.Error."""
+        if self._connection is None:
+            self._connection = await self._database.open()
+        try:
+            await self._connection.execute("SELECT roll_up(%s)", [NOTES])
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
