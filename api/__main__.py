@@ -11,7 +11,7 @@ import uvicorn
 from api.app import create_app
 from api.settings import Settings, describe
 from telemetry.logs import configure_logs
-from telemetry.server import PortTaken, listen
+from telemetry.server import PortTaken, announce, listen
 from telemetry.settings import SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
@@ -34,6 +34,7 @@ def run() -> None:
     settings = Settings()
     configure_logs(settings.log)
     listening = listen(settings.listen)
+    announce(listening)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),

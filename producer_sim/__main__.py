@@ -1,7 +1,9 @@
 """The commands, nothing else."""
 
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -10,19 +12,24 @@ from pydantic_settings import BaseSettings
 from rich.console import Console
 
 from producer_sim import options
+from producer_sim.answers import ask
 from producer_sim.chaos import SPLIT, Fault, Shares
 from producer_sim.display import show_report
+from producer_sim.enrolment import enrol, tell_sessions
 from producer_sim.ledger import LedgerError
 from producer_sim.load import Load, Plan
 from producer_sim.pace import Policy
+from producer_sim.product import Product, ProductError
 from producer_sim.replay import Recording, ReplayError
 from producer_sim.reports import Tally
 from producer_sim.sender import SenderError
 from producer_sim.sending import Job, default_ledger, send
-from producer_sim.settings import DatabaseSettings
+from producer_sim.settings import DatabaseSettings, ProductSettings
 from producer_sim.snapshot import SnapshotError
 from producer_sim.transmit import system_clock
+from producer_sim.truth import read_truth, write_truth
 from producer_sim.verify import verify
+from producer_sim.witness import Witness
 from telemetry.settings import KafkaSettings, SettingsError, load
 from telemetry.timestamps import format_timestamp
 
@@ -113,6 +120,36 @@ def run_command(
         float | None, _share("Readings followed by other values for the same time.")
     ] = None,
     unusual: Annotated[float | None, _share("Readings in an unusual but valid form.")] = None,
+    world: Annotated[
+        bool,
+        typer.Option(
+            "--world",
+            rich_help_panel="World",
+            help="Some meters and vehicles are registers, of which some roll over, are reset or"
+            " swapped; some vehicles share a charger in sessions, change their meter or have none;"
+            " some chargers are degraded or critical. The ledger says the truth about all of it."
+            " Needs a --duration.",
+        ),
+    ] = False,
+    registers: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            rich_help_panel="World",
+            help="Meters, 0 to 1, that are registers, with --world; of the vehicles half as many.",
+        ),
+    ] = 0.2,
+    api: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            rich_help_panel="World",
+            help="Tell this API of a world's devices and assignments before its readings are sent,"
+            " and of its sessions afterwards; with API_KEY, where one is set.",
+        ),
+    ] = None,
     ledger: LedgerDirectory = None,
     no_ledger: NoLedger = False,
     quiet: Quiet = False,
@@ -125,8 +162,11 @@ def run_command(
 
     The broker is KAFKA_BOOTSTRAP_SERVERS; missing topics are created.
 
-    Exit codes: 0 done, 1 a message failed or its fate is unknown, 2 wrong use.
+    Exit codes: 0 done, 1 a message failed or its fate is unknown, or the API could not be told, 2
+    wrong use.
     """
+    if api is not None and not world:
+        _fail("--api needs --world: other devices need not be registered", WRONG_USE)
     try:
         shares = Shares.of(
             chaos,
@@ -152,8 +192,14 @@ def run_command(
         duration_us=duration,
         fleet_name=fleet,
         shares=shares,
+        registers=registers if world else None,
     )
-    made = Load(plan)
+    try:
+        made = Load(plan)
+    except ValueError as error:
+        _fail(f"--world: {error}", WRONG_USE)
+    if api is not None:
+        _enrol(api, made, plan, console=None if quiet else Console())
     job = Job(
         chunks=made.chunks(),
         policy=pace,
@@ -161,8 +207,11 @@ def run_command(
         total=plan.expected_readings,
         metadata={"command": "run", **plan.described(), "speed": pace.speed, "rate": pace.rate},
         figures=lambda: {fault.value: count for fault, count in made.faults.items()},
+        keep=partial(_keep_truth, made.witness) if made.witness else None,
     )
     tally = _send(job, ledger, no_ledger=no_ledger, quiet=quiet)
+    if api is not None:
+        _tell_sessions(api, made, console=None if quiet else Console())
     raise typer.Exit(0 if tally.complete else LOST)
 
 
@@ -226,19 +275,29 @@ def verify_command(
     wait: Annotated[
         float, typer.Option(min=0.0, help="Seconds to wait for consumers that do not move on.")
     ] = 60.0,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask this API too, and compare its answers with the truth of `run --world`; with"
+            " API_KEY, where one is set.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare what was sent with what is stored, value by value.
 
     Looks at DATABASE_URL and CONSUMER_GROUP, in one read-only snapshot. Finds readings that are
     lost, invented, altered or doubled, messages with another outcome than theirs, and current
-    states that are not the newest reading.
+    states that are not the newest reading. With --answers, wrong energies, coverages and statuses
+    of any vehicle, of the fleet, and faults that are missed or made up.
 
     Exit codes: 0 clean, 1 a check failed or could not be made, 2 wrong use.
     """
     database = _settings(DatabaseSettings)
     console = Console(stderr=as_json)
     try:
+        truths = [read_truth(ledger) for ledger in ledgers] if answers is not None else []
         report = verify(
             ledgers,
             database_url=database.database_url,
@@ -247,9 +306,12 @@ def verify_command(
             wait_seconds=wait,
             console=console,
         )
+        if answers is not None:
+            judged = ask(answers, _api_key(), truths, exact=exact, console=console)
+            report = report.with_more(*judged)
     except LedgerError as error:
         _fail(str(error), WRONG_USE)
-    except SnapshotError as error:
+    except (SnapshotError, ProductError) as error:
         _fail(str(error), LOST)
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
@@ -269,6 +331,54 @@ def _send(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tal
         _fail(str(error), WRONG_USE)
     except SenderError as error:
         _fail(str(error), LOST)
+
+
+def _enrol(api: str, load: Load, plan: Plan, *, console: Console | None) -> None:
+    witness = _witness(load)
+
+    async def enrol_all() -> None:
+        async with Product(url=api, api_key=_api_key()) as product:
+            await enrol(
+                product,
+                witness.devices(),
+                witness.assignments(),
+                interval_us=plan.interval_us,
+                console=console,
+            )
+
+    _do(enrol_all())
+
+
+def _tell_sessions(api: str, load: Load, *, console: Console | None) -> None:
+    sessions = [bond for bond in _witness(load).truth().bonds if bond.kind == "session"]
+
+    async def tell_all() -> None:
+        async with Product(url=api, api_key=_api_key()) as product:
+            await tell_sessions(product, sessions, console=console)
+
+    _do(tell_all())
+
+
+def _do(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except ProductError as error:
+        _fail(str(error), LOST)
+
+
+def _witness(load: Load) -> Witness:
+    assert load.witness is not None  # noqa: S101  a world has one
+    return load.witness
+
+
+def _keep_truth(witness: Witness, directory: Path) -> dict[str, object]:
+    truth = write_truth(directory, witness.truth())
+    return {"truth": truth | {"rollovers": witness.rollovers}}
+
+
+def _api_key() -> str | None:
+    key = _settings(ProductSettings).api_key
+    return key.get_secret_value() if key is not None else None
 
 
 def _settings(section: type[Section]) -> Section:

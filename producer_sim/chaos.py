@@ -40,6 +40,10 @@ class Fault(StrEnum):
     UNUSUAL = "unusual"  # it is sent in an unusual but valid form
 
 
+WITHHOLDING = frozenset({Fault.GAPS, Fault.MALFORMED})
+"""The faults after which nobody knows what the reading was."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
     """The share of all readings, 0 … 1, that each fault befalls."""
@@ -81,9 +85,12 @@ class Chaos:
         self._held: list[tuple[int, int, Record]] = []
         self._ever_held = 0
         self.befallen: Counter[Fault] = Counter()
+        self.withheld: list[tuple[int, Fault]] = []
+        """Of the records that were mixed last: the rows that nobody will read, and why."""
 
     def mix(self, records: Records) -> Records:
         """Return the records as they are sent: some changed, some gone, held ones come due."""
+        self.withheld = []
         if self._bounds[-1] == 0.0 or not len(records):
             return records
         drawn = np.searchsorted(self._bounds, self._rng.random(len(records)), side="right")
@@ -92,6 +99,8 @@ class Chaos:
         for index in np.flatnonzero(~untouched).tolist():
             fault = list(Fault)[drawn[index]]
             self.befallen[fault] += 1
+            if fault in WITHHOLDING:
+                self.withheld.append((index, fault))
             sent = self._befall(fault, records.row(index))
             if sent is not None:
                 changed.append(sent)

@@ -1,7 +1,7 @@
 """The lives of vehicles and their chargers: n at once, in whole intervals. Pure.
 
-Vehicle i charges at meter i only, and both are read at the same instant, each pair at its own
-phase of the interval. Over every interval, before rounding:
+Vehicle i charges at meter i only, unless a world says otherwise, and both are read at the same
+instant, each pair at its own phase of the interval. Over every interval, before rounding:
 
     battery energy gained  = kwhDeliveredDc
     kwhConsumedAc          = kwhDeliveredDc / efficiency of the charger + standby * time
@@ -10,13 +10,14 @@ phase of the interval. Over every interval, before rounding:
 Energies are rounded with carry: what one reading loses to rounding, the next one brings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from producer_sim.records import Floats, Integers
+from producer_sim.world import World
 from telemetry.timestamps import DAY_US, SECOND_US
 
 MILLISECOND_US = 1_000
@@ -109,15 +110,32 @@ class Tick:
 class Fleet:
     """n pairs, numbered in the order of their phase; `numbers` are those in their names."""
 
-    def __init__(self, *, size: int, seed: int, start_us: int, interval_us: int) -> None:
+    def __init__(
+        self,
+        *,
+        size: int,
+        seed: int,
+        start_us: int,
+        interval_us: int,
+        world: World | None = None,
+    ) -> None:
+        self._world = world
         self._rng = rng = np.random.default_rng((seed, 1))
         self._hours = interval_us / HOUR_US
         self._interval_us = interval_us
         phases = np.sort(rng.integers(0, interval_us // MILLISECOND_US, size)) * MILLISECOND_US
+        if world is not None:
+            phases = world.aligned(phases, edge=-start_us % interval_us)
         self._read_at: Integers = start_us - interval_us + phases
 
         self.numbers: Integers = rng.permutation(size)
         self.traits = Traits.drawn(rng, size)
+        if world is not None:
+            self.traits = replace(self.traits, efficiency=world.efficiency)
+        self.tick = -1
+        """The number of the interval that was lived last."""
+        self.charger: Integers = np.arange(size)
+        """At whose charger each vehicle charges; the traits of chargers are those of their pair."""
         self.mode: npt.NDArray[np.int8] = rng.choice(len(Mode), size, p=_START_SHARES).astype(
             np.int8
         )
@@ -127,6 +145,7 @@ class Fleet:
         ]
         self.driven_kwh: Floats = np.zeros(size)
         """Since the start."""
+        self._take_turns(np.arange(size))
         self._changes_at = self._read_at + self._dwell_us(self.mode) * rng.random(size)
         self._temperature = self._air(self._read_at) + rng.uniform(0.0, 6.0, size)
         self._ac_carry: Floats = np.zeros(size)
@@ -134,12 +153,18 @@ class Fleet:
 
     def advance(self) -> Tick:
         """Live through the next interval and read every device at its end."""
+        self.tick += 1
+        if self._world is not None:
+            self.charger = self._world.charger_at(self.tick)
         self._change_modes()
         self._read_at = self._read_at + self._interval_us
 
         gained = self._charge()
         driven = self._drive()
-        consumed = gained / self.traits.efficiency + self.traits.standby_kw * self._hours
+        drawn = gained / self.traits.efficiency[self.charger]
+        consumed: Floats = np.zeros(len(drawn))
+        np.add.at(consumed, self.charger, drawn)
+        consumed += self.traits.standby_kw * self._hours
         self.soc += 100.0 * (gained - driven) / self.traits.capacity_kwh
         self.driven_kwh += driven
         self._warm((gained + driven) / self._hours)
@@ -154,6 +179,10 @@ class Fleet:
             kwh_delivered_dc=_rounded_with_carry(gained, self._dc_carry),
             battery_temp=rounded(self._temperature, TEMPERATURE_DECIMALS),
         )
+
+    def read_at(self, tick: int) -> Integers:
+        """Return when each pair is read in a tick, lived or not."""
+        return self._read_at + (tick - self.tick) * self._interval_us
 
     def _change_modes(self) -> None:
         mode, soc = self.mode, self.soc
@@ -173,7 +202,18 @@ class Fleet:
             rested,
         ).astype(np.int8)
         mode[ended] = after
-        self._changes_at[ended] = self._read_at[ended] + self._dwell_us(after)
+        self._take_turns(ended)
+        self._changes_at[ended] = self._read_at[ended] + self._dwell_us(mode[ended])
+
+    def _take_turns(self, arrived: npt.NDArray[np.intp]) -> None:
+        """Park who arrives at a charger that is taken, or at the same time as another one."""
+        if self._world is None:
+            return
+        firsts = self._world.sharing_firsts
+        charging = self.mode == Mode.CHARGING
+        contended = firsts[charging[firsts] & charging[firsts + 1]]
+        second_comes = np.isin(contended + 1, arrived)
+        self.mode[np.where(second_comes, contended + 1, contended)] = Mode.PARKED
 
     def _dwell_us(self, modes: npt.NDArray[np.int8]) -> Floats:
         shortest, longest = _DWELL_HOURS[modes].T
@@ -184,8 +224,8 @@ class Fleet:
         """Return the DC energy of the interval in kWh: constant power, then the taper, exactly."""
         charging = np.flatnonzero(self.mode == Mode.CHARGING)
         traits, soc = self.traits, self.soc[charging]
-        capacity = traits.capacity_kwh[charging]
-        pace = 100.0 * traits.charger_kw[charging] * traits.efficiency[charging] / capacity
+        capacity, at = traits.capacity_kwh[charging], self.charger[charging]
+        pace = 100.0 * traits.charger_kw[at] * traits.efficiency[at] / capacity
         steady = np.minimum(self._hours, np.maximum(TAPER_FROM - soc, 0.0) / pace)
         reached = soc + pace * steady
         # With x = 100 - SoC: dx/dt = -pace * (TAPER_TO + slope * x), which has a closed form.

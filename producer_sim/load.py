@@ -10,11 +10,18 @@ from producer_sim.chaos import Chaos, Fault, Shares
 from producer_sim.fleet import Fleet
 from producer_sim.messages import FleetMessages
 from producer_sim.records import Records
+from producer_sim.witness import Witness
+from producer_sim.world import SHORTEST_INTERVAL_S, World
+from telemetry.timestamps import SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run sends; times in microseconds, `duration_us` None: without end."""
+    """What a run sends; times in microseconds, `duration_us` None: without end.
+
+    `registers`: the share of meters that are registers, in a world of its own; it needs an end.
+    None: every device says what its interval came to, and charges at home.
+    """
 
     devices: int
     interval_us: int
@@ -23,6 +30,7 @@ class Plan:
     duration_us: int | None
     fleet_name: str | None
     shares: Shares
+    registers: float | None = None
 
     @property
     def end_us(self) -> int | None:
@@ -46,6 +54,27 @@ class Load:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._chaos = Chaos(shares=plan.shares, seed=plan.seed, interval_us=plan.interval_us)
+        world = _world(plan)
+        self._fleet = Fleet(
+            size=plan.devices,
+            seed=plan.seed,
+            start_us=plan.start_us,
+            interval_us=plan.interval_us,
+            world=world,
+        )
+        self._messages = FleetMessages(numbers=self._fleet.numbers, fleet_name=plan.fleet_name)
+        self.witness: Witness | None = None
+        """Knows the truth, where the plan has registers."""
+        if world is not None and plan.end_us is not None:
+            self.witness = Witness(
+                world=world,
+                fleet=self._fleet,
+                meter_ids=self._messages.meter_ids,
+                vehicle_ids=self._messages.vehicle_ids,
+                start_us=plan.start_us,
+                end_us=plan.end_us,
+                interval_us=plan.interval_us,
+            )
 
     @property
     def faults(self) -> Counter[Fault]:
@@ -53,18 +82,39 @@ class Load:
         return self._chaos.befallen
 
     def chunks(self) -> Iterator[Records]:
-        """Yield the records in bounded chunks."""
+        """Yield the records in bounded chunks; once."""
         plan = self._plan
-        fleet = Fleet(
-            size=plan.devices,
-            seed=plan.seed,
-            start_us=plan.start_us,
-            interval_us=plan.interval_us,
-        )
-        messages = FleetMessages(numbers=fleet.numbers, fleet_name=plan.fleet_name)
         begins = plan.start_us
         while plan.end_us is None or begins < plan.end_us:
-            for chunk in messages.of(fleet.advance(), until_us=plan.end_us):
-                yield self._chaos.mix(chunk)
+            yield from self._tick()
             begins += plan.interval_us
         yield self._chaos.rest(begins if plan.end_us is None else plan.end_us)
+
+    def _tick(self) -> Iterator[Records]:
+        lived = self._fleet.advance()
+        read = lived if self.witness is None else self.witness.read(lived)
+        withheld: list[tuple[int, Fault]] = []
+        made = 0
+        for chunk in self._messages.of(read, until_us=self._plan.end_us):
+            mixed = self._chaos.mix(chunk)
+            withheld += ((made + row, fault) for row, fault in self._chaos.withheld)
+            made += len(chunk)
+            yield mixed
+        if self.witness is not None:
+            self.witness.take(lived, withheld)
+
+
+def _world(plan: Plan) -> World | None:
+    """Return the plan's world; raises ValueError where the plan has no end, or too short ticks."""
+    if plan.registers is None:
+        return None
+    if plan.duration_us is None:
+        raise ValueError("a world needs a duration")
+    if plan.interval_us < SHORTEST_INTERVAL_S * SECOND_US:
+        raise ValueError(f"a world needs an interval of {SHORTEST_INTERVAL_S:g} s or more")
+    return World.drawn(
+        size=plan.devices,
+        seed=plan.seed,
+        ticks=math.ceil(plan.duration_us / plan.interval_us),
+        registers=plan.registers,
+    )

@@ -22,7 +22,11 @@ from telemetry.timestamps import format_timestamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Records to send. `metadata` goes into the ledger, `figures` are known at the end."""
+    """Records to send. `metadata` goes into the ledger, `figures` are known at the end.
+
+    `keep` puts more files into the ledger's directory, where all was sent and acknowledged, and
+    returns what else the ledger says then.
+    """
 
     chunks: Iterable[Records]
     policy: Policy
@@ -30,6 +34,7 @@ class Job:
     total: int | None
     metadata: dict[str, Any]
     figures: Callable[[], dict[str, object]]
+    keep: Callable[[Path], dict[str, object]] | None = None
 
 
 def default_ledger(now_us: int) -> Path:
@@ -68,6 +73,8 @@ def send(
                         stop=stop,
                         on_progress=display.show,
                     )
+                if job.keep and ledger and book.tally.complete and not stop.requested:
+                    book.note(**job.keep(ledger))
         finally:
             finished_at = format_timestamp(system_clock())
             book.note(finished_at=finished_at, stopped=stop.requested, **job.figures())

@@ -1,6 +1,6 @@
 """The simulator's own settings; the broker's are in `telemetry.settings`."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,3 +13,11 @@ class DatabaseSettings(BaseSettings):
     consumer_group: str = Field(
         default="telemetry-consumer", description="the consumers' group in Kafka"
     )
+
+
+class ProductSettings(BaseSettings):
+    """How the simulator is admitted to the API that it tells of its devices, and asks."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    api_key: SecretStr | None = Field(default=None, description="the API's key, where it needs one")

@@ -1,14 +1,17 @@
 """What a verification found."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from telemetry.timestamps import format_timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One message or reading that is not as it must be; what is not known of it is None."""
+    """One message, reading or answer that is not as it must be; what is not known of it is None.
+
+    Of an answer, `topic` is what was asked for, and `recorded_at` where its window begins.
+    """
 
     topic: str
     partition: int | None
@@ -52,6 +55,10 @@ class Report:
     def counts(self) -> dict[str, int]:
         """The number of violations by the name of the check."""
         return {check.name: check.violations for check in self.checks}
+
+    def with_more(self, checks: tuple[Check, ...], totals: dict[str, int]) -> "Report":
+        """Return the report with more checks and totals at its end."""
+        return replace(self, checks=self.checks + checks, totals=self.totals | totals)
 
     def to_json(self) -> str:
         return json.dumps({"clean": self.clean, **asdict(self)}, indent=2)

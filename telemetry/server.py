@@ -35,9 +35,14 @@ def listen(settings: HttpSettings) -> socket.socket:
         raise PortTaken(f"HTTP_PORT: cannot listen on {address}: {error.strerror}") from error
 
 
-async def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve until cancelled."""
+def announce(listening: socket.socket) -> None:
+    """Log where the service is to be found: the port may be one that was free."""
     host, port = listening.getsockname()[:2]
     log.info("http_listening", host=host, port=port)
+
+
+async def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve until cancelled."""
+    announce(listening)
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
     await _Server(config).serve(sockets=[listening])

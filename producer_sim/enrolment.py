@@ -1,0 +1,131 @@
+"""Tells the product what a fleet's devices are, and who charges where. May be repeated."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from producer_sim.product import Product, ProductError, all_of
+from producer_sim.truth import Bond, Device
+from telemetry.timestamps import format_timestamp, parse_timestamp
+
+_PASSES = 3
+
+
+async def enrol(
+    product: Product,
+    devices: Sequence[Device],
+    assignments: Sequence[Bond],
+    *,
+    interval_us: int,
+    console: Console | None = None,
+) -> None:
+    """Register devices, then assign; what is there already must be the same.
+
+    Raises ProductError.
+    """
+    registered = (_register(product, device, interval_us) for device in devices)
+    await all_of(registered, total=len(devices), what="devices", console=console)
+    by_vehicle = _grouped(assignments, lambda bond: bond.vehicle_id)
+    assigned = (_assign(product, vehicle, bonds) for vehicle, bonds in by_vehicle)
+    await all_of(assigned, total=len(by_vehicle), what="assignments", console=console)
+
+
+async def tell_sessions(
+    product: Product, sessions: Sequence[Bond], *, console: Console | None = None
+) -> None:
+    """Enter sessions of the past; one that stands against another has been entered before.
+
+    Raises ProductError.
+    """
+    # An open session takes all time to come: a meter's are entered one after the other.
+    by_meter = _grouped(sessions, lambda bond: bond.meter_id)
+    for _ in range(_PASSES):
+        running = await _running(product)
+        entered = (_enter(product, bonds, running) for _, bonds in by_meter)
+        await all_of(entered, total=len(by_meter), what="meters with sessions", console=console)
+        # One that was begun by a request whose answer was lost still runs, and bars later ones.
+        still = await _running(product)
+        if not any(_key(bond) in still for bond in sessions):
+            return
+    raise ProductError("sessions that have ended go on running")
+
+
+async def _running(product: Product) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Return the sessions that run, by vehicle, meter and start."""
+    return {
+        (one["vehicleId"], one["meterId"], parse_timestamp(one["startedAt"])): one
+        for one in await product.pages("/v1/sessions/active", limit="1000")
+    }
+
+
+def _key(session: Bond) -> tuple[str, str, int]:
+    return session.vehicle_id, session.meter_id, session.start
+
+
+async def _register(product: Product, device: Device, interval_us: int) -> None:
+    path = f"/v1/devices/{device.stream}s"
+    body: dict[str, Any] = {
+        f"{device.stream}Id": device.device_id,
+        "readingKind": device.reading_kind,
+        "readingIntervalSeconds": interval_us / 1_000_000,
+        "capacityKw": device.capacity_kw,
+        "registerModulusKwh": device.register_modulus_kwh,
+        "batteryCapacityKwh": device.battery_capacity_kwh,
+    }
+    body = {name: value for name, value in body.items() if value is not None}
+    if await product.post(path, body) is None:
+        there = await product.get(f"{path}/{device.device_id}")
+        differing = [name for name, value in body.items() if there.get(name) != value]
+        if differing:
+            raise ProductError(
+                f"{device.device_id} is registered already, with another {differing[0]}:"
+                " give each run a --fleet of its own"
+            )
+
+
+async def _assign(product: Product, vehicle: str, bonds: list[Bond]) -> None:
+    path = f"/v1/devices/vehicles/{vehicle}/assignments"
+    there: set[tuple[str, int, int | None]] | None = None
+    for bond in bonds:
+        end = None if bond.end is None else format_timestamp(bond.end)
+        body = {"meterId": bond.meter_id, "start": format_timestamp(bond.start), "end": end}
+        if await product.post(path, body) is not None:
+            continue
+        if there is None:
+            there = {
+                (
+                    one["meterId"],
+                    parse_timestamp(one["start"]),
+                    one["end"] and parse_timestamp(one["end"]),
+                )
+                for one in await product.pages(path)
+            }
+        if (bond.meter_id, bond.start, bond.end) not in there:
+            raise ProductError(
+                f"{vehicle} is assigned to another meter already: give each run a --fleet of its"
+                " own"
+            )
+
+
+async def _enter(
+    product: Product, bonds: list[Bond], running: dict[tuple[str, str, int], dict[str, Any]]
+) -> None:
+    for bond in bonds:
+        body = {
+            "vehicleId": bond.vehicle_id,
+            "meterId": bond.meter_id,
+            "startedAt": format_timestamp(bond.start),
+        }
+        session = running.get(_key(bond)) or await product.post("/v1/sessions/start", body)
+        if session is not None and bond.end is not None:
+            ended = {"endedAt": format_timestamp(bond.end)}
+            await product.post(f"/v1/sessions/{session['sessionId']}/end", ended)
+
+
+def _grouped(bonds: Sequence[Bond], key: Callable[[Bond], str]) -> list[tuple[str, list[Bond]]]:
+    """Return the bonds by a key, each group's in the order of time."""
+    groups: dict[str, list[Bond]] = {}
+    for bond in sorted(bonds, key=lambda bond: bond.start):
+        groups.setdefault(key(bond), []).append(bond)
+    return list(groups.items())

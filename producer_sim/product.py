@@ -1,0 +1,160 @@
+"""The product as its users see it: its API over HTTP, patiently, so many requests at once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+AT_ONCE = 8
+_PATIENCE_S = 60.0
+_REQUEST_S = 60.0
+_CONFLICT, _TOO_MANY, _UNAVAILABLE = 409, 429, 503
+
+Work = Coroutine[Any, Any, None]
+
+
+class ProductError(Exception):
+    """The product cannot be asked, or does not do as it is told. The message is one line."""
+
+
+class _TryLaterError(Exception):
+    """It asks for patience."""
+
+
+_PASSING = (
+    httpx.NetworkError,
+    httpx.TimeoutException,
+    httpx.RemoteProtocolError,
+    _TryLaterError,
+)
+"""What is gone, perhaps, when it is tried again. A request may so be made twice."""
+
+
+class Product:
+    """A client of one API. The key, where it needs one, is a bearer token."""
+
+    def __init__(self, *, url: str, api_key: str | None) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=url,
+                headers=headers,
+                timeout=_REQUEST_S,
+                limits=httpx.Limits(max_connections=AT_ONCE),
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ProductError(f"{url}: is no address: {error}") from error
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+    async def get(self, path: str, **parameters: str) -> Any:
+        """Return an answer; raises ProductError for all but a success."""
+        return _successful(await self._send("GET", path, params=parameters))
+
+    async def pages(self, path: str, **parameters: str) -> list[Any]:
+        """Return the items of all pages of a list."""
+        page = await self.get(path, **parameters)
+        items: list[Any] = page["items"]
+        while page["next"] is not None:
+            page = await self.get(path, **parameters, after=page["next"])
+            items += page["items"]
+        return items
+
+    async def post(self, path: str, body: dict[str, Any]) -> Any | None:
+        """Return what was made, None where something stands against it (409)."""
+        response = await self._send("POST", path, json=body)
+        return None if response.status_code == _CONFLICT else _successful(response)
+
+    async def _send(self, method: str, path: str, **what: Any) -> httpx.Response:
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_PASSING),
+                stop=stop_after_delay(_PATIENCE_S),
+                wait=wait_random_exponential(max=5),
+                reraise=True,
+            ):
+                with attempt:
+                    response = _decided(await self._client.request(method, path, **what))
+        except (httpx.HTTPError, httpx.InvalidURL, _TryLaterError) as error:
+            problem = str(error) or type(error).__name__
+            raise ProductError(f"{method} {self._client.base_url}{path}: {problem}") from error
+        return response
+
+
+async def all_of(work: Iterable[Work], *, total: int, what: str, console: Console | None) -> None:
+    """Do all of the work, so much at once; the first failure ends it."""
+    waiting = iter(work)
+    with _progress(what, total, console) as done:
+
+        async def worker() -> None:
+            for one in waiting:
+                await one
+                done()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(AT_ONCE):
+                    group.create_task(worker())
+        except* ProductError as errors:
+            raise _first(errors) from None
+
+
+@contextmanager
+def _progress(what: str, total: int, console: Console | None) -> Iterator[Callable[[], None]]:
+    """Yield what is to be called for each piece that is done; a terminal shows how many are."""
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    hidden = console is None or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _first(errors: BaseExceptionGroup[ProductError]) -> ProductError:
+    one: BaseException = errors
+    while isinstance(one, BaseExceptionGroup):
+        one = one.exceptions[0]
+    assert isinstance(one, ProductError)  # noqa: S101  nothing else is in the group
+    return one
+
+
+def _decided(response: httpx.Response) -> httpx.Response:
+    if response.status_code in (_TOO_MANY, _UNAVAILABLE):
+        raise _TryLaterError(_detail(response))
+    return response
+
+
+def _successful(response: httpx.Response) -> Any:
+    if response.is_success:
+        return response.json()
+    request = response.request
+    raise ProductError(f"{request.method} {request.url}: {_detail(response)}")
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    detail = document.get("detail") if isinstance(document, dict) else None
+    return f"{response.status_code} {detail or response.reason_phrase}"

@@ -1,0 +1,129 @@
+"""What the API answers is what the simulator knows to be true, and a wrong answer is found."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.replica import ROOT, Replica
+from producer_sim.enrolment import enrol, tell_sessions
+from producer_sim.product import Product, ProductError
+from telemetry.timestamps import format_timestamp
+from tests.acceptance.conftest import Environment, environ, query
+from tests.unit.worlds import MINUTE_US, lived
+
+# A day, so that every charger is used and every kind of change happens, with readings withheld.
+RUN = ["run", "--world", "--devices", "40", "--interval", "300", "--duration", "24h", "--seed", "1"]
+RUN += ["--rate", "max", "--chaos", "0.01", "--quiet"]
+KEY = "the-key-of-this-test"
+OLDEST = "assignment_id = (SELECT min(assignment_id) FROM vehicle_meter_assignment)"
+ASSIGNED = "UPDATE vehicle_meter_assignment SET ended_at = {} WHERE " + OLDEST
+# What is done behind the product's back, undone again, and the checks that it must violate.
+DISTURBANCES: dict[str, tuple[str, str, set[str]]] = {
+    "an assignment that ended early": (
+        ASSIGNED.format("started_at + interval '2 hours'"),
+        ASSIGNED.format("NULL"),
+        {"wrong_energy"},
+    ),
+    "registers that are taken for intervals": (
+        "UPDATE meter SET reading_kind = 'interval' WHERE reading_kind = 'register'",
+        "UPDATE meter SET reading_kind = 'register' WHERE location = 'register'",
+        {"wrong_energy", "wrong_hours", "wrong_fleet"},
+    ),
+    "sessions of other vehicles": (
+        "UPDATE charging_session SET vehicle_id = vehicle_id || '-x'",
+        "UPDATE charging_session SET vehicle_id = replace(vehicle_id, '-x', '')",
+        {"wrong_energy", "wrong_status"},
+    ),
+}
+
+
+@pytest.fixture
+def api(environment: Environment, tmp_path: Path) -> Iterator[Replica]:
+    """The API as a process of its own, on the test's servers, for those who have the key."""
+    settings = environment | {"API_KEYS": sha256(KEY.encode()).hexdigest()}
+    served = Replica(settings, log_file=tmp_path / "api.log", command=("-m", "api", "run"))
+    yield served
+    served.kill()
+
+
+def simulator(environment: Environment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "producer_sim", *arguments],
+        cwd=ROOT,
+        env=environ(environment | {"API_KEY": KEY}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def verified(environment: Environment, ledger: Path, api: Replica) -> dict[str, Any]:
+    ended = simulator(environment, "verify", str(ledger), "--answers", api.address, "--json")
+    assert ended.stdout, ended.stderr
+    report: dict[str, Any] = json.loads(ended.stdout)
+    assert ended.returncode == (0 if report["clean"] else 1)
+    return report
+
+
+def violated(report: dict[str, Any]) -> dict[str, Any]:
+    return {check["name"]: check for check in report["checks"] if check["violations"]}
+
+
+@pytest.mark.timeout(300)
+def test_every_answer_is_true_and_one_that_is_not_is_found(
+    start: Callable[..., Replica], api: Replica, environment: Environment, tmp_path: Path
+) -> None:
+    start()
+    ledger = tmp_path / "ledger"
+    told = simulator(environment, *RUN, "--api", api.address, "--ledger", str(ledger))
+    assert told.returncode == 0, told.stderr
+
+    report = verified(environment, ledger, api)
+    assert violated(report) == {}
+    totals = report["totals"]
+    assert totals["answers about vehicles"] == 4 * 40
+    assert totals["answers about fleets"] == 4
+    assert totals["chargers shown: degraded"] > 0
+    assert totals["chargers shown: critical"] > 0
+
+    query(environment, "UPDATE meter SET location = reading_kind RETURNING 1")
+    for what, (disturb, undo, expected) in DISTURBANCES.items():
+        assert query(environment, f"{disturb} RETURNING 1"), what
+        assert expected <= violated(verified(environment, ledger, api)).keys(), what
+        assert query(environment, f"{undo} RETURNING 1"), what
+    assert violated(verified(environment, ledger, api)) == {}
+
+
+async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refused(
+    api: Replica, environment: Environment
+) -> None:
+    truth, _ = lived()
+    assignments = [bond for bond in truth.bonds if bond.kind == "assignment"]
+    sessions = [bond for bond in truth.bonds if bond.kind == "session"]
+    counted = (
+        "SELECT (SELECT count(*) FROM meter), (SELECT count(*) FROM vehicle),"
+        " (SELECT count(*) FROM vehicle_meter_assignment),"
+        " (SELECT count(*) FROM charging_session WHERE ended_at IS NOT NULL)"
+    )
+    async with Product(url=api.address, api_key=KEY) as product:
+        # Whoever told it first was stopped between a session's start and its end.
+        running = {"vehicleId": sessions[0].vehicle_id, "meterId": sessions[0].meter_id}
+        running["startedAt"] = format_timestamp(sessions[0].start)
+        await product.post("/v1/sessions/start", running)
+        for _ in range(2):
+            await enrol(product, truth.devices, assignments, interval_us=truth.interval_us)
+            await tell_sessions(product, sessions)
+            assert query(environment, counted) == [(40, 40, len(assignments), len(sessions))]
+        with pytest.raises(ProductError, match="readingIntervalSeconds"):
+            await enrol(product, truth.devices, assignments, interval_us=MINUTE_US)
+        moved = [replace(bond, start=bond.start - MINUTE_US) for bond in assignments]
+        with pytest.raises(ProductError, match="another meter"):
+            await enrol(product, truth.devices, moved, interval_us=truth.interval_us)
