@@ -14,6 +14,8 @@ from api.database import Database
 from api.live import Live
 from api.metrics import Metrics
 from api.observation import Observation
+from api.page import routes as page
+from api.page.figures import Figures
 from api.parts import Parts
 from api.problems import ProblemDocument, explain_problems
 from api.producer import Gateway
@@ -41,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         database=database,
         gateway=Gateway(kafka=settings.kafka, settings=settings.gateway),
         live=Live(database=database, metrics=metrics),
+        figures=Figures(database=database),
         metrics=metrics,
         retention_days=settings.gateway.history_retention_days,
     )
@@ -50,7 +53,8 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(parts.database.opened())
             await stack.enter_async_context(parts.gateway.running())
-            for work in (parts.live.run(), _make_topics(settings.kafka)):
+            await stack.enter_async_context(parts.figures.opened())
+            for work in (parts.live.run(), parts.figures.run(), _make_topics(settings.kafka)):
                 stack.push_async_callback(_cancel, asyncio.create_task(work))
             yield
 
@@ -60,12 +64,14 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         max_body_size=MOST_BODY_BYTES,
+        # Its own would load from another machine; the page is in api/page.
+        docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
     )
     app.state.parts = parts
     explain_problems(app)
-    for noun in (ingest, state, live, analytics, devices, assignments, sessions, health):
+    for noun in (ingest, state, live, analytics, devices, assignments, sessions, health, page):
         app.include_router(noun.router)
     app.add_middleware(Access, settings=settings.access)
     app.add_middleware(Observation, metrics=metrics)

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from api.database import Database
 from api.live import Live
 from api.metrics import Metrics
+from api.page.figures import Figures
 from api.producer import Gateway
 
 
@@ -18,6 +19,7 @@ class Parts:
     database: Database
     gateway: Gateway
     live: Live
+    figures: Figures
     metrics: Metrics
     retention_days: int
 

@@ -7,7 +7,7 @@ stack, in a folder of its own.
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -36,6 +36,13 @@ def servers() -> Iterator[Addresses]:
 @pytest.fixture
 def database_url(servers: Addresses) -> Iterator[str]:
     """A database of the test's own, with the schema applied."""
+    with new_database(servers) as url:
+        yield url
+
+
+@contextmanager
+def new_database(servers: Addresses) -> Iterator[str]:
+    """Make a database with the schema, and drop it at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

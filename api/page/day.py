@@ -1,0 +1,136 @@
+"""One vehicle's day out of PostgreSQL, and the days that may be asked for."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+
+from psycopg.rows import DictRow
+
+from api.models import Performance
+from api.page.charts import Day
+from api.page.energies import Band, HourEnergy
+from api.parts import Parts
+from api.problems import Problem
+from api.routes.analytics import performance
+from api.statements import statement
+from api.times import format_time
+from api.windows import EARLIEST
+
+MOST_SESSIONS = 50
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_POINT = timedelta(minutes=5)
+_ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The span that is drawn, and the UTC day that it is; None for the last 24 hours."""
+
+    start: datetime
+    end: datetime
+    day: date | None
+    now: datetime
+
+    @property
+    def known_until(self) -> datetime:
+        """Where the question ends: of a day that is not over, now."""
+        return min(self.end, self.now) if self.start < self.now else self.end
+
+    @property
+    def shown(self) -> date:
+        return self.day or self.now.date()
+
+    @property
+    def before(self) -> date | None:
+        return self.shown - _ONE_DAY if self.shown > EARLIEST.date() else None
+
+    @property
+    def after(self) -> date | None:
+        return self.shown + _ONE_DAY if self.shown < self.now.date() else None
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleDay:
+    """All that the page of a vehicle tells."""
+
+    performance: Performance
+    chart: Day
+    current: DictRow | None
+    device: DictRow | None
+    sessions: list[DictRow]
+
+
+def asked_day(text: str | None, now: datetime) -> Asked:
+    """Return the UTC day that is asked for, by default the last 24 hours; raises Problem (422)."""
+    if not text:
+        end = now.replace(microsecond=0)
+        return Asked(end - _ONE_DAY, end, None, now)
+    try:
+        # Newer versions of Python take other forms of ISO 8601, too.
+        day = date.fromisoformat(text if _DAY.fullmatch(text) else "")
+    except ValueError as error:
+        raise Problem(422, "the day should be a date such as 2026-02-10", field="day") from error
+    if not EARLIEST.date() <= day <= now.date():
+        first, last = EARLIEST.date(), now.date()
+        raise Problem(422, f"the day should lie between {first} and {last}, in UTC", field="day")
+    start = datetime.combine(day, time(), UTC)
+    return Asked(start, start + _ONE_DAY, day, now)
+
+
+async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay:
+    """Return a vehicle's day; raises Problem (404 for one never heard of, 503)."""
+    start, end = asked.start, asked.known_until
+    if end <= start:  # midnight, to the microsecond
+        end = start + timedelta(microseconds=1)
+    judged = await performance(parts, vehicle_id, start=format_time(start), end=format_time(end))
+    asking = {"vehicle_id": vehicle_id, "device_id": vehicle_id, "start": start, "end": end}
+    names = ("page_series", "page_coverage", "page_sessions", "current_vehicle", "select_vehicle")
+    rows = {}
+    async with parts.database.snapshot() as connection:
+        for name in names:
+            cursor = await connection.execute(statement(name), asking | {"limit": MOST_SESSIONS})
+            rows[name] = await cursor.fetchall()
+    device = next(iter(rows["select_vehicle"]), None)
+    every = timedelta(seconds=device["reading_interval_seconds"] if device else 60)
+    return VehicleDay(
+        performance=judged,
+        chart=Day(
+            vehicle_id=vehicle_id,
+            window=(asked.start, asked.end),
+            hours=[HourEnergy(h.start, h.end, h.ac_kwh, h.dc_kwh) for h in judged.hourly],
+            soc=[(row["at"], row["soc"]) for row in rows["page_series"]],
+            temperature=[(row["at"], row["temperature"]) for row in rows["page_series"]],
+            longest_gap=2 * max(_POINT, every),
+            sessions=[_session(row, start, end) for row in rows["page_sessions"]],
+            meters=[
+                Band(span.start, span.end, span.meter_id, f"meter {span.meter_id}")
+                for span in judged.meters
+            ],
+            covered=_covered(vehicle_id, judged, rows["page_coverage"]),
+        ),
+        current=next(iter(rows["current_vehicle"]), None),
+        device=device,
+        sessions=rows["page_sessions"],
+    )
+
+
+def _session(row: DictRow, start: datetime, end: datetime) -> Band:
+    number = str(row["session_id"])
+    title = f"session {number} at {row['meter_id']}"
+    return Band(max(row["started_at"], start), min(row["ended_at"] or end, end), number, title)
+
+
+def _covered(
+    vehicle_id: str, judged: Performance, rows: Iterable[DictRow]
+) -> list[tuple[str, list[Band]]]:
+    """Return by device when its readings cover the day; one without any has no bands."""
+    # The vehicle's own come first, and a meter may bear the same name.
+    covered: dict[str, list[Band]] = {
+        name: [] for name in (vehicle_id, *(span.meter_id for span in judged.meters))
+    }
+    for device_id, spans in groupby(rows, key=lambda row: row["device_id"]):
+        bands = [Band(row["start"], row["end"], "", f"readings of {device_id}") for row in spans]
+        covered.setdefault(device_id, []).extend(bands)
+    return list(covered.items())

@@ -1,0 +1,70 @@
+"""From values to places, and which of them are labelled. Pure."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Values from `low` to `high` lie evenly from `start` to `end`; others are put at its ends."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeScale:
+    """The same of times."""
+
+    first: datetime
+    last: datetime
+    start: float
+    end: float
+
+    def __call__(self, at: datetime) -> float:
+        share = (min(max(at, self.first), self.last) - self.first) / (self.last - self.first)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self, every: timedelta) -> list[datetime]:
+        """Return the round times of the scale, counted from midnight UTC."""
+        midnight = self.first.replace(hour=0, minute=0, second=0, microsecond=0)
+        at = midnight + math.ceil((self.first - midnight) / every) * every
+        ticks = []
+        while at <= self.last:
+            ticks.append(at)
+            at += every
+        return ticks
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round values from at or below `low` to at or above `high`, some `most` steps apart."""
+    span = max(high - low, 1e-9)
+    magnitude = 10.0 ** math.floor(math.log10(span / most))
+    step = next(
+        factor * magnitude for factor in (1, 2, 2.5, 5, 10, 20) if factor * magnitude * most >= span
+    )
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(index * step, 10) for index in range(first, max(last, first + 1) + 1)]
+
+
+def lines(
+    points: Sequence[tuple[datetime, Value]], longest_gap: timedelta
+) -> list[list[tuple[datetime, Value]]]:
+    """Return the points in lines that break where nothing came for longer than a gap."""
+    broken: list[list[tuple[datetime, Value]]] = []
+    for point in points:
+        if not broken or point[0] - broken[-1][-1][0] > longest_gap:
+            broken.append([])
+        broken[-1].append(point)
+    return broken

@@ -1,0 +1,151 @@
+"""The pages as HTTP: statuses, headers, what is refused, an outage, and figures that agree."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from api.page.reference import operations
+from api.statements import statement
+from consumer.schema import schema_text
+from deploy.local.stack import Addresses
+from tests.page.conftest import Site, serving
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site.address, timeout=60) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "day", ["yesterday", "2026-02-30", "20260210", "1999-12-31", "2999-01-01", "'", "<b>"]
+)
+def test_a_day_that_is_none_is_refused_in_words(client: httpx.Client, day: str) -> None:
+    answer = client.get("/vehicles/veh-00003", params={"day": day})
+    assert answer.status_code == 422
+    assert "text/html" in answer.headers["Content-Type"]
+    assert "The day should" in answer.text
+    assert "<b>" not in answer.text
+
+
+@pytest.mark.parametrize("vehicle_id", ["%3Cscript%3E", "a%20b", "%00", "x" * 65, "%E2%82%AC"])
+def test_an_id_that_is_none_is_refused_in_words(client: httpx.Client, vehicle_id: str) -> None:
+    for path in (f"/vehicles/{vehicle_id}", f"/vehicles?q={vehicle_id}"):
+        answer = client.get(path)
+        assert answer.status_code == 422
+        assert "An id has 1 to 64" in answer.text
+        assert "<script>" not in answer.text
+
+
+def test_a_vehicle_never_heard_of_is_not_found(client: httpx.Client) -> None:
+    answer = client.get("/vehicles/nobody")
+    assert answer.status_code == 404
+    assert "No vehicle nobody has been heard of" in answer.text
+
+
+def test_files_are_kept_for_ever_under_their_newest_address_only(client: httpx.Client) -> None:
+    page = client.get("/").text
+    addresses = {part.split('"')[0] for part in page.split('="/static/')[1:]}
+    assert len(addresses) == 3
+    for address in addresses:
+        answer = client.get(f"/static/{address}")
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        old = client.get(f"/static/{address.split('?')[0]}?v=0")
+        assert old.headers["Cache-Control"] == "no-cache"
+    assert client.get("/").headers["Cache-Control"] == "no-store"
+    for outside in ("none.css", "..%2f__init__.py", "%2fetc%2fpasswd", "../routes.py"):
+        assert client.get(f"/static/{outside}").status_code == 404
+
+
+def test_the_policy_lets_nothing_inline_and_nothing_foreign_in(client: httpx.Client) -> None:
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_reference_has_every_operation(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    page = client.get("/docs").text
+    known = [one for all_of_tag in operations(document).values() for one in all_of_tag]
+    assert len(known) == sum(len(methods) for methods in document["paths"].values())
+    for operation in known:
+        assert f'id="{operation.anchor}"' in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_an_outage_of_postgresql_is_a_page_that_says_so(
+    servers: Addresses, site: Site, tmp_path: Path
+) -> None:
+    nowhere = "postgresql://nobody:nothing@127.0.0.1:9/none"
+    with serving(nowhere, servers, tmp_path) as api:
+        for path in ("/", "/vehicles", "/vehicles/veh-00003"):
+            answer = httpx.get(api.address + path, timeout=60)
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"]
+            assert "PostgreSQL cannot be reached" in answer.text
+            assert "Traceback" not in answer.text
+            assert "nobody" not in answer.text
+        assert httpx.get(api.address + "/docs", timeout=60).status_code == 200
+
+
+def test_a_database_without_the_schema_is_said_and_waited_for(
+    servers: Addresses, database_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    with serving(database_url, servers, tmp_path) as api:
+        answer = httpx.get(api.address, timeout=60)
+        assert answer.status_code == 503
+        assert "apply the schema" in answer.text
+        with psycopg.connect(database_url) as connection:
+            connection.execute(schema_text())
+        while answer.status_code == 503:
+            answer = httpx.get(api.address, timeout=60)
+        assert answer.status_code == 200
+        assert "No vehicle was degraded" in answer.text or "being computed" in answer.text
+
+
+def test_the_strips_of_coverage_are_what_the_coverage_is_computed_of(site: Site) -> None:
+    end = datetime.now(UTC)
+    start = end - timedelta(hours=24)
+    with psycopg.connect(site.database_url, row_factory=dict_row) as connection:
+        connection.execute(
+            "INSERT INTO meter (meter_id, reading_kind) VALUES ('mtr-00020', 'register')"
+        )
+        connection.execute(
+            "INSERT INTO vehicle (vehicle_id, reading_kind) VALUES ('veh-00021', 'register')"
+            " ON CONFLICT (vehicle_id) DO UPDATE SET reading_kind = 'register'"
+        )
+        ids = connection.execute("SELECT vehicle_id FROM vehicle_current_state").fetchall()
+        for row in ids:
+            asked = {"vehicle_id": row["vehicle_id"], "start": start, "end": end}
+            bands = connection.execute(statement("page_coverage"), asked).fetchall()
+            wanted = connection.execute(
+                statement("performance"), asked | {"meter_id": None}
+            ).fetchone()
+            assert wanted is not None
+            own = [band for band in bands if band["device_id"] == row["vehicle_id"]]
+            assert total(own) / 86_400 == pytest.approx(wanted["vehicle_coverage"], abs=1e-9)
+            responsible = sum(
+                (
+                    datetime.fromisoformat(m["end"]) - datetime.fromisoformat(m["start"])
+                ).total_seconds()
+                for m in wanted["meters"]
+            )
+            theirs = [band for band in bands if band["device_id"] != row["vehicle_id"]]
+            if responsible:
+                share = total(theirs) / responsible
+                assert share == pytest.approx(wanted["meter_coverage"], abs=1e-6)
+        connection.rollback()
+
+
+def total(bands: list[dict[str, datetime]]) -> float:
+    """Return the seconds that bands last."""
+    return sum((band["end"] - band["start"]).total_seconds() for band in bands)

@@ -1,0 +1,206 @@
+"""Charts, words, the pace and what is remembered: pure, or nearly."""
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.page import words
+from api.page.charts import Day, day_chart, fleet_chart
+from api.page.energies import Band, HourEnergy
+from api.page.pace import Look, Pace
+from api.page.reference import example
+from api.page.remembered import Remembered
+from api.page.scale import Scale, TimeScale, lines, ticks
+from api.page.svg import area, path, tag
+from api.problems import Problem
+
+START = datetime(2026, 2, 10, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+# Whole nanokilowatt-hours, as PostgreSQL adds them up.
+_energy = st.integers(0, 10**16).map(lambda nano_kwh: nano_kwh / 1e9)
+
+
+@given(low=st.floats(-1e6, 1e6), span=st.floats(0, 1e7), most=st.integers(2, 10))
+def test_ticks_are_few_even_and_enclose_the_values(low: float, span: float, most: int) -> None:
+    high = low + span
+    marks = ticks(low, high, most)
+    slack = 1e-6 * max(abs(low), abs(high), 1)
+    assert marks[0] <= low + slack
+    assert marks[-1] >= high - slack
+    assert 2 <= len(marks) <= most + 3
+    steps = [b - a for a, b in itertools.pairwise(marks)]
+    assert steps == pytest.approx([steps[0]] * len(steps), rel=1e-3)
+
+
+def test_a_value_beyond_the_scale_is_put_at_its_end() -> None:
+    scale = Scale(0, 100, 200, 0)
+    assert [scale(value) for value in (0, 50, 100, 150, -5)] == [200, 100, 0, 0, 200]
+
+
+def test_times_are_marked_from_midnight_on() -> None:
+    scale = TimeScale(START + timedelta(hours=5, minutes=10), START + timedelta(hours=13), 0, 100)
+    assert [at.hour for at in scale.ticks(timedelta(hours=4))] == [8, 12]
+
+
+def test_a_line_breaks_where_nothing_came() -> None:
+    points = [(START + timedelta(minutes=minute), 1.0) for minute in (0, 5, 10, 30, 60, 65)]
+    assert [len(line) for line in lines(points, timedelta(minutes=10))] == [3, 1, 2]
+
+
+def test_paths_have_no_more_digits_than_can_be_seen() -> None:
+    assert path([[(1, 2), (3.14159, 4)], [(5, 6)]]) == "M1 2L3.1 4M5 6h0"
+    assert area([[(1, 2), (3, 4)]], 10) == "M1 10L1 2L3 4L3 10Z"
+    assert path([]) == area([], 1) == ""
+
+
+def test_text_and_attributes_are_escaped() -> None:
+    drawn = tag("text", "<b>&", class_='"x"', stroke_width=2)
+    assert drawn == '<text class="&#34;x&#34;" stroke-width="2">&lt;b&gt;&amp;</text>'
+
+
+@given(energies=st.lists(st.tuples(_energy, _energy), max_size=25))
+def test_a_fleets_chart_is_well_formed_whatever_it_shows(
+    energies: list[tuple[float, float]],
+) -> None:
+    hours = [
+        HourEnergy(START + place * HOUR, START + (place + 1) * HOUR, ac, dc)
+        for place, (ac, dc) in enumerate(energies)
+    ]
+    window = (START, START + 25 * HOUR)
+    drawn = fleet_chart(window, hours)
+    well_formed = ET.fromstring(f"<div>{drawn}</div>")  # noqa: S314  ours
+    bars = [one for one in well_formed.iter("rect") if one.get("class") == "dc"]
+    # For two widths, and one in each key.
+    assert len(bars) == 2 * (1 + sum(dc > 0 for _, dc in energies))
+    assert "nan" not in drawn
+    assert "inf" not in drawn
+
+
+def test_a_days_chart_is_well_formed_without_anything_to_show() -> None:
+    day = Day(
+        vehicle_id="<veh>",
+        window=(START, START + 24 * HOUR),
+        hours=[],
+        soc=[],
+        temperature=[],
+        longest_gap=HOUR,
+        sessions=[],
+        meters=[Band(START, START + HOUR, "<m>", "meter <m>")],
+        covered=[("<veh>", [])],
+    )
+    drawn = ET.fromstring(f"<div>{day_chart(day)}</div>")  # noqa: S314  ours
+    assert [one.text for one in drawn.iter("text")].count("none") == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, words.DASH),
+        (0.0, "0.0 kWh"),
+        (0.0314, "0.031 kWh"),
+        (12.34, "12.3 kWh"),
+        (1_234.56, "1,234.6 kWh"),
+        (1_234_567.8, "1,234,568 kWh"),
+        (-4.2, "\N{MINUS SIGN}4.2 kWh"),
+    ],
+)
+def test_energies_have_their_unit(value: float | None, said: str) -> None:
+    assert words.kwh(value) == said
+
+
+def test_coverage_is_never_rounded_up_to_the_whole() -> None:
+    assert words.cut_percent(0.99999) == "99.9 %"
+    assert words.cut_percent(1.0) == "100.0 %"
+    assert words.cut_percent(0.583) == "58.3 %"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "0.0 s"),
+        (1.4, "1.4 s"),
+        (100, "100 s"),
+        (420, "7 min"),
+        (7_200, "2 h"),
+        (1e6, "12 days"),
+    ],
+)
+def test_spans_are_of_one_unit(seconds: float, said: str) -> None:
+    assert words.span(seconds) == said
+
+
+def test_code_between_backquotes_is_marked_and_escaped_too() -> None:
+    assert words.marked("<b> `<i>`") == "&lt;b&gt; <code>&lt;i&gt;</code>"
+
+
+def test_hours_end_at_midnight_and_not_at_nothing() -> None:
+    assert words.hours(START, START + HOUR) == f"00:00{words.DASH}01:00 UTC"
+    assert words.hours(START + 23 * HOUR, START + 24 * HOUR) == f"23:00{words.DASH}24:00 UTC"
+    long = words.hours(START, START + 30 * HOUR)
+    assert long == f"2026-02-10 00:00 {words.DASH} 2026-02-11 06:00 UTC"
+
+
+def test_the_pace_is_that_of_the_last_minute() -> None:
+    pace = Pace()
+    assert pace.rate() is None
+    for index in range(13):
+        pace.add(Look(START + timedelta(seconds=10 * index), "group", 500 * index))
+    rate = pace.rate()
+    assert rate is not None
+    assert rate == (50.0, 60.0)
+    pace.add(Look(START + timedelta(seconds=130), "group", 3))
+    assert pace.rate() is None, "offsets that were set back say nothing"
+    pace.add(Look(START + timedelta(seconds=140), "another", 9_000))
+    assert pace.rate() is None
+
+
+async def test_many_who_ask_at_once_cause_one_computation() -> None:
+    asked = 0
+    go = asyncio.Event()
+
+    async def compute() -> int:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        return asked
+
+    remembered = Remembered(compute, keep_s=60)
+    assert (await remembered.get(wait_s=0)).value is None
+    waiting = [asyncio.create_task(remembered.get(wait_s=30)) for _ in range(5)]
+    go.set()
+    assert [known.value for known in await asyncio.gather(*waiting)] == [1] * 5
+    assert (await remembered.get(wait_s=30)).value == 1
+
+
+async def test_what_was_known_stays_while_there_is_nothing_newer() -> None:
+    answers: list[int | Problem] = [1, Problem(503, "away")]
+
+    async def compute() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
+
+    remembered = Remembered(compute, keep_s=0)
+    assert await remembered.get(wait_s=30) == (1, None)
+    value, fault = await remembered.get(wait_s=30)
+    assert value == 1
+    assert fault is not None
+    assert fault.status == 503
+
+
+def test_examples_are_found_however_deep_a_schema_is() -> None:
+    document = {"components": {"schemas": {"Loop": {"type": "object", "properties": {}}}}}
+    loop = document["components"]["schemas"]["Loop"]
+    loop["properties"] = {
+        "next": {"anyOf": [{"$ref": "#/components/schemas/Loop"}, {"type": "null"}]},
+        "kwh": {"type": "number", "examples": [0.9]},
+    }
+    shown = example(document, {"$ref": "#/components/schemas/Loop"})
+    assert isinstance(shown, dict)
+    assert shown["kwh"] == 0.9
