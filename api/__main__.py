@@ -3,12 +3,17 @@
 import hashlib
 import json
 import secrets
+import signal
+import socket
 import sys
+from types import FrameType
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
+from api.live import Live
 from api.settings import Settings, describe
 from telemetry.logs import configure_logs
 from telemetry.server import PortTaken, announce, listen
@@ -28,23 +33,43 @@ app = typer.Typer(
 )
 
 
+class _Server(uvicorn.Server):
+    """uvicorn, which waits for every answer to end: those without an end are ended first."""
+
+    def __init__(self, config: uvicorn.Config, *, live: Live) -> None:
+        super().__init__(config)
+        self._live = live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._live.end()
+        await super().shutdown(sockets)
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    # uvicorn drains at the signal and then raises it again, which would otherwise kill us.
+    raise SystemExit(0)
+
+
 @app.command(epilog=SETTINGS_HELP)
 def run() -> None:
     """Serve until SIGTERM; what is being answered then is answered first."""
     settings = Settings()
     configure_logs(settings.log)
+    signal.signal(signal.SIGTERM, _leave)
     listening = listen(settings.listen)
     announce(listening)
-    server = uvicorn.Server(
+    application: FastAPI = create_app(settings)
+    server = _Server(
         uvicorn.Config(
-            create_app(settings),
+            application,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=round(settings.listen.drain_timeout_s),
             timeout_keep_alive=30,
             h11_max_incomplete_event_size=64 << 10,
-        )
+        ),
+        live=application.state.parts.live,
     )
     server.run(sockets=[listening])
 

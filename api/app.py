@@ -10,14 +10,16 @@ from fastapi import FastAPI
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from api.access import Access
+from api.body_limit import BodyLimit
 from api.database import Database
+from api.description import complete
 from api.live import Live
 from api.metrics import Metrics
 from api.observation import Observation
 from api.page import routes as page
 from api.page.figures import Figures
 from api.parts import Parts
-from api.problems import ProblemDocument, explain_problems
+from api.problems import explain_problems
 from api.producer import Gateway
 from api.routes import analytics, assignments, devices, health, ingest, live, sessions, state
 from api.settings import Settings
@@ -54,8 +56,12 @@ def create_app(settings: Settings) -> FastAPI:
             await stack.enter_async_context(parts.database.opened())
             await stack.enter_async_context(parts.gateway.running())
             await stack.enter_async_context(parts.figures.opened())
-            for work in (parts.live.run(), parts.figures.run(), _make_topics(settings.kafka)):
-                stack.push_async_callback(_cancel, asyncio.create_task(work))
+            for name, work in (
+                ("live", parts.live.run()),
+                ("figures", parts.figures.run()),
+                ("topics", _make_topics(settings.kafka)),
+            ):
+                stack.push_async_callback(_cancel, asyncio.create_task(work, name=name))
             yield
 
     app = FastAPI(
@@ -63,7 +69,6 @@ def create_app(settings: Settings) -> FastAPI:
         version="1",
         description=_DESCRIPTION,
         lifespan=lifespan,
-        max_body_size=MOST_BODY_BYTES,
         # Its own would load from another machine; the page is in api/page.
         docs_url=None,
         redoc_url=None,
@@ -73,24 +78,20 @@ def create_app(settings: Settings) -> FastAPI:
     explain_problems(app)
     for noun in (ingest, state, live, analytics, devices, assignments, sessions, health, page):
         app.include_router(noun.router)
+    # The last one added stands first.
+    app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(Access, settings=settings.access)
     app.add_middleware(Observation, metrics=metrics)
-    _describe_problem(app)
+    _complete_description(app)
     return app
 
 
-def _describe_problem(app: FastAPI) -> None:
-    """Add the problem document to OpenAPI, which knows only what routes return."""
+def _complete_description(app: FastAPI) -> None:
     original = app.openapi
 
     def openapi() -> dict[str, object]:
         if app.openapi_schema is None:
-            schema = original()
-            components = schema.setdefault("components", {}).setdefault("schemas", {})
-            document = ProblemDocument.model_json_schema(
-                ref_template="#/components/schemas/{model}"
-            )
-            components |= document.pop("$defs") | {"ProblemDocument": document}
+            complete(original())
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents

@@ -1,7 +1,10 @@
 """PostgreSQL: one pool for reads, one for writes, and an outage that is an answer (503)."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 import psycopg
 from psycopg import AsyncConnection
@@ -17,6 +20,12 @@ _Pool = AsyncConnectionPool[Connection]
 _NAME = "PostgreSQL"
 # Requests that wait for a connection; more than these are sent away at once.
 _MOST_WAITING = 200
+_CHECK_S = 1.0
+# A pool that gives up soon tries again with the next request; its own pauses double and double.
+_RECONNECT_S = 3.0
+# What is given to a network beyond the time of a statement.
+_GRACE_S = 2.0
+_LOCK = 0x77617474_0004
 
 
 class Database:
@@ -64,16 +73,31 @@ class Database:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Connection]:
+        """Lend a connection for a transaction that waits for all others of its kind.
+
+        Of two that insert ranges which exclude each other, PostgreSQL may find each waiting for
+        the other, and end both by and by: here the first wins, and the second is told.
+        """
+        async with self.write() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            yield connection
+
     async def ping(self) -> None:
-        """Raise Problem (503) unless PostgreSQL answers."""
-        async with self.read() as connection:
+        """Raise Problem (503) unless PostgreSQL answers, for reads and for writes."""
+        await asyncio.gather(*(self._ping(pool) for pool in self.pools.values()))
+
+    async def _ping(self, pool: _Pool) -> None:
+        async with self._lend(pool) as connection:
             await connection.execute("SELECT 1")
 
     @asynccontextmanager
     async def _lend(self, pool: _Pool) -> AsyncIterator[Connection]:
         try:
             async with pool.connection() as connection:
-                yield connection
+                with _bounded(connection, self._settings.database_statement_timeout_s + _GRACE_S):
+                    yield connection
         except (PoolTimeout, TooManyRequests) as error:
             raise unavailable(_NAME) from error
         except psycopg.errors.QueryCanceled as error:
@@ -103,7 +127,32 @@ class Database:
             max_size=settings.database_pool_size,
             max_waiting=_MOST_WAITING,
             timeout=settings.database_pool_timeout_s,
-            check=AsyncConnectionPool.check_connection,
+            reconnect_timeout=_RECONNECT_S,
+            check=_check,
             name=name,
             open=False,
         )
+
+
+async def _check(connection: Connection) -> None:
+    with _bounded(connection, _CHECK_S):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+@contextmanager
+def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
+    """Break the connection when the time is up: a network that is silent reports nothing.
+
+    Cancelling would not do: psycopg then asks the same silent server to cancel, and waits.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, _break, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _break(connection: Connection) -> None:
+    if not connection.closed:
+        with socket.socket(fileno=os.dup(connection.fileno())) as end, suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)

@@ -129,7 +129,9 @@ def _add_either(found: Sorted, index: int, value: bytes, limits: TimeLimits) -> 
         found.add(index, value, METER, limits)
         return
     named, payload = bytes(form.stream_type), bytes(form.payload)
-    if not named and not payload:
+    has_id = bool(bytes(form.meter_id) or bytes(form.vehicle_id))
+    # A reading may have any other fields, and either of these two among them.
+    if not (named and payload) and (has_id or not (named or payload)):
         is_vehicle = bool(bytes(form.vehicle_id)) and not bytes(form.meter_id)
         found.add(index, value, VEHICLE if is_vehicle else METER, limits)
         return

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import psycopg
 import structlog
 from psycopg.rows import DictRow
 
@@ -25,6 +26,8 @@ from telemetry.timestamps import EPOCH, MICROSECOND
 log = structlog.get_logger()
 
 LOOK_S = 1.0
+BEGIN_S = 3.0
+"""How long a listener waits for the first look; PostgreSQL may be away."""
 OVERLAP = timedelta(seconds=30)
 MOST_LISTENERS = 500
 MOST_WAITING = 20_000
@@ -44,13 +47,18 @@ class TooSlow(Exception):  # noqa: N818  what the listener was
     """The listener left too many events waiting."""
 
 
+class Ended(Exception):  # noqa: N818  what the stream has
+    """This process is about to end."""
+
+
 @dataclass(eq=False)
 class Listener:
     """One client: what it wants to hear of, and what waits for it."""
 
     meters: frozenset[str]
     vehicles: frozenset[str]
-    waiting: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+    most_waiting: int = MOST_WAITING
+    waiting: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
     is_dropped: bool = False
 
     def wants(self, event: Event) -> bool:
@@ -61,20 +69,28 @@ class Listener:
 
     def offer(self, event: Event) -> bool:
         """Take the event, if there is room; who has none is dropped."""
-        try:
-            self.waiting.put_nowait(event)
-        except asyncio.QueueFull:
+        if self.waiting.qsize() >= self.most_waiting:
             self.is_dropped = True
+        else:
+            self.waiting.put_nowait(event)
         return not self.is_dropped
 
+    def end(self) -> None:
+        """Wake it up for the last time."""
+        self.waiting.put_nowait(None)
+
     async def next(self, seconds: float) -> Event | None:
-        """Return the next event, None after so long without one; raises TooSlow."""
+        """Return the next event, None after so long without one; raises TooSlow and Ended."""
         if self.is_dropped:
             raise TooSlow
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
-                return await self.waiting.get()
-        return None
+                event = await self.waiting.get()
+        except TimeoutError:
+            return None
+        if event is None:
+            raise Ended
+        return event
 
 
 class Live:
@@ -85,18 +101,37 @@ class Live:
         self._metrics = metrics
         self._listeners: set[Listener] = set()
         self._wanted = asyncio.Event()
+        self._begun = asyncio.Event()
+        self._has_ended = False
         self._seen: dict[tuple[str, str], datetime] = {}
         self._looked_at: datetime | None = None
 
     @asynccontextmanager
     async def listening(self, listener: Listener) -> AsyncIterator[Listener]:
         """Hand it what is new from now on."""
+        if self._has_ended:
+            listener.end()
         self._listeners.add(listener)
         self._wanted.set()
         try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEGIN_S):
+                    await self._begun.wait()
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    def end(self) -> None:
+        """Let no listener hold up the end of this process."""
+        self._has_ended = True
+        self._begun.set()
+        for listener in self._listeners:
+            listener.end()
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the database is asked at all."""
+        return self._wanted.is_set()
 
     def check_room(self) -> None:
         """Raise Problem (503) where too many listen already."""
@@ -118,30 +153,36 @@ class Live:
         while True:
             if not self._listeners:
                 self._wanted.clear()
+                self._begun.clear()
                 self._looked_at = None
                 self._seen.clear()
                 await self._wanted.wait()
             # An outage: the listeners hear nothing meanwhile, and everything after it.
             with suppress(Problem):
-                self._hand_round(await self._look())
+                try:
+                    self._hand_round(await self._look())
+                    self._begun.set()
+                except psycopg.Error as error:  # no such table yet, say
+                    log.warning("live_look_failed", error=str(error))
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> Iterable[Event]:
+        begun = None
         async with self._database.read() as connection:
             if self._looked_at is None:
                 cursor = await connection.execute("SELECT now() AS now")
                 row = await cursor.fetchone()
                 assert row is not None  # noqa: S101  it always has one
-                self._looked_at = row["now"]
+                begun = self._looked_at = row["now"]
             since = self._looked_at - OVERLAP
             cursor = await connection.execute(statement("changed_states"), {"since": since})
             rows = await cursor.fetchall()
         fresh = [row for row in rows if self._is_news(row)]
-        begun = self._looked_at
         if rows:
             self._looked_at = max(self._looked_at, rows[-1]["updated_at"])
-        # At the first look it is only learnt what is there already.
-        return [_event(row) for row in fresh if row["updated_at"] >= begun]
+        # At the first look it is only learnt what is there already. Later ones take what they have
+        # not seen, however early its flush began: it has only now been committed.
+        return [_event(row) for row in fresh if begun is None or row["updated_at"] >= begun]
 
     def _is_news(self, row: DictRow) -> bool:
         key = (row["kind"], row["device_id"])
@@ -156,7 +197,7 @@ class Live:
                     continue
                 if not listener.offer(event):
                     self._metrics.dropped_listeners.inc()
-                    log.info("live_listener_dropped", events_waiting=MOST_WAITING)
+                    log.info("live_listener_dropped", events_waiting=listener.most_waiting)
 
 
 def _event(row: DictRow) -> Event:

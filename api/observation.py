@@ -7,6 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
+from api.problems import Problem
 
 log = structlog.get_logger()
 
@@ -38,11 +39,12 @@ class Observation:
             return
         begun = time.monotonic()
         status = 500
+        is_begun = False
 
         async def observed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, is_begun = message["status"], True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
@@ -50,6 +52,12 @@ class Observation:
 
         try:
             await self._app(scope, receive, observed)
+        except Exception:  # the last resort: nothing of the inside gets out
+            log.exception("request_failed", path=scope["path"])
+            if is_begun:
+                raise  # the connection is cut, so that half an answer is not taken for a whole
+            problem = Problem(500, "something went wrong here; it has been logged")
+            await problem.response()(scope, receive, observed)
         finally:
             seconds = time.monotonic() - begun
             route = getattr(scope.get("route"), "path", "none")

@@ -17,6 +17,7 @@ Item = TypeVar("Item")
 Row = TypeVar("Row")
 
 MOST_ITEMS = 1_000
+LARGEST_ID = 2**63 - 1
 
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="most items of the page")]
 After = Annotated[
@@ -56,8 +57,16 @@ def read_cursor(after: str | None, *kinds: type) -> list[object] | None:
     if (
         not isinstance(key, list)
         or len(key) != len(kinds)
-        or not all(isinstance(part, kind) for part, kind in zip(key, kinds, strict=True))
-        or any(isinstance(part, str) and "\0" in part for part in key)
+        # Exactly: to Python, true is an int.
+        or not all(type(part) is kind for part, kind in zip(key, kinds, strict=True))
+        or not all(_can_be_asked_for(part) for part in key)
     ):
         raise Problem(422, "after: should be `next` of the page before", field="after")
     return key
+
+
+def _can_be_asked_for(part: object) -> bool:
+    """Return whether PostgreSQL takes it: no NUL, no half character, no endless number."""
+    if isinstance(part, str):
+        return "\0" not in part and not any("\ud800" <= letter <= "\udfff" for letter in part)
+    return isinstance(part, float | int) and abs(part) < LARGEST_ID

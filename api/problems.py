@@ -7,14 +7,11 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-
-log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -77,11 +74,10 @@ def unavailable(what: str, *, after_s: int = 1) -> Problem:
 
 
 def explain_problems(app: FastAPI) -> None:
-    """Answer with a problem document whatever goes wrong; nothing of the inside gets out."""
+    """Answer with a problem document what is refused; `Observation` does so for what fails."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def describe_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
@@ -102,6 +98,9 @@ def _problem(_: Request, error: Exception) -> JSONResponse:
 
 def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for it
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # A body that Python's parser does not even begin with: no UTF-8, too deep, endless digits.
+        return Problem(422, "body: should be JSON", field="body").response()
     return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
 
@@ -113,12 +112,9 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
             field=".".join(map(str, fault["loc"][1:])) or str(fault["loc"][0]),
             detail=fault["msg"].removeprefix("Value error, "),
         )
+        if fault["type"] != "json_invalid"
+        else FieldFault(field="body", detail="should be JSON")
         for fault in error.errors()
     ]
     detail = f"{faults[0].field}: {faults[0].detail}"
     return Problem(422, detail, errors=faults).response()
-
-
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("request_failed", path=request.url.path, exc_info=error)
-    return Problem(500, "something went wrong here; it has been logged").response()

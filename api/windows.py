@@ -26,7 +26,7 @@ def instant(text: str, field: str, now: datetime) -> datetime:
     try:
         # In a query a plus sign stands for a blank; no time holds one otherwise.
         at = EPOCH + parse_timestamp(text.replace(" ", "+")) * MICROSECOND
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the latter: past the last day of year 9999
         raise Problem(
             422,
             f"{field}: should be a time of RFC 3339 with its offset, 2000 or later",

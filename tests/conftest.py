@@ -42,7 +42,7 @@ def database_url(servers: Addresses) -> Iterator[str]:
 
 @contextmanager
 def new_database(servers: Addresses) -> Iterator[str]:
-    """Make a database with the schema, and drop it at the end."""
+    """Make a database with the schema applied, and drop it at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -25,6 +25,7 @@ from api.parts import TheParts
 from api.problems import Problem, describe_problems
 from api.routes.state import End, Start
 from api.statements import statement
+from api.times import format_time
 from api.windows import Window, window
 from telemetry.readings import DEVICE_ID
 
@@ -110,8 +111,10 @@ async def anomalies(
     after: After = None,
 ) -> Page[Anomaly]:
     """The vehicles that took more DC than AC was drawn, and those below the threshold."""
-    asked = window(start, end, now=datetime.now(UTC))
-    rank, weight, last_id = read_cursor(after, int, float, str) or (-1, 0.0, "")
+    # A page that follows is of the first one's window: by now the default is another.
+    rank, weight, last_id, *span = read_cursor(after, int, float, str, str, str) or (-1, 0.0, "")
+    first, last = map(str, span) if span else (start, end)
+    asked = window(first, last, now=datetime.now(UTC))
     parameters = {
         "start": asked.start,
         "end": asked.end,
@@ -124,11 +127,12 @@ async def anomalies(
     async with parts.database.read() as connection:
         cursor = await connection.execute(statement("anomalies"), parameters)
         rows = await cursor.fetchall()
+    ends = [format_time(asked.start), format_time(asked.end)]
     return page_of(
         rows,
         limit,
         Anomaly.model_validate,
-        lambda row: [row["rank"], row["weight"], row["vehicle_id"]],
+        lambda row: [row["rank"], row["weight"], row["vehicle_id"], *ends],
     )
 
 

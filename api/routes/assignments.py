@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
-from psycopg.errors import ExclusionViolation
+from psycopg.errors import CheckViolation, DataException, ExclusionViolation
 
 from api.models import Assignment, AssignmentEnd, NewAssignment
-from api.pages import After, Limit, Page, page_of, read_cursor
+from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
 from api.statements import statement
@@ -18,7 +18,6 @@ from telemetry.readings import DEVICE_ID
 router = APIRouter(prefix="/v1/devices/vehicles/{vehicle_id}/assignments", tags=["devices"])
 
 Vehicle = Annotated[str, Path(pattern=f"^{DEVICE_ID}$", max_length=64)]
-LARGEST_ID = 2**63 - 1
 _OVERLAP = "the vehicle is assigned to a meter in that time already"
 _NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
 _ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
@@ -41,7 +40,7 @@ async def assign(
         "start": start,
         "end": end,
     }
-    async with parts.database.write() as connection:
+    async with parts.database.alone() as connection:
         try:
             cursor = await connection.execute(statement("insert_assignment"), parameters)
         except ExclusionViolation as error:
@@ -79,9 +78,12 @@ async def end_assignment(
     """Say when an assignment ends."""
     end = None if change.end is None else instant(change.end, "end", datetime.now(UTC))
     parameters = {"vehicle_id": vehicle_id, "assignment_id": assignment_id, "end": end}
-    async with parts.database.write() as connection:
+    async with parts.database.alone() as connection:
         try:
             cursor = await connection.execute(statement("end_assignment"), parameters)
+        except (CheckViolation, DataException) as error:
+            detail = "end: should be later than the assignment's start"
+            raise Problem(422, detail, field="end") from error
         except ExclusionViolation as error:
             raise Problem(409, _OVERLAP, field="end") from error
         row = await cursor.fetchone()

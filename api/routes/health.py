@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from api.parts import TheParts
@@ -14,6 +16,20 @@ from api.producer import Unacknowledged
 router = APIRouter(tags=["running"])
 
 
+class Checks(BaseModel):
+    """Which of the servers answer."""
+
+    database: bool
+    kafka: bool
+
+
+class Readiness(BaseModel):
+    """Whether all is there that is needed."""
+
+    status: Literal["ready", "not ready"]
+    checks: Checks
+
+
 @router.get("/health/live")
 async def live() -> dict[str, str]:
     """200 as long as requests are answered at all."""
@@ -21,7 +37,11 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/health", include_in_schema=False)
-@router.get("/health/ready", responses={503: {"description": "one of the servers does not answer"}})
+@router.get(
+    "/health/ready",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "one of the servers does not answer"}},
+)
 async def ready(parts: TheParts) -> JSONResponse:
     """200 while both servers answer; else 503, with each of them told apart."""
     database, kafka = await asyncio.gather(

@@ -1,5 +1,6 @@
 """Readings in: judged, handed to Kafka, and answered for once the broker has acknowledged them."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api.envelopes import (
+    MOST_READINGS,
     NotAnEnvelope,
     Sorted,
     TooMany,
@@ -19,7 +21,7 @@ from api.models import Accepted, Rejection
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems, unavailable
 from api.producer import Unacknowledged
-from telemetry.decode import TimeLimits
+from telemetry.decode import MAX_VALUE_BYTES, TimeLimits
 from telemetry.readings import MeterReading, VehicleReading
 from telemetry.streams import METER, VEHICLE
 
@@ -62,7 +64,9 @@ def _body(schema: dict[str, Any], example: object) -> dict[str, Any]:
 
 
 def _list(name: str, item: dict[str, Any]) -> dict[str, Any]:
-    items = {"type": "array", "items": item, "minItems": 1, "maxItems": 5_000}
+    # `maxItems` would be a promise of 422; what is too much is 413.
+    limit = f"at most {MOST_READINGS}"
+    items = {"type": "array", "items": item, "minItems": 1, "description": limit}
     return {"type": "object", "required": [name], "properties": {name: items}}
 
 
@@ -131,7 +135,12 @@ async def _ingest(
     body = await request.body()
     limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=parts.retention_days)
     try:
-        found = read(body, limits)
+        # A large one on a thread, so that what is asked meanwhile is answered meanwhile.
+        found = (
+            read(body, limits)
+            if len(body) <= MAX_VALUE_BYTES
+            else await asyncio.to_thread(read, body, limits)
+        )
     except NotAnEnvelope as error:
         raise Problem(422, f"{error.field}: {error}", field=error.field) from error
     except TooMany as error:

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from api.live import Event, Listener, TooSlow
+from api.live import Ended, Event, Listener, TooSlow
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
 
@@ -17,8 +17,24 @@ _MOST_DEVICES = 100
 Names = Annotated[list[str] | None, Query(max_length=_MOST_DEVICES)]
 
 
+_EVENTS: dict[int | str, dict[str, object]] = {
+    200: {
+        "description": "events `meter` and `vehicle`, whose data are states; `dropped` is the last",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'event: vehicle\ndata: {"vehicleId":"veh-00042","soc":57.3,'
+                '"kwhDeliveredDc":0.842,"batteryTemp":31.4,"timestamp":"2026-02-10T10:00:00.000Z"}'
+                "\nid: 1770717600000000\n\n",
+            }
+        },
+    }
+}
+
+
+# Not with `response_class=EventSourceResponse`: FastAPI would take this function for the generator.
 @router.get(
-    "/live", response_class=EventSourceResponse, responses=describe_problems(401, 422, 429, 503)
+    "/live", response_class=Response, responses=_EVENTS | describe_problems(401, 422, 429, 503)
 )
 async def live(
     parts: TheParts,
@@ -42,15 +58,19 @@ async def live(
     async def events() -> AsyncIterator[bytes]:
         async with parts.live.listening(listener):
             yield format_sse_event(comment="listening")
-            for event in await parts.live.since(missed) if missed is not None else ():
-                if listener.wants(event):
-                    yield _sent(event)
             try:
+                for event in await parts.live.since(missed) if missed is not None else ():
+                    if listener.wants(event):
+                        yield _sent(event)
                 while True:
                     new = await listener.next(_KEEP_ALIVE_S)
                     yield format_sse_event(comment="nothing new") if new is None else _sent(new)
             except TooSlow:
                 yield format_sse_event(event="dropped", data_str="too slow: too many events waited")
+            except Ended:
+                yield format_sse_event(event="dropped", data_str="the server ends; connect again")
+            except Problem as problem:  # of `since`: the answer has begun already
+                yield format_sse_event(event="dropped", data_str=problem.detail)
 
     return EventSourceResponse(events())
 

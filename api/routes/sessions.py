@@ -4,15 +4,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
-from psycopg.errors import CheckViolation, ExclusionViolation
+from psycopg.errors import CheckViolation, DataException, ExclusionViolation
 from psycopg.rows import DictRow
 
 from api.database import Connection
 from api.models import Session, SessionEnd, SessionStart
-from api.pages import After, Limit, Page, page_of, read_cursor
+from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
-from api.routes.assignments import LARGEST_ID
 from api.statements import statement
 from api.windows import instant
 
@@ -36,7 +35,7 @@ async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()])
         "meter_id": start.meter_id,
         "started_at": started_at,
     }
-    async with parts.database.write() as connection:
+    async with parts.database.alone() as connection:
         try:
             cursor = await connection.execute(statement("start_session"), parameters)
         except ExclusionViolation as error:
@@ -54,10 +53,10 @@ async def end_session(
     now = datetime.now(UTC)
     ended_at = now if end is None or end.ended_at is None else instant(end.ended_at, "endedAt", now)
     parameters = {"session_id": session_id, "ended_at": ended_at}
-    async with parts.database.write() as connection:
+    async with parts.database.alone() as connection:
         try:
             cursor = await connection.execute(statement("end_session"), parameters)
-        except CheckViolation as error:
+        except (CheckViolation, DataException) as error:
             detail = "endedAt: should be later than the session's start"
             raise Problem(422, detail, field="endedAt") from error
         except ExclusionViolation as error:

@@ -1,11 +1,12 @@
 -- Implausible ones first, the strangest at the top, then those with a band, the poorest at the top.
+-- It is the threshold that is divided: 0.57 × 100 is below 57, and 57 / 100 is 0.57.
 SELECT vehicle_id, status, ratio, percentage, ac_kwh, dc_kwh, vehicle_coverage, meter_coverage,
        rank, weight
 FROM fleet_performance(%(start)s, %(end)s),
     LATERAL (SELECT CASE status WHEN 'implausible' THEN 0 ELSE 1 END AS rank,
                     CASE status WHEN 'implausible' THEN -ratio ELSE ratio END AS weight) AS place
 WHERE (status = 'implausible'
-       OR status IN ('optimal', 'degraded', 'critical') AND ratio * 100 < %(threshold)s)
+       OR status IN ('optimal', 'degraded', 'critical') AND ratio < %(threshold)s / 100)
   AND (rank, weight, vehicle_id) > (%(after_rank)s, %(after_weight)s, %(after_id)s)
 ORDER BY rank, weight, vehicle_id
 LIMIT %(limit)s

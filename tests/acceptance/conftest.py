@@ -24,7 +24,7 @@ Environment = dict[str, str]
 @pytest.fixture
 def environment(servers: Addresses, database_url: str, group: str) -> Environment:
     """The settings of a group that starts at the topics' ends, with a database of its own."""
-    asyncio.run(_start_at_the_end(servers, database_url, group))
+    asyncio.run(start_at_the_end(servers, database_url, group))
     return {
         "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
         "DATABASE_URL": database_url,
@@ -52,7 +52,8 @@ def start(environment: Environment, tmp_path: Path) -> Iterator[Callable[..., Re
         replica.kill()
 
 
-async def _start_at_the_end(servers: Addresses, database_url: str, group: str) -> None:
+async def start_at_the_end(servers: Addresses, database_url: str, group: str) -> None:
+    """Let a group begin with what is sent from now on; makes the topics where they are missing."""
     kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
     await create_topics(kafka)
     partitions = [

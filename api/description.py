@@ -1,0 +1,63 @@
+"""OpenAPI's document, with what the framework does not know: problems, keys, examples. Pure."""
+
+from typing import Any
+
+from api.problems import MEDIA_TYPE, ProblemDocument, describe_problems
+
+Document = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/"
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "any user, an API key as password"},
+}
+# The last one: an instance on loopback may do without keys.
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}, {}]
+_BY_TYPE = {"integer": 1, "number": 1.0, "string": "text", "boolean": True, "null": None}
+
+
+def complete(document: Document) -> Document:
+    """Return the document with all of it, changed in place."""
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    problem = ProblemDocument.model_json_schema(ref_template=_REFERENCE + "{model}")
+    schemas |= problem.pop("$defs") | {"ProblemDocument": problem}
+    components["securitySchemes"] = _SCHEMES
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"] |= {
+                    str(status): answer for status, answer in describe_problems(413).items()
+                }
+            if path.startswith("/v1/"):
+                operation["security"] = _SECURITY
+            for content in _contents(operation):
+                for kind, media in content.items():
+                    if kind != MEDIA_TYPE and "example" not in media and "schema" in media:
+                        media["example"] = example_of(media["schema"], schemas)
+    return document
+
+
+def _contents(operation: Document) -> list[Document]:
+    told = [operation.get("requestBody", {}), *operation["responses"].values()]
+    return [one["content"] for one in told if "content" in one]
+
+
+def example_of(schema: Document, schemas: Document) -> Any:
+    """Return a value that the schema allows, made of the examples of its fields."""
+    match schema:
+        case {"$ref": reference}:
+            value = example_of(schemas[reference.removeprefix(_REFERENCE)], schemas)
+        case {"examples": [value, *_]} | {"default": value} | {"const": value}:
+            pass
+        case {"enum": [value, *_]}:
+            pass
+        case {"properties": fields}:
+            value = {name: example_of(field, schemas) for name, field in fields.items()}
+        case {"anyOf": [first, *_]}:
+            value = example_of(first, schemas)
+        case {"items": item}:
+            value = [example_of(item, schemas)]
+        case _:
+            value = _BY_TYPE.get(schema.get("type", "object"), {})
+    return value

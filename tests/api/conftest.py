@@ -1,0 +1,154 @@
+"""The API on a real Kafka and a real PostgreSQL, asked over ASGI or over TCP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+
+import httpx
+import psycopg
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from psycopg.rows import DictRow, dict_row
+
+from api.app import create_app
+from api.settings import Settings
+from deploy.local.stack import Addresses
+from telemetry.settings import KafkaSettings
+from telemetry.topics import create_topics
+from tests.conftest import new_database
+
+Rows = psycopg.Connection[DictRow]
+Environment = dict[str, str]
+Client = httpx.AsyncClient
+Serve = Callable[..., AbstractAsyncContextManager[Client]]
+
+PATIENCE_S = 30.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn within a test, which has the signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@pytest.fixture(scope="session")
+def api_database(servers: Addresses) -> Iterator[str]:
+    """One database for these tests: its history has partitions, and the topics are there."""
+    asyncio.run(
+        create_topics(KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)),
+    )
+    with new_database(servers) as url:
+        with psycopg.connect(url) as connection:
+            for history in ("meter_history", "vehicle_history"):
+                connection.execute(
+                    f"CREATE TABLE {history}_all PARTITION OF {history}"
+                    " FOR VALUES FROM ('2000-01-01Z') TO ('2100-01-01Z')"
+                )
+        yield url
+
+
+@pytest.fixture
+def rows(api_database: str) -> Iterator[Rows]:
+    """A connection to the database, whose tables are empty."""
+    with psycopg.connect(api_database, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute(
+            "TRUNCATE meter, vehicle, vehicle_meter_assignment, charging_session, meter_history,"
+            " vehicle_history, meter_current_state, vehicle_current_state"
+        )
+        yield connection
+
+
+@pytest.fixture
+def environment(
+    servers: Addresses, api_database: str, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> Environment:
+    """The settings of the API in these tests, in the environment too."""
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+        "DATABASE_URL": api_database,
+        "RATE_LIMIT_PER_MINUTE": "0",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return settings
+
+
+@pytest.fixture
+def make_app(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FastAPI]:
+    """Make the application with settings that differ."""
+
+    def make(**settings: str) -> FastAPI:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        return create_app(Settings())
+
+    return make
+
+
+@pytest.fixture
+async def client(make_app: Callable[..., FastAPI]) -> AsyncIterator[Client]:
+    """The application, asked over ASGI."""
+    async with asked(make_app()) as one:
+        yield one
+
+
+@asynccontextmanager
+async def asked(app: FastAPI) -> AsyncIterator[Client]:
+    """Run the application and ask it over ASGI."""
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://api",
+            timeout=PATIENCE_S,
+        ) as one,
+    ):
+        await _topics_made()
+        yield one
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[Client]:
+    """Run the application and ask it over TCP: what streams does so only there."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = _Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    port = listening.getsockname()[1]
+    try:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S
+        ) as one:
+            while not server.started:
+                await asyncio.sleep(0.01)
+            await _topics_made()
+            yield one
+    finally:
+        app.state.parts.live.end()
+        server.should_exit = True
+        await running
+
+
+async def _topics_made() -> None:
+    # aiokafka leaves a connection open that it is just making when it is cancelled.
+    looked_for = [task for task in asyncio.all_tasks() if task.get_name() == "topics"]
+    await asyncio.wait(looked_for, timeout=1.0)
+
+
+def problem(answer: httpx.Response, status: int, field: str | None = None) -> dict[str, object]:
+    """Check that the answer is a problem document of this status, about this field."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    document: dict[str, object] = answer.json()
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    if field is not None:
+        errors = document["errors"]
+        assert isinstance(errors, list)
+        assert field in [one["field"] for one in errors]
+    return document

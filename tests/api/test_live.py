@@ -1,0 +1,212 @@
+"""The live stream: what is new, to whom it is of interest, for as long as somebody listens."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+from psycopg.rows import dict_row
+
+from api import live as live_module
+from api.database import Connection
+from api.live import Listener
+from api.routes import live as live_routes
+from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
+from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
+
+PATH = "/v1/live"
+
+
+class Event(NamedTuple):
+    """One event of the stream; a comment has only data."""
+
+    kind: str
+    id: str
+    data: str
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self.data)
+        return state
+
+
+class Stream:
+    """The events of an answer, one after the other."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._lines = answer.aiter_lines()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        fields = {"event": "", "id": "", "data": "", "": ""}
+        async with asyncio.timeout(PATIENCE_S):
+            async for line in self._lines:
+                if not line:
+                    return Event(fields["event"], fields["id"], fields["data"] or fields[""])
+                name, _, value = line.partition(": ")
+                fields[name.rstrip(":")] = value
+        raise StopAsyncIteration
+
+
+@asynccontextmanager
+async def listening(client: Client, **asked: Any) -> AsyncIterator[Stream]:
+    async with client.stream("GET", PATH, **asked) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        stream = Stream(answer)
+        assert (await anext(stream)).data == "listening"
+        yield stream
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_new_state_is_heard_of_by_those_who_asked_for_it(
+    make_app: Callable[..., FastAPI], rows: Rows
+) -> None:
+    store_meter(rows, "m-0", [(NOW, 1.0)])
+    async with (
+        served(make_app()) as client,
+        listening(client) as everything,
+        listening(client, params={"vehicleId": ["v-1", "v-2"]}) as vehicles,
+        listening(client, params={"meterId": "m-1", "vehicleId": "m-2"}) as mixed,
+    ):
+        store_meter(rows, "m-1", [(NOW, 1.5)])
+        store_meter(rows, "m-2", [(NOW, 2.5)])
+        store_vehicle(rows, "v-1", [(NOW, 3.5)])
+        store_vehicle(rows, "v-3", [(NOW, 4.5)])
+        store_vehicle(rows, "v-2", [(NOW, 5.5)])
+        heard = [await anext(everything) for _ in range(5)]
+        assert [one.kind for one in heard] == ["meter"] * 2 + ["vehicle"] * 3
+        assert heard[0].state == {
+            "meterId": "m-1",
+            "kwhConsumedAc": 1.5,
+            "voltage": 230.0,
+            "timestamp": stamp(NOW),
+        }
+        named = [(await anext(vehicles)).state["vehicleId"] for _ in range(2)]
+        assert named == ["v-1", "v-2"]
+        # A name is that of a meter or of a vehicle, as it was asked for.
+        assert (await anext(mixed)).state["meterId"] == "m-1"
+        store_meter(rows, "m-1", [(NOW + MINUTE, 6.5)])
+        assert (await anext(mixed)).state["kwhConsumedAc"] == 6.5
+        assert (await anext(everything)).state["kwhConsumedAc"] == 6.5
+
+
+async def test_what_is_committed_late_is_heard_of_all_the_same(
+    make_app: Callable[..., FastAPI], rows: Rows, api_database: str
+) -> None:
+    async with served(make_app()) as client, listening(client) as stream:
+        with psycopg.connect(api_database, row_factory=dict_row) as slow:
+            slow.execute("SELECT now()")  # a transaction has begun, and goes on
+            store_meter(slow, "slow", [(NOW, 1.0)])
+            store_meter(rows, "fast", [(NOW, 1.0)])
+            assert (await anext(stream)).state["meterId"] == "fast"
+            store_meter(rows, "faster", [(NOW, 1.0)])
+            assert (await anext(stream)).state["meterId"] == "faster"
+            slow.commit()
+            assert (await anext(stream)).state["meterId"] == "slow"
+
+
+async def test_who_comes_back_hears_what_was_missed(
+    make_app: Callable[..., FastAPI], rows: Rows
+) -> None:
+    app = make_app()
+    async with served(app) as client:
+        async with listening(client) as stream:
+            store_meter(rows, "m-1", [(NOW, 1.0)])
+            last = await anext(stream)
+        store_meter(rows, "m-2", [(NOW, 2.0)])
+        store_vehicle(rows, "v-1", [(NOW, 3.0)])
+        headers = {"Last-Event-ID": last.id}
+        async with listening(client, headers=headers) as stream:
+            missed = {(await anext(stream)).id for _ in range(3)}
+        assert last.id in missed  # a state may come twice
+        async with listening(client, headers=headers, params={"vehicleId": "v-1"}) as stream:
+            assert (await anext(stream)).state["vehicleId"] == "v-1"
+        for wrong in ("", "x", "-1", "1.5", "9" * 21):
+            answer = await client.get(PATH, headers={"Last-Event-ID": wrong})
+            problem(answer, 422)
+        await until(lambda: not app.state.parts.live.is_looking)
+        far = {"Last-Event-ID": "9" * 20}
+        async with listening(client, headers=far) as stream:
+            store_meter(rows, "m-9", [(NOW, 1.0)])
+            assert (await anext(stream)).state["meterId"] == "m-9"
+
+
+async def test_who_is_too_slow_is_dropped_with_a_word(
+    make_app: Callable[..., FastAPI], rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_routes, "Listener", partial(Listener, most_waiting=2))
+    async with served(make_app()) as client, listening(client) as stream:
+        with rows.transaction():
+            for number in range(5):
+                store_meter(rows, f"m-{number}", [(NOW, 1.0)])
+        heard = [one async for one in stream]
+        page = (await client.get("/metrics")).text
+    assert [one.kind for one in heard][-2:] == ["meter", "dropped"]
+    assert len(heard) <= 3
+    assert "too slow" in heard[-1].data
+    assert "telemetry_live_listeners_dropped_total 1.0" in page
+
+
+async def test_all_listeners_share_one_query_and_without_any_there_is_none(
+    make_app: Callable[..., FastAPI], rows: Rows
+) -> None:
+    app = make_app()
+    parts = app.state.parts
+    looks: list[datetime] = []
+    read = parts.database.read
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[Connection]:
+        looks.append(NOW)
+        async with read() as connection:
+            yield connection
+
+    parts.database.read = counted
+    async with served(app) as client:
+        assert not parts.live.is_looking
+        assert looks == []
+        async with listening(client) as one, listening(client) as other, listening(client) as third:
+            before = len(looks)
+            store_meter(rows, "m", [(NOW, 1.0)])
+            for stream in (one, other, third):
+                assert (await anext(stream)).state["meterId"] == "m"
+            # As many as seconds have passed, and not three times as many.
+            assert len(looks) - before <= 2
+        await until(lambda: not parts.live.is_looking)
+
+
+async def test_listeners_are_told_that_the_server_ends(make_app: Callable[..., FastAPI]) -> None:
+    app = make_app()
+    async with served(app) as client, listening(client) as stream:
+        app.state.parts.live.end()
+        rest = [one async for one in stream]
+        assert [(one.kind, one.data) for one in rest] == [
+            ("dropped", "the server ends; connect again")
+        ]
+        async with listening(client) as late:
+            assert (await anext(late)).kind == "dropped"
+
+
+async def test_there_is_room_for_so_many(
+    make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "MOST_LISTENERS", 1)
+    async with served(make_app()) as client, listening(client):
+        answer = await client.get(PATH)
+        problem(answer, 503)
+        assert answer.headers["retry-after"]

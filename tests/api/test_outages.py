@@ -1,0 +1,159 @@
+"""Servers that are away: a prompt 503, no growth, and everything again once they are back."""
+
+import asyncio
+import resource
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from deploy.local.stack import Addresses
+from tests.api.conftest import PATIENCE_S, Client, Rows, asked, problem
+from tests.api.readings import encode, meter
+from tests.faults.proxy import DOWN, UP, Proxy
+from tests.faults.servers import Kafka, Servers
+
+METER = "/v1/telemetry/meter"
+STATE = "/v1/telemetry/meters/current"
+KAFKA_S = 2.0
+POSTGRES_S = 3.0
+# Another process may have the core for a while.
+SLACK_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker of these tests' own, whose clients all come through a proxy."""
+    with Servers(tmp_path_factory.mktemp("servers")) as servers:
+        yield servers.kafka
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < seconds + SLACK_S
+
+
+async def recovered(ask: Callable[[], "asyncio.Future[httpx.Response]"], status: int) -> None:
+    """Return once the answer is the one that is wanted."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (answer := await ask()).status_code != status:
+            problem(answer, 503)
+            await asyncio.sleep(0.1)
+
+
+def send(client: Client, body: bytes | None = None) -> "asyncio.Task[httpx.Response]":
+    content = body or encode(meter())
+    return asyncio.ensure_future(client.post(METER, content=content))
+
+
+def read(client: Client) -> "asyncio.Task[httpx.Response]":
+    return asyncio.ensure_future(client.get(STATE))
+
+
+async def checks(client: Client) -> tuple[int, dict[str, bool]]:
+    answer = await client.get("/health/ready")
+    return answer.status_code, answer.json()["checks"]
+
+
+@pytest.mark.parametrize("fault", ["cut", "silent"])
+async def test_without_kafka_nothing_is_promised_and_nothing_grows(
+    make_app: Callable[..., FastAPI], broker: Kafka, fault: str
+) -> None:
+    assert broker.proxy is not None
+    broker.proxy.faults.silent = frozenset()
+    broker.proxy.open()
+    app = make_app(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{broker.proxy.port}")
+    async with asked(app) as client:
+        await recovered(lambda: send(client), 202)
+        if fault == "cut":
+            broker.proxy.cut()
+        else:
+            broker.proxy.faults.silent = frozenset({UP, DOWN})
+        async with within(KAFKA_S):
+            answer = await send(client)
+            problem(answer, 503)
+            assert int(answer.headers["retry-after"]) > 0
+        # Reads go on, and readiness says who is missing.
+        assert (await read(client)).status_code == 200
+        async with within(KAFKA_S):
+            assert await checks(client) == (503, {"database": True, "kafka": False})
+        assert (await client.get("/health/live")).status_code == 200
+        # Once more than the buffer holds, and then twice as much again.
+        large = encode(meter(pad="x" * 60_000))
+        most: list[int] = []
+        for _ in range(3 if fault == "cut" else 1):
+            answers = await asyncio.gather(*(send(client, large) for _ in range(600)))
+            assert {one.status_code for one in answers} == {503}
+            most.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        assert most[-1] - most[0] < 32 * 1024  # KiB; 70 MiB came in meanwhile
+        broker.proxy.faults.silent = frozenset()
+        broker.proxy.open()
+        await recovered(lambda: send(client), 202)
+        assert await checks(client) == (200, {"database": True, "kafka": True})
+
+
+async def test_kafka_may_come_after_the_start(
+    make_app: Callable[..., FastAPI], servers: Addresses
+) -> None:
+    host, port = servers.kafka_bootstrap_servers.split(",")[0].rsplit(":", 1)
+    with Proxy(host, int(port)) as proxy:
+        proxy.open()
+        proxy.cut()
+        async with asked(make_app(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{proxy.port}")) as client:
+            async with within(KAFKA_S):
+                problem(await send(client), 503)
+            proxy.open()
+            await recovered(lambda: send(client), 202)
+
+
+@pytest.mark.parametrize("fault", ["cut", "silent"])
+async def test_without_postgresql_reads_are_503_and_readings_are_taken(
+    make_app: Callable[..., FastAPI], api_database: str, rows: Rows, fault: str
+) -> None:
+    parts = urlsplit(api_database)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    with Proxy(parts.hostname, parts.port) as proxy:
+        proxy.open()
+        url = api_database.replace(f":{parts.port}/", f":{proxy.port}/")
+        async with asked(make_app(DATABASE_URL=url)) as client:
+            assert (await read(client)).status_code == 200
+            # Several connections lie in the pool when the server goes.
+            await asyncio.gather(*(read(client) for _ in range(8)))
+            if fault == "cut":
+                proxy.cut()
+            else:
+                proxy.faults.silent = frozenset({UP, DOWN})
+            for _ in range(2):
+                async with within(POSTGRES_S):
+                    answers = await asyncio.gather(*(read(client) for _ in range(12)))
+                for answer in answers:
+                    problem(answer, 503)
+                    assert int(answer.headers["retry-after"]) > 0
+            async with within(POSTGRES_S):
+                assert await checks(client) == (503, {"database": False, "kafka": True})
+            assert (await send(client)).status_code == 202
+            proxy.faults.silent = frozenset()
+            proxy.open()
+            async with within(2 * POSTGRES_S):
+                await recovered(lambda: read(client), 200)
+            assert await checks(client) == (200, {"database": True, "kafka": True})
+
+
+async def test_readiness_asks_the_database_that_is_written_to_as_well(
+    make_app: Callable[..., FastAPI], api_database: str, rows: Rows, tmp_path: Path
+) -> None:
+    parts = urlsplit(api_database)
+    away = api_database.replace(f":{parts.port}/", ":1/")
+    app = make_app(DATABASE_URL=away, DATABASE_READ_URL=api_database)
+    async with asked(app) as client:
+        assert (await read(client)).status_code == 200
+        assert (await checks(client))[0] == 503
+        problem(await client.post("/v1/devices/meters", json={"meterId": "m"}), 503)

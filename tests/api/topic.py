@@ -1,0 +1,71 @@
+"""What is new in a topic: read back from the broker, byte by byte."""
+
+import time
+from typing import NamedTuple, Self
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from telemetry.topics import DEFAULT_PARTITIONS
+
+_SECONDS = 20.0
+
+
+class Stored(NamedTuple):
+    """A record of the topic."""
+
+    partition: int
+    key: bytes
+    value: bytes
+
+
+class Topic:
+    """Remembers where the topic ended when it was entered."""
+
+    def __init__(self, bootstrap_servers: str, name: str) -> None:
+        self._name = name
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "none",
+                "enable.auto.commit": False,
+            }
+        )
+        self._begin: list[int] = []
+
+    def __enter__(self) -> Self:
+        self._begin = self._ends()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def new(self) -> list[Stored]:
+        """Return what the broker has by now; nothing is waited for."""
+        ends = self._ends()
+        wanted = sum(ends) - sum(self._begin)
+        self._consumer.assign(
+            [
+                TopicPartition(self._name, number, begin)
+                for number, begin in enumerate(self._begin)
+                if begin < ends[number]
+            ]
+        )
+        found = self._consumer.consume(wanted, _SECONDS) if wanted else []
+        assert len(found) == wanted
+        return [Stored(one.partition() or 0, one.key() or b"", one.value() or b"") for one in found]
+
+    def _ends(self) -> list[int]:
+        return [self._end(number) for number in range(DEFAULT_PARTITIONS)]
+
+    def _end(self, number: int) -> int:
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            try:
+                place = TopicPartition(self._name, number)
+                end: int = self._consumer.get_watermark_offsets(place, _SECONDS)[1]
+            except KafkaException as error:  # a topic just made, whose leaders are being chosen
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return end
