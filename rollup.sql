@@ -158,7 +158,7 @@ DECLARE
     worked_off integer;
     touched    record;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(131260449292292) THEN
+    IF NOT pg_try_advisory_xact_lock(131260449292293) THEN
         RETURN NULL;
     END IF;
     CREATE TEMPORARY TABLE IF NOT EXISTS rollup_taken (LIKE rollup_due) ON COMMIT DELETE ROWS;
