@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -15,8 +15,7 @@ from fastapi import FastAPI
 from psycopg.rows import dict_row
 
 from api import live as live_module
-from api.database import Connection
-from api.live import Listener
+from api.live import Event, Listener
 from api.routes import live as live_routes
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
@@ -168,15 +167,13 @@ async def test_all_listeners_share_one_query_and_without_any_there_is_none(
     app = make_app()
     parts = app.state.parts
     looks: list[datetime] = []
-    read = parts.database.read
+    look = parts.live._look
 
-    @asynccontextmanager
-    async def counted() -> AsyncIterator[Connection]:
+    async def counted() -> Iterable[Event]:
         looks.append(NOW)
-        async with read() as connection:
-            yield connection
+        return await look()
 
-    parts.database.read = counted
+    parts.live._look = counted
     async with served(app) as client:
         assert not parts.live.is_looking
         assert looks == []
