@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from psycopg.rows import dict_row
 
 from api import live as live_module
-from api.live import Event, Listener
+from api.live import Listener
 from api.routes import live as live_routes
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
@@ -169,7 +169,7 @@ async def test_all_listeners_share_one_query_and_without_any_there_is_none(
     looks: list[datetime] = []
     look = parts.live._look
 
-    async def counted() -> Iterable[Event]:
+    async def counted() -> Iterable[live_module.Event]:
         looks.append(NOW)
         return await look()
 
