@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -167,7 +167,7 @@ async def test_all_listeners_share_one_query_and_without_any_there_is_none(
     app = make_app()
     parts = app.state.parts
     looks: list[datetime] = []
-    look = parts.live._look
+    look: Callable[[], Awaitable[Iterable[live_module.Event]]] = parts.live._look
 
     async def counted() -> Iterable[live_module.Event]:
         looks.append(NOW)
