@@ -3,8 +3,9 @@
 --
 -- They are never trusted stale. A flush notes in its own transaction which hours of which devices it has
 -- touched (`rollup_due`, one row a batch); whoever reads sees readings and notes in one snapshot, takes
--- what is noted from history, and only the rest from here. A day that is missing here is taken from
--- history too. So the answer is that of history, always, and `roll_up` decides only how fast it comes.
+-- what is noted from history, and only the rest from here. Days that are owed (`rollup_owed`), and devices
+-- that were something else when they were rolled up, are taken from history too. So the answer is that
+-- of history, always, and `roll_up` decides only how fast it comes.
 
 -- Both histories, and both registries, under the names that they share.
 CREATE OR REPLACE VIEW reading AS
@@ -12,11 +13,20 @@ SELECT 'meter' AS stream, meter_id AS device_id, recorded_at, kwh_consumed_ac AS
 UNION ALL
 SELECT 'vehicle', vehicle_id, recorded_at, kwh_delivered_dc FROM vehicle_history;
 
+-- `basis`: all that a rollup of the device depends on beside its readings; see `unregistered`.
 CREATE OR REPLACE VIEW device AS
-SELECT 'meter' AS stream, meter_id AS device_id, reading_kind, make_interval(secs => reading_interval_seconds) AS every,
-       capacity_kw, register_modulus_kwh AS modulus_kwh FROM meter
+SELECT 'meter' AS stream, meter_id AS device_id, reading_kind = 'register' AS is_register,
+       make_interval(secs => reading_interval_seconds) AS every, capacity_kw, register_modulus_kwh AS modulus_kwh,
+       format('%s %s %s %s', reading_kind, reading_interval_seconds, capacity_kw, register_modulus_kwh) AS basis
+FROM meter
 UNION ALL
-SELECT 'vehicle', vehicle_id, reading_kind, make_interval(secs => reading_interval_seconds), NULL, NULL FROM vehicle;
+SELECT 'vehicle', vehicle_id, reading_kind = 'register', make_interval(secs => reading_interval_seconds), NULL, NULL,
+       format('%s %s  ', reading_kind, reading_interval_seconds)
+FROM vehicle;
+
+-- The basis of a device that only sends readings.
+CREATE OR REPLACE FUNCTION unregistered() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'interval 60  ';
 
 -- Hours that a flush has touched: device and hour by their place in the two arrays, hours since 1970. A
 -- reading on the hour belongs to the hour that it ends.
@@ -28,12 +38,38 @@ CREATE TABLE IF NOT EXISTS rollup_due (
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE rollup_due ALTER devices SET STORAGE EXTERNAL, ALTER hours SET STORAGE EXTERNAL;
 
+-- Days of which not all is rolled up or noted: those that were stored before there were rollups, and those
+-- that retention removes. `done_to`: the device up to which that has been made good.
+DO $$
+BEGIN
+    CREATE TABLE rollup_owed (
+        stream  text             NOT NULL,
+        day     date             NOT NULL,
+        done_to text COLLATE "C" NOT NULL DEFAULT '',
+        PRIMARY KEY (stream, day)
+    );
+    INSERT INTO rollup_owed (stream, day)
+    SELECT DISTINCT history.stream, (day AT TIME ZONE 'UTC')::date
+    FROM (VALUES ('meter', to_regclass('meter_history')), ('vehicle', to_regclass('vehicle_history'))) AS history (stream, parent)
+    JOIN pg_inherits AS link ON link.inhparent = history.parent
+    JOIN pg_class AS part ON part.oid = link.inhrelid
+    LEFT JOIN LATERAL regexp_match(pg_get_expr(part.relpartbound, part.oid), 'FROM \((.+)\) TO \((.+)\)') AS bound ON true
+    CROSS JOIN LATERAL generate_series(
+        -- Midnight belongs to the day that it ends.
+        coalesce(trim('''' FROM nullif(bound[1], 'MINVALUE')), '2000-01-01Z')::timestamptz - interval '1 day',
+        coalesce(trim('''' FROM nullif(bound[2], 'MAXVALUE'))::timestamptz, now() + interval '366 days'),
+        interval '1 day') AS day;
+EXCEPTION WHEN duplicate_table THEN
+END
+$$;
+
 -- A device's day, by itself: nothing of the day before is in it. Element k of an array is about the k-1
 -- hours since midnight UTC, so there are 25; `first_after` is the day's first reading after them.
---   energy   nanokilowatt-hours; a register's first reading of the day is a baseline only
+--   energy   nanokilowatt-hours, null where they do not fit; a register's first reading of the day is a
+--            baseline only
 --   covered  microseconds that an interval device's readings cover, since midnight
 --   last_at  the day's last reading
---   held     that in the hour that follows a register stood below its baseline (24 elements)
+--   held     null, or whether in the hour that follows a register stood below its baseline (24 elements)
 CREATE TABLE IF NOT EXISTS energy_rollup (
     stream      text             NOT NULL,
     day         date             NOT NULL,
@@ -45,6 +81,7 @@ CREATE TABLE IF NOT EXISTS energy_rollup (
     held        boolean[],
     first_value double precision,
     last_value  double precision,
+    basis       text             NOT NULL,
     PRIMARY KEY (stream, day, device_id)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
@@ -56,62 +93,68 @@ DECLARE
     midnight CONSTANT timestamptz := of_day;
 BEGIN
     INSERT INTO energy_rollup AS old (stream, day, device_id, energy, covered, last_at, first_after, held,
-                                      first_value, last_value)
+                                      first_value, last_value, basis)
     WITH touched AS MATERIALIZED (
-        SELECT asked.device_id, coalesce(device.reading_kind = 'register', false) AS is_register,
+        SELECT asked.device_id, coalesce(device.is_register, false) AS is_register,
                coalesce(device.every, '1 minute') AS every, device.capacity_kw, device.modulus_kwh,
+               coalesce(device.basis, unregistered()) AS basis,
                -- A register that stood below its baseline is computed from midnight on.
-               CASE WHEN old.device_id IS NULL OR old.held IS NOT NULL THEN 0 ELSE asked.hour END AS from_hour,
+               CASE WHEN old.held IS NULL AND old.energy[25] IS NOT NULL THEN asked.hour ELSE 0 END AS from_hour,
                old.energy, old.covered, old.last_at, old.first_after, old.held, old.first_value
         FROM unnest(devices, hours) AS asked (device_id, hour)
         LEFT JOIN device ON device.stream = of_stream AND device.device_id = asked.device_id
         LEFT JOIN energy_rollup AS old
             ON old.stream = of_stream AND old.day = of_day AND old.device_id = asked.device_id
-    ), worth AS (
-        SELECT t.device_id, r.recorded_at, r.kwh, round(r.kwh * 1e9)::bigint AS energy, false AS is_held,
-               least(t.every, r.recorded_at - coalesce(
-                   lag(r.recorded_at) OVER (PARTITION BY t.device_id ORDER BY r.recorded_at),
-                   t.last_at[t.from_hour + 1], midnight)) AS covered
+            AND old.basis = coalesce(device.basis, unregistered())
+    ), hourly AS (
+        SELECT t.device_id, date_part('hour', h.began)::integer AS hour,
+               h.energy, extract(epoch FROM h.covered) * 1e6 AS covered, h.last_at, h.first_at, false AS held
         FROM touched AS t
         CROSS JOIN LATERAL (
-            SELECT reading.recorded_at, reading.kwh FROM reading
-            WHERE reading.stream = of_stream AND reading.device_id = t.device_id
-              AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
-              AND reading.recorded_at > midnight + make_interval(hours => t.from_hour)
-        ) AS r
+            SELECT date_trunc('hour', r.recorded_at - interval '1 microsecond') AS began,
+                   sum(round(r.kwh * 1e9)::bigint) AS energy, max(r.recorded_at) AS last_at, min(r.recorded_at) AS first_at,
+                   sum(least(t.every, r.recorded_at
+                       - coalesce(r.previous_at, t.last_at[t.from_hour + 1], midnight))) AS covered
+            FROM (
+                SELECT reading.recorded_at, reading.kwh,
+                       lag(reading.recorded_at) OVER (ORDER BY reading.recorded_at) AS previous_at
+                FROM reading
+                WHERE reading.stream = of_stream AND reading.device_id = t.device_id
+                  AND reading.recorded_at > midnight + make_interval(hours => t.from_hour)
+                  AND reading.recorded_at <= midnight + interval '24 hours'
+            ) AS r
+            GROUP BY 1
+        ) AS h
         WHERE NOT t.is_register
         UNION ALL
-        SELECT seen.device_id, seen.recorded_at, seen.kwh, (seen.state).energy,
-               (seen.state).baseline > seen.kwh
-                   OR lag((seen.state).baseline > seen.kwh, 1, false)
-                      OVER (PARTITION BY seen.device_id ORDER BY seen.recorded_at),
-               interval '0'
-        FROM (
-            SELECT t.device_id, t.from_hour, r.recorded_at, r.kwh,
-                   register(r.kwh, r.recorded_at, t.capacity_kw, t.modulus_kwh)
-                       OVER (PARTITION BY t.device_id ORDER BY r.recorded_at) AS state
-            FROM touched AS t
-            CROSS JOIN LATERAL (
-                SELECT reading.recorded_at, reading.kwh FROM reading
-                WHERE reading.stream = of_stream AND reading.device_id = t.device_id
-                  AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
-                  -- With the last one before, which the first is compared with.
-                  AND reading.recorded_at >= coalesce(t.last_at[t.from_hour + 1], midnight)
+        SELECT t.device_id, date_part('hour', h.began)::integer, h.energy, 0, h.last_at, h.first_at, h.held
+        FROM touched AS t
+        CROSS JOIN LATERAL (
+            SELECT date_trunc('hour', r.recorded_at - interval '1 microsecond') AS began,
+                   sum((r.state).energy) AS energy, max(r.recorded_at) AS last_at, min(r.recorded_at) AS first_at,
+                   bool_or(r.is_held) AS held
+            FROM (
+                SELECT seen.recorded_at, seen.state,
+                       (seen.state).baseline > seen.kwh
+                           OR lag((seen.state).baseline > seen.kwh, 1, false) OVER (ORDER BY seen.recorded_at) AS is_held
+                FROM (
+                    SELECT reading.recorded_at, reading.kwh,
+                           register(reading.kwh, reading.recorded_at, t.capacity_kw, t.modulus_kwh)
+                               OVER (ORDER BY reading.recorded_at) AS state
+                    FROM reading
+                    WHERE reading.stream = of_stream AND reading.device_id = t.device_id
+                      AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
+                      -- With the last one before, which the first is compared with.
+                      AND reading.recorded_at >= coalesce(t.last_at[t.from_hour + 1], midnight)
+                ) AS seen
             ) AS r
-            WHERE t.is_register
-        ) AS seen
-        WHERE seen.recorded_at > midnight + make_interval(hours => seen.from_hour)
-    ), hourly AS (
-        SELECT w.device_id,
-               floor(extract(epoch FROM w.recorded_at - midnight - interval '1 microsecond') / 3600)::int AS hour,
-               sum(w.energy) AS energy,
-               sum(extract(epoch FROM w.covered) * 1e6)::bigint AS covered,
-               max(w.recorded_at) AS last_at, min(w.recorded_at) AS first_at, bool_or(w.is_held) AS held
-        FROM worth AS w
-        GROUP BY 1, 2
+            WHERE r.recorded_at > midnight + make_interval(hours => t.from_hour)
+            GROUP BY 1
+        ) AS h
+        WHERE t.is_register
     ), boundary AS (
         -- Hour k ends at boundary k, and boundary 0 is midnight.
-        SELECT t.device_id, t.from_hour, k,
+        SELECT t.device_id, t.from_hour, t.basis, k,
                CASE WHEN k <= t.from_hour THEN coalesce(t.energy[k + 1], 0)
                     ELSE coalesce(t.energy[t.from_hour + 1], 0) + coalesce(sum(h.energy) OVER so_far, 0) END AS energy,
                CASE WHEN k <= t.from_hour THEN coalesce(t.covered[k + 1], 0)
@@ -138,15 +181,15 @@ BEGIN
               AND reading.recorded_at = min(b.first_after)),
            (SELECT reading.kwh FROM reading
             WHERE reading.stream = of_stream AND reading.device_id = b.device_id
-              AND reading.recorded_at = max(b.last_at))
+              AND reading.recorded_at = max(b.last_at)),
+           b.basis
     FROM boundary AS b
-    GROUP BY b.device_id
-    -- What does not fit is not kept, and so is taken from history.
-    HAVING max(b.last_at) IS NOT NULL AND max(abs(b.energy)) < 4e18
+    GROUP BY b.device_id, b.basis
+    HAVING max(b.last_at) IS NOT NULL
     ON CONFLICT (stream, day, device_id) DO UPDATE
     SET energy = excluded.energy, covered = excluded.covered, last_at = excluded.last_at,
         first_after = excluded.first_after, held = excluded.held,
-        first_value = excluded.first_value, last_value = excluded.last_value;
+        first_value = excluded.first_value, last_value = excluded.last_value, basis = excluded.basis;
 END
 $$;
 
@@ -185,219 +228,329 @@ BEGIN
 END
 $$;
 
--- Readings of one device, worth what they are in this window: of whichever stream.
-CREATE OR REPLACE FUNCTION device_energy(of_stream text, of_device text, window_start timestamptz, window_end timestamptz)
-RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint)
-LANGUAGE plpgsql STABLE AS $$
+-- Rolls up the next devices of the newest day that is owed, at the most so many. Returns whether there
+-- was anything to do; null while somebody else rolls up. What retention removes stays owed.
+CREATE OR REPLACE FUNCTION roll_up_owed(first_kept date, most integer DEFAULT 200) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    owed    rollup_owed;
+    devices text[];
 BEGIN
-    IF of_stream = 'meter' THEN
-        RETURN QUERY SELECT e.recorded_at, e.previous_at, e.energy
-                     FROM meter_energy(of_device, window_start, window_end) AS e;
-    ELSE
-        RETURN QUERY SELECT e.recorded_at, e.previous_at, e.energy
-                     FROM vehicle_energy(of_device, window_start, window_end) AS e;
+    IF NOT pg_try_advisory_xact_lock(131260449292293) THEN
+        RETURN NULL;
     END IF;
+    SELECT * INTO owed FROM rollup_owed WHERE day >= first_kept ORDER BY day DESC, stream LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    SELECT array_agg(next.device_id ORDER BY next.device_id) INTO devices
+    FROM (
+        SELECT known.device_id
+        FROM (
+            SELECT meter_id AS device_id FROM meter_current_state WHERE owed.stream = 'meter'
+            UNION ALL
+            SELECT vehicle_id FROM vehicle_current_state WHERE owed.stream = 'vehicle'
+        ) AS known
+        WHERE known.device_id > owed.done_to
+        ORDER BY known.device_id
+        LIMIT most
+    ) AS next;
+    IF devices IS NULL THEN
+        DELETE FROM rollup_owed WHERE stream = owed.stream AND day = owed.day;
+    ELSE
+        PERFORM roll_up_day(owed.stream, owed.day, devices, array_fill(0, ARRAY[cardinality(devices)]));
+        UPDATE rollup_owed SET done_to = devices[cardinality(devices)]
+        WHERE stream = owed.stream AND day = owed.day;
+    END IF;
+    RETURN true;
 END
 $$;
 
--- What every device that was ever heard of comes to in a window: nanokilowatt-hours, and for how long
--- something is known of it. From rollups as far as they go, from history where they do not.
-CREATE OR REPLACE FUNCTION fleet_energy(of_stream text, window_start timestamptz, window_end timestamptz)
-RETURNS TABLE (device_id text, energy numeric, covered interval)
+-- A device that becomes something else is to be rolled up anew.
+CREATE OR REPLACE FUNCTION note_changed_device() RETURNS trigger
+LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+DECLARE
+    of_stream CONSTANT text := TG_ARGV[0];
+    of_device CONSTANT text := CASE of_stream WHEN 'meter' THEN to_jsonb(coalesce(NEW, OLD)) ->> 'meter_id'
+                                              ELSE to_jsonb(coalesce(NEW, OLD)) ->> 'vehicle_id' END;
+BEGIN
+    INSERT INTO rollup_due (stream, devices, hours)
+    SELECT of_stream, array_agg(of_device), array_agg((rolled.day - date '1970-01-01') * 24)
+    FROM (
+        SELECT min(day) AS first_day, max(day) AS last_day FROM energy_rollup WHERE stream = of_stream
+    ) AS kept
+    CROSS JOIN generate_series(kept.first_day, kept.last_day, interval '1 day') AS asked (day)
+    JOIN energy_rollup AS rolled
+        ON rolled.stream = of_stream AND rolled.day = asked.day::date AND rolled.device_id = of_device
+    LEFT JOIN device ON device.stream = of_stream AND device.device_id = of_device
+    WHERE rolled.basis <> coalesce(device.basis, unregistered())
+    HAVING count(*) > 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER note_changed_meter AFTER INSERT OR UPDATE OR DELETE ON meter
+FOR EACH ROW EXECUTE FUNCTION note_changed_device('meter');
+
+CREATE OR REPLACE TRIGGER note_changed_vehicle AFTER INSERT OR UPDATE OR DELETE ON vehicle
+FOR EACH ROW EXECUTE FUNCTION note_changed_device('vehicle');
+
+-- What each of some spans of a window comes to: the energy of its device in nanokilowatt-hours, and for how
+-- long something is known of it. Spans are numbered from 1, by their place in the three arrays. From
+-- rollups as far as they go, from history where they do not.
+CREATE OR REPLACE FUNCTION span_energy(
+    of_stream text, window_start timestamptz, window_end timestamptz,
+    devices text[], starts timestamptz[], ends timestamptz[]
+) RETURNS TABLE (number bigint, energy numeric, covered interval)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
-    -- Rollups know whole hours: what is before the first of them comes from history.
-    whole_from CONSTANT timestamptz :=
-        date_trunc('hour', window_start + interval '1 hour' - interval '1 microsecond');
-    first_day  CONSTANT date := whole_from::date;
-    last_day   CONSTANT date := (window_end - interval '1 microsecond')::date;
+    first_day CONSTANT date := window_start::date;
+    last_day  CONSTANT date := (window_end - interval '1 microsecond')::date;
+    is_owed   CONSTANT boolean := EXISTS (
+        SELECT FROM rollup_owed WHERE stream = of_stream AND day BETWEEN first_day - 1 AND last_day);
 BEGIN
     RETURN QUERY
-    WITH known AS (
-        SELECT meter_id AS device_id FROM meter_current_state WHERE of_stream = 'meter'
-        UNION ALL
-        SELECT vehicle_id FROM vehicle_current_state WHERE of_stream = 'vehicle'
-    ), dirty AS (
+    WITH dirty AS (
         -- From here on, history.
         SELECT pair.device_id, min(timestamptz 'epoch' + make_interval(hours => pair.hour)) AS touched_from
         FROM rollup_due AS due, unnest(due.devices, due.hours) AS pair (device_id, hour)
         WHERE due.stream = of_stream
           AND timestamptz 'epoch' + make_interval(hours => pair.hour) < window_end
-          AND timestamptz 'epoch' + make_interval(hours => pair.hour) >= date_trunc('day', window_start) - interval '1 day'
+          -- The day before too: a register's first reading of a day is compared with its last one.
+          AND timestamptz 'epoch' + make_interval(hours => pair.hour) >= (first_day - 1)::timestamptz
         GROUP BY 1
-    ), asked AS MATERIALIZED (
-        SELECT known.device_id, coalesce(d.reading_kind = 'register', false) AS is_register,
-               coalesce(d.every, '1 minute') AS every, d.capacity_kw, d.modulus_kwh,
-               least(window_end, dirty.touched_from) AS until, dirty.touched_from IS NULL AS is_clean
-        FROM known
-        LEFT JOIN device AS d ON d.stream = of_stream AND d.device_id = known.device_id
-        LEFT JOIN dirty ON dirty.device_id = known.device_id
-    ), day_part AS MATERIALIZED (
-        SELECT a.device_id, a.is_register, a.every, r.day, r.held, r.first_value,
+    ), span AS MATERIALIZED (
+        SELECT s.number, s.device_id, s.began, s.ended,
+               coalesce(d.is_register, false) AS is_register, coalesce(d.every, '1 minute') AS every,
+               d.capacity_kw, d.modulus_kwh, coalesce(d.basis, unregistered()) AS basis,
+               -- Rollups know whole hours.
+               date_trunc('hour', s.began + interval '1 hour' - interval '1 microsecond') AS whole_from,
+               least(s.ended, dirty.touched_from) AS until,
+               coalesce(dirty.touched_from >= s.ended, true) AS is_clean
+        FROM unnest(devices, starts, ends) WITH ORDINALITY AS s (device_id, began, ended, number)
+        LEFT JOIN device AS d ON d.stream = of_stream AND d.device_id = s.device_id
+        LEFT JOIN dirty ON dirty.device_id = s.device_id
+        WHERE s.began < s.ended
+    ), rolled AS MATERIALIZED (
+        SELECT s.number, s.is_register, s.every, s.ended, r.day,
+               r.basis = s.basis AND r.held IS NULL AND r.energy[25] IS NOT NULL AS is_good,
                r.energy[edge.high + 1] - r.energy[edge.low + 1] AS energy,
                r.covered[edge.high + 1] - r.covered[edge.low + 1] AS covered,
-               r.first_after[1] AS day_first_at, r.first_after[edge.low + 1] AS next_at, r.last_at[edge.high + 1] AS last_at,
-               coalesce(r.last_at[edge.low + 1], edge.midnight) AS rolled_from,
-               -- Where rollups end; beyond, history.
-               CASE WHEN NOT a.is_clean THEN a.until
-                    WHEN edge.high = 24 THEN window_end
-                    ELSE edge.midnight + make_interval(hours => edge.high) END AS ends_at,
-               r.day = (a.until - interval '1 microsecond')::date AS is_last,
-               -- What the register gained from the last reading before the day to the first one of it.
-               CASE WHEN a.is_register AND r.first_after[1] > window_start AND before.read_at IS NOT NULL
-                    THEN register_step(ROW(before.kwh, before.read_at, 0, false)::register_state, r.first_value,
-                                       r.first_after[1], a.capacity_kw, a.modulus_kwh) END AS joint,
-               r.first_after[1] <= window_start OR before.read_at <= window_start AS is_known_before
-        FROM asked AS a
-        JOIN energy_rollup AS r ON r.stream = of_stream AND r.device_id = a.device_id
+               r.first_after[edge.low + 1] AS first_at, r.last_at[edge.high + 1] AS last_at,
+               r.last_at[edge.low + 1] AS previous_at,
+               -- Where it ends although the day goes on.
+               CASE WHEN edge.high < 24 THEN edge.midnight + make_interval(hours => edge.high) END AS cut_at,
+               CASE WHEN s.is_register THEN r.first_value END AS first_value
+        FROM span AS s
+        JOIN energy_rollup AS r ON r.stream = of_stream AND r.device_id = s.device_id
             AND r.day BETWEEN first_day AND last_day
         CROSS JOIN LATERAL (
             SELECT r.day::timestamptz AS midnight,
-                   CASE WHEN r.day = first_day THEN extract(hour FROM whole_from)::int ELSE 0 END AS low,
-                   CASE WHEN a.until >= r.day::timestamptz + interval '24 hours' THEN 24
-                        WHEN a.is_clean AND r.last_at[25] <= a.until THEN 24
-                        ELSE extract(hour FROM a.until)::int END AS high
+                   CASE WHEN s.whole_from <= r.day::timestamptz THEN 0
+                        WHEN s.whole_from >= (r.day + 1)::timestamptz THEN 24
+                        ELSE date_part('hour', s.whole_from)::integer END AS low,
+                   CASE WHEN s.until >= (r.day + 1)::timestamptz OR s.is_clean AND r.last_at[25] <= s.until THEN 24
+                        ELSE date_part('hour', s.until)::integer END AS high
         ) AS edge
-        LEFT JOIN energy_rollup AS yesterday ON a.is_register AND yesterday.stream = of_stream
-            AND yesterday.device_id = a.device_id AND yesterday.day = r.day - 1
+        WHERE NOT is_owed AND s.whole_from < s.until AND (s.is_register OR s.every <= interval '1 hour')
+          -- From the day on in which it begins: a register that stood below its baseline then is for history.
+          AND s.began < (r.day + 1)::timestamptz AND s.until > r.day::timestamptz
+    ), joint AS MATERIALIZED (
+        -- What a register gained from its last reading before a day to the first one of it.
+        SELECT r.number, r.day, before.recorded_at AS previous_at, (step.state).energy,
+               (step.state).baseline IS NOT DISTINCT FROM r.first_value OR before.recorded_at IS NULL AS is_good
+        FROM rolled AS r
+        JOIN span AS s USING (number)
+        LEFT JOIN energy_rollup AS yesterday ON yesterday.stream = of_stream
+            AND yesterday.device_id = s.device_id AND yesterday.day = r.day - 1
         LEFT JOIN LATERAL (
-            SELECT yesterday.last_at[25] AS read_at, yesterday.last_value AS kwh
-            WHERE yesterday.device_id IS NOT NULL
+            SELECT yesterday.last_at[25] AS recorded_at, yesterday.last_value AS kwh WHERE yesterday.day IS NOT NULL
             UNION ALL
             (SELECT reading.recorded_at, reading.kwh FROM reading
-             WHERE reading.stream = of_stream AND reading.device_id = a.device_id
-               AND reading.recorded_at <= r.day::timestamptz AND yesterday.device_id IS NULL
+             WHERE yesterday.day IS NULL AND reading.stream = of_stream AND reading.device_id = s.device_id
+               AND reading.recorded_at <= r.day::timestamptz
              ORDER BY reading.recorded_at DESC LIMIT 1)
-        ) AS before ON a.is_register
-        WHERE a.until > r.day::timestamptz AND a.until > whole_from
+        ) AS before ON true
+        CROSS JOIN LATERAL (
+            SELECT register_step(ROW(before.kwh, before.recorded_at, 0, false)::register_state, r.first_value,
+                                 r.first_at, s.capacity_kw, s.modulus_kwh) AS state
+        ) AS step
+        WHERE r.is_register AND r.previous_at IS NULL AND r.first_at <= r.last_at
     ), composed AS MATERIALIZED (
-        -- Devices of which every day that is needed is there, and nothing odd about any of them.
-        SELECT p.device_id
-        FROM day_part AS p
-        JOIN asked AS a USING (device_id)
-        GROUP BY p.device_id, a.until, a.every, a.is_register
-        HAVING count(*) = (a.until - interval '1 microsecond')::date - first_day + 1
-           AND (a.every <= interval '1 hour' OR a.is_register)
-           AND NOT bool_or(p.held IS NOT NULL OR (p.joint).baseline IS DISTINCT FROM p.first_value AND p.joint IS NOT NULL)
+        SELECT s.*, CASE WHEN s.is_clean THEN cut.cut_at ELSE s.until END AS tail_from
+        FROM span AS s
+        LEFT JOIN (
+            SELECT r.number, max(r.cut_at) AS cut_at, bool_and(r.is_good) AS is_good
+            FROM rolled AS r
+            WHERE r.cut_at < r.ended OR NOT r.is_good
+            GROUP BY r.number
+        ) AS cut ON cut.number = s.number
+        WHERE NOT is_owed AND s.whole_from < s.until AND (s.is_register OR s.every <= interval '1 hour')
+          AND cut.is_good IS NOT FALSE
+          AND s.number NOT IN (SELECT j.number FROM joint AS j WHERE NOT j.is_good)
+    ), edge AS MATERIALIZED (
+        SELECT c.number, date '-infinity' AS place, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh,
+               c.began AS edge_start, c.whole_from AS edge_end
+        FROM composed AS c WHERE c.began < c.whole_from
+        UNION ALL
+        SELECT c.number, 'infinity', c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh,
+               c.tail_from, c.ended
+        FROM composed AS c WHERE c.tail_from < c.ended
     ), part AS (
-        -- History before the first whole hour.
-        SELECT a.device_id, 0 AS place, sum(e.energy) AS energy,
-               min(e.recorded_at) AS first_at, max(e.recorded_at) AS last_at,
-               sum(least(a.every, e.recorded_at - e.previous_at)) FILTER (WHERE e.previous_at > window_start) AS covered,
-               bool_or(e.previous_at <= window_start) AS is_known_before
-        FROM asked AS a
-        JOIN composed USING (device_id)
-        CROSS JOIN LATERAL device_energy(of_stream, a.device_id, window_start, whole_from) AS e
-        WHERE window_start < whole_from
-        GROUP BY a.device_id
+        SELECT r.number, r.day AS place,
+               r.energy + coalesce(joint.energy, 0) AS energy, r.first_at, r.last_at,
+               make_interval(secs => r.covered / 1e6)
+                   - least(r.every, r.first_at - coalesce(r.previous_at, r.day::timestamptz)) AS covered,
+               coalesce(r.previous_at, joint.previous_at) AS previous_at
+        FROM rolled AS r
+        LEFT JOIN joint ON joint.number = r.number AND joint.day = r.day
+        WHERE r.first_at <= r.last_at
         UNION ALL
-        SELECT p.device_id, 1 + p.day - first_day,
-               p.energy + CASE WHEN p.next_at = p.day_first_at THEN coalesce((p.joint).energy, 0) ELSE 0 END,
-               p.next_at, p.last_at,
-               make_interval(secs => p.covered / 1e6) - least(p.every, p.next_at - p.rolled_from),
-               p.is_known_before
-        FROM day_part AS p
-        JOIN composed USING (device_id)
-        WHERE p.next_at <= p.last_at
+        SELECT e.number, e.place, sum(r.energy), min(r.recorded_at), max(r.recorded_at),
+               sum(least(e.every, r.recorded_at - r.previous_at)) FILTER (WHERE r.previous_at IS NOT NULL), NULL
+        FROM edge AS e
+        CROSS JOIN LATERAL (
+            SELECT reading.recorded_at, lag(reading.recorded_at) OVER (ORDER BY reading.recorded_at) AS previous_at,
+                   round(reading.kwh * 1e9)::bigint AS energy
+            FROM reading
+            WHERE reading.stream = of_stream AND reading.device_id = e.device_id
+              AND reading.recorded_at > e.edge_start AND reading.recorded_at <= e.edge_end
+        ) AS r
+        WHERE NOT e.is_register
+        GROUP BY e.number, e.place
         UNION ALL
-        -- History after the last whole hour, or from the first touched one on.
-        SELECT p.device_id, 100, sum(e.energy), min(e.recorded_at), max(e.recorded_at),
-               sum(least(p.every, e.recorded_at - e.previous_at)) FILTER (WHERE e.previous_at > p.ends_at),
-               bool_or(e.previous_at <= window_start)
-        FROM day_part AS p
-        JOIN composed USING (device_id)
-        CROSS JOIN LATERAL device_energy(of_stream, p.device_id, p.ends_at, window_end) AS e
-        WHERE p.is_last AND p.ends_at < window_end
-        GROUP BY p.device_id
-    ), placed AS (
-        SELECT part.*, max(part.last_at) OVER (PARTITION BY part.device_id ORDER BY place
-                                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_at
-        FROM part
+        SELECT e.number, e.place, sum((r.state).energy), min(r.recorded_at), max(r.recorded_at),
+               NULL, min(r.previous_at)
+        FROM edge AS e
+        CROSS JOIN LATERAL (
+            SELECT seen.recorded_at, lag(seen.recorded_at) OVER in_time AS previous_at,
+                   register(seen.kwh, seen.recorded_at, e.capacity_kw, e.modulus_kwh) OVER in_time AS state
+            FROM (
+                (SELECT reading.recorded_at, reading.kwh FROM reading
+                 WHERE reading.stream = of_stream AND reading.device_id = e.device_id
+                   AND reading.recorded_at <= e.edge_start
+                 ORDER BY reading.recorded_at DESC LIMIT 1)
+                UNION ALL
+                SELECT reading.recorded_at, reading.kwh FROM reading
+                WHERE reading.stream = of_stream AND reading.device_id = e.device_id
+                  AND reading.recorded_at > e.edge_start AND reading.recorded_at <= e.edge_end
+            ) AS seen
+            WINDOW in_time AS (ORDER BY seen.recorded_at)
+        ) AS r
+        WHERE e.is_register AND r.recorded_at > e.edge_start
+        GROUP BY e.number, e.place
     ), joined AS (
-        SELECT a.device_id, sum(p.energy) AS energy,
-               CASE WHEN NOT a.is_register
-                    THEN sum(coalesce(p.covered, '0') + least(a.every, p.first_at - coalesce(p.before_at, window_start)))
-                    -- Known from the start where there is any reading before it.
-                    WHEN bool_or(p.is_known_before) THEN max(p.last_at) - window_start
-                    ELSE max(p.last_at) - min(p.first_at) END AS covered
-        FROM placed AS p
-        JOIN asked AS a USING (device_id)
-        GROUP BY a.device_id, a.is_register
+        SELECT p.number, sum(p.energy) AS energy,
+               CASE WHEN c.is_register
+                    THEN max(p.last_at) - min(greatest(c.began, coalesce(p.previous_at, p.first_at)))
+                    ELSE sum(coalesce(p.covered, '0')
+                             + least(c.every, p.first_at - greatest(c.began, p.before_at))) END AS covered
+        FROM (
+            SELECT part.*, lag(part.last_at) OVER (PARTITION BY part.number ORDER BY part.place) AS before_at
+            FROM part
+        ) AS p
+        JOIN composed AS c USING (number)
+        GROUP BY p.number, c.is_register
     )
-    SELECT a.device_id, coalesce(j.energy, 0), coalesce(j.covered, '0')
-    FROM asked AS a
-    JOIN composed USING (device_id)
-    LEFT JOIN joined AS j USING (device_id)
+    SELECT c.number, coalesce(j.energy, 0), coalesce(j.covered, '0')
+    FROM composed AS c
+    LEFT JOIN joined AS j USING (number)
     UNION ALL
-    SELECT a.device_id, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
-    FROM asked AS a
+    SELECT s.number, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
+    FROM span AS s
     CROSS JOIN LATERAL (
         SELECT sum(e.energy) AS energy,
-               CASE WHEN a.is_register
-                    THEN max(e.recorded_at) - min(greatest(window_start, coalesce(e.previous_at, e.recorded_at)))
-                    ELSE sum(e.recorded_at - greatest(window_start, e.previous_at, e.recorded_at - a.every)) END AS covered
-        FROM device_energy(of_stream, a.device_id, window_start, window_end) AS e
+               CASE WHEN s.is_register
+                    THEN max(e.recorded_at) - min(greatest(s.began, coalesce(e.previous_at, e.recorded_at)))
+                    ELSE sum(e.recorded_at - greatest(s.began, e.previous_at, e.recorded_at - s.every)) END AS covered
+        FROM (
+            SELECT m.recorded_at, m.previous_at, m.energy FROM meter_energy(s.device_id, window_start, window_end) AS m
+            WHERE of_stream = 'meter'
+            UNION ALL
+            SELECT v.recorded_at, v.previous_at, v.energy FROM vehicle_energy(s.device_id, window_start, window_end) AS v
+            WHERE of_stream = 'vehicle'
+        ) AS e
+        WHERE e.recorded_at > s.began AND e.recorded_at <= s.ended
     ) AS raw
-    WHERE a.device_id NOT IN (SELECT c.device_id FROM composed AS c);
+    WHERE s.number NOT IN (SELECT c.number FROM composed AS c);
 END
 $$;
 
 -- What vehicle_performance says, of every vehicle that is registered or was ever heard of, without hours
--- and meters: from rollups, but for the vehicles whose meters changed or were shared in the window.
+-- and meters.
 CREATE OR REPLACE FUNCTION fleet_performance(window_start timestamptz, window_end timestamptz)
 RETURNS TABLE (
     vehicle_id text, status text, ac_kwh double precision, dc_kwh double precision,
     ratio double precision, percentage numeric,
     vehicle_coverage double precision, meter_coverage double precision
 ) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
+DECLARE
+    vehicles text[];
+    -- The times for which meters charged vehicles, by their place in these.
+    charged  text[];
+    by_meter text[];
+    starts   timestamptz[];
+    ends     timestamptz[];
 BEGIN
-    RETURN QUERY
-    WITH known AS (
-        SELECT v.vehicle_id FROM vehicle AS v UNION SELECT c.vehicle_id FROM vehicle_current_state AS c
-    ), bond AS MATERIALIZED (
-        SELECT a.vehicle_id, a.meter_id, a.during @> tstzrange(window_start, window_end, '(]') AS is_whole, true AS is_assignment
+    SELECT array_agg(known.vehicle_id) INTO vehicles
+    FROM (SELECT v.vehicle_id FROM vehicle AS v UNION SELECT c.vehicle_id FROM vehicle_current_state AS c) AS known;
+
+    WITH bond AS MATERIALIZED (
+        SELECT a.vehicle_id, a.meter_id, a.during @> tstzrange(window_start, window_end, '(]') AS is_whole
         FROM vehicle_meter_assignment AS a
         WHERE a.during && tstzrange(window_start, window_end, '(]')
         UNION ALL
-        SELECT c.vehicle_id, c.meter_id, false, false
+        SELECT c.vehicle_id, c.meter_id, false
         FROM charging_session AS c
         WHERE c.during && tstzrange(window_start, window_end, '(]')
-    ), meter_of AS (
+    ), own AS (
         -- A meter that charged one vehicle only.
-        SELECT b.meter_id FROM bond AS b GROUP BY b.meter_id HAVING count(DISTINCT b.vehicle_id) = 1
-    ), simple AS (
+        SELECT b.meter_id FROM bond AS b GROUP BY b.meter_id HAVING min(b.vehicle_id) = max(b.vehicle_id)
+    ), simple AS MATERIALIZED (
         -- One meter throughout, which charged nothing else.
         SELECT b.vehicle_id, min(b.meter_id) AS meter_id
         FROM bond AS b
-        LEFT JOIN meter_of AS m USING (meter_id)
+        LEFT JOIN own USING (meter_id)
         GROUP BY b.vehicle_id
-        HAVING bool_or(b.is_whole) AND count(DISTINCT b.meter_id) = 1 AND bool_and(m.meter_id IS NOT NULL)
-    ), ac AS MATERIALIZED (
-        SELECT * FROM fleet_energy('meter', window_start, window_end)
-    ), dc AS MATERIALIZED (
-        SELECT * FROM fleet_energy('vehicle', window_start, window_end)
+        HAVING bool_or(b.is_whole) AND min(b.meter_id) = max(b.meter_id) AND bool_and(own.meter_id IS NOT NULL)
+    )
+    SELECT array_agg(m.vehicle_id), array_agg(m.meter_id), array_agg(lower(m.during)), array_agg(upper(m.during))
+    INTO charged, by_meter, starts, ends
+    FROM (
+        SELECT s.vehicle_id, s.meter_id, tstzrange(window_start, window_end, '(]') AS during FROM simple AS s
+        UNION ALL
+        -- A meter that charged it at no time is one nevertheless.
+        SELECT other.vehicle_id, m.meter_id, during
+        FROM (SELECT DISTINCT b.vehicle_id FROM bond AS b
+              WHERE b.vehicle_id NOT IN (SELECT s.vehicle_id FROM simple AS s)) AS other
+        CROSS JOIN LATERAL vehicle_meters(other.vehicle_id, window_start, window_end) AS m
+        LEFT JOIN LATERAL unnest(m.charged) AS during ON true
+    ) AS m;
+
+    RETURN QUERY
+    WITH ac AS (
+        SELECT span.vehicle_id, sum(e.energy) AS energy, sum(e.covered) AS covered,
+               sum(span.ended - span.began) AS asked
+        FROM unnest(charged, starts, ends) WITH ORDINALITY AS span (vehicle_id, began, ended, number)
+        LEFT JOIN span_energy('meter', window_start, window_end, by_meter, starts, ends) AS e USING (number)
+        GROUP BY span.vehicle_id
     ), summed AS (
-        SELECT k.vehicle_id, s.meter_id IS NOT NULL AS has_meter,
+        SELECT k.vehicle_id, ac.vehicle_id IS NOT NULL AS has_meter,
                coalesce(ac.energy, 0) AS ac, coalesce(dc.energy, 0) AS dc,
-               coalesce((extract(epoch FROM dc.covered) / extract(epoch FROM window_end - window_start))::float8, 0) AS vehicle_coverage,
-               coalesce((extract(epoch FROM ac.covered) / extract(epoch FROM window_end - window_start))::float8, 0) AS meter_coverage
-        FROM known AS k
-        LEFT JOIN simple AS s USING (vehicle_id)
-        LEFT JOIN ac ON ac.device_id = s.meter_id
-        LEFT JOIN dc ON dc.device_id = k.vehicle_id
-        WHERE s.vehicle_id IS NOT NULL OR k.vehicle_id NOT IN (SELECT b.vehicle_id FROM bond AS b)
+               coalesce((extract(epoch FROM dc.covered) / extract(epoch FROM window_end - window_start))::float8, 0)
+                   AS vehicle_coverage,
+               coalesce((extract(epoch FROM ac.covered) / extract(epoch FROM ac.asked))::float8, 0) AS meter_coverage
+        FROM unnest(vehicles) WITH ORDINALITY AS k (vehicle_id, number)
+        LEFT JOIN ac USING (vehicle_id)
+        LEFT JOIN span_energy(
+            'vehicle', window_start, window_end, vehicles,
+            array_fill(window_start, ARRAY[cardinality(vehicles)]), array_fill(window_end, ARRAY[cardinality(vehicles)])
+        ) AS dc USING (number)
     )
     SELECT t.vehicle_id,
            performance_status(t.ac, t.dc, t.vehicle_coverage, t.meter_coverage, t.has_meter),
            t.ac::float8 / 1e9, t.dc::float8 / 1e9, t.dc::float8 / nullif(t.ac::float8, 0),
            round(100 * t.dc / nullif(t.ac, 0), 1), t.vehicle_coverage, t.meter_coverage
-    FROM summed AS t
-    UNION ALL
-    SELECT k.vehicle_id, p.status, p.ac_kwh, p.dc_kwh, p.ratio, p.percentage,
-           p.vehicle_coverage, p.meter_coverage
-    FROM known AS k
-    CROSS JOIN LATERAL vehicle_performance(k.vehicle_id, window_start, window_end) AS p
-    WHERE k.vehicle_id IN (SELECT b.vehicle_id FROM bond AS b)
-      AND k.vehicle_id NOT IN (SELECT s.vehicle_id FROM simple AS s);
+    FROM summed AS t;
 END
 $$;

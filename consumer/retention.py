@@ -25,14 +25,15 @@ from consumer.database import Connection, Database
 from consumer.partitions import (
     REMOVAL_TIMEOUT,
     Partition,
-    date_of,
     finish_detaching,
+    first_kept_day,
     list_partitions,
     make_partitions,
     number_of,
     take_making_lock,
 )
 from consumer.settings import HistorySettings
+from consumer.statements import statement
 from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import DAY_US
 
@@ -152,12 +153,11 @@ async def maintain(
     for stream in STREAMS:
         days = range(today - 1, today + settings.partitions_ahead_days + 1)
         made += await make_partitions(connection, stream, days)
-    # A day goes only when its last instant is past the retention.
-    first_kept = date_of(today - settings.history_retention_days)
+    first_kept = first_kept_day(now_us, settings.history_retention_days)
     # Rollups first: they must not tell of readings that are gone.
+    streams = [stream.name for stream in STREAMS]
     await connection.execute(
-        "DELETE FROM energy_rollup WHERE stream = ANY(%s) AND day < %s",
-        [[stream.name for stream in STREAMS], first_kept],
+        statement("forget_rollups"), {"first_kept": first_kept, "streams": streams}
     )
     return made, await drop_expired(connection, first_kept=first_kept)
 

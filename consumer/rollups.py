@@ -11,6 +11,8 @@ import psycopg
 import structlog
 
 from consumer.database import Connection, Database
+from consumer.partitions import first_kept_day
+from consumer.settings import HistorySettings
 
 log = structlog.get_logger()
 
@@ -21,9 +23,9 @@ IDLE_SHARE = 9
 _PAUSE_AFTER_ERROR_S = 60.0
 
 
-async def keep_rolled_up(database: Database) -> None:
-    """Work off the notes for ever; replicas take turns, whoever asks first."""
-    worker = _Worker(database)
+async def keep_rolled_up(database: Database, settings: HistorySettings) -> None:
+    """Work off the notes for ever, then days that are owed; replicas take turns as they come."""
+    worker = _Worker(database, settings)
     try:
         while True:
             begun = time.monotonic()
@@ -40,8 +42,9 @@ async def keep_rolled_up(database: Database) -> None:
 class _Worker:
     """A connection of its own, opened again after every error."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: HistorySettings) -> None:
         self._database = database
+        self._settings = settings
         self._connection: Connection | None = None
 
     async def work_off(self) -> None:
@@ -49,7 +52,12 @@ class _Worker:
         if self._connection is None:
             self._connection = await self._database.open()
         try:
-            await self._connection.execute("SELECT roll_up(%s)", [NOTES])
+            cursor = await self._connection.execute("SELECT roll_up(%s)", [NOTES])
+            row = await cursor.fetchone()
+            if row is not None and row[0] is not None and row[0] < NOTES:
+                days = self._settings.history_retention_days
+                first_kept = first_kept_day(time.time_ns() // 1_000, days)
+                await self._connection.execute("SELECT roll_up_owed(%s)", [first_kept])
         except BaseException:
             await self.aclose()
             raise

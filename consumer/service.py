@@ -97,7 +97,7 @@ async def run(settings: Settings) -> int:
                         serve(app, listening),
                         _check_regularly(database),
                         keep_maintained(database, settings.history),
-                        keep_rolled_up(database),
+                        keep_rolled_up(database, settings.history),
                         lag.run(),
                         pipeline.run(),
                     )

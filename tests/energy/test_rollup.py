@@ -1,6 +1,7 @@
 """What is answered from rollups is what history says, whatever was rolled up when."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +9,9 @@ from hypothesis import strategies as st
 
 from tests.energy.reference import HOUR_US, Device, World
 from tests.energy.test_performance import (
+    DAY,
+    METERS,
+    VEHICLES,
     Connection,
     as_datetime,
     connection,
@@ -18,10 +22,8 @@ from tests.energy.test_performance import (
 
 __all__ = ["connection"]  # the fixture
 
-STREAMS = {
-    "meter": ("meter_history", "meter_current_state", "(%s, %s, %s, 230)"),
-    "vehicle": ("vehicle_history", "vehicle_current_state", "(%s, %s, 50, %s, 20)"),
-}
+VALUES = {"meter": "(%s, %s, %s, 230)", "vehicle": "(%s, %s, 50, %s, 20)"}
+IDS = {"meter": METERS, "vehicle": VEHICLES}
 
 
 @settings(
@@ -64,13 +66,13 @@ def flush_in_any_order(
     """Store the readings in batches, each with its note, and roll up now and then."""
     readings = [(name, one) for name, device in devices.items() for one in device.readings]
     chance.shuffle(readings)
-    history, current, values = STREAMS[stream]
+    history, current = f"{stream}_history", f"{stream}_current_state"
     while readings:
         size = chance.randint(1, len(readings))
         batch, readings = readings[:size], readings[size:]
         with connection.cursor() as cursor:
             cursor.executemany(
-                f"INSERT INTO {history} VALUES {values}",
+                f"INSERT INTO {history} VALUES {VALUES[stream]}",
                 [(name, as_datetime(one.at), float(one.kwh)) for name, one in batch],
             )
             cursor.executemany(
@@ -86,6 +88,44 @@ def flush_in_any_order(
         )
         if chance.random() < 0.5:
             roll_up(connection, chance.randint(1, 3))
+        if chance.random() < 0.1:
+            become_something_else(connection, stream, chance)
+        if chance.random() < 0.1:
+            owe_a_day(connection, stream, chance)
+
+
+def become_something_else(connection: Connection, stream: str, chance: random.Random) -> None:
+    """Register a device anew, or not at all."""
+    device = chance.choice(IDS[stream])
+    if chance.random() < 0.3:
+        connection.execute(f"DELETE FROM {stream} WHERE {stream}_id = %s", [device])
+        return
+    connection.execute(
+        f"INSERT INTO {stream} ({stream}_id, reading_kind, reading_interval_seconds)"
+        f" VALUES (%(device)s, %(kind)s, %(seconds)s) ON CONFLICT ({stream}_id) DO UPDATE"
+        " SET reading_kind = %(kind)s, reading_interval_seconds = %(seconds)s",
+        {
+            "device": device,
+            "kind": chance.choice(("interval", "register")),
+            "seconds": chance.choice((30, 60, 900)),
+        },
+    )
+    if stream == "meter":
+        rated = chance.choice((None, 11, 300))
+        connection.execute("UPDATE meter SET capacity_kw = %s WHERE meter_id = %s", [rated, device])
+
+
+def owe_a_day(connection: Connection, stream: str, chance: random.Random) -> None:
+    """Forget what a day was rolled up to, as retention does, and maybe roll it up again."""
+    day = chance.choice((DAY, DAY - timedelta(days=1))).date()
+    connection.execute(
+        "INSERT INTO rollup_owed (stream, day) VALUES (%s, %s)"
+        " ON CONFLICT (stream, day) DO UPDATE SET done_to = ''",
+        [stream, day],
+    )
+    connection.execute("DELETE FROM energy_rollup WHERE stream = %s AND day = %s", [stream, day])
+    for _ in range(chance.randint(0, 6)):
+        connection.execute("SELECT roll_up_owed('2000-01-01', 1)")
 
 
 def roll_up(connection: Connection, most: int = 1_000) -> None:

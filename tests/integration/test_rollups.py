@@ -48,7 +48,7 @@ async def test_what_is_noted_is_rolled_up(
     database: Database, sink: Sink, connection: Connection
 ) -> None:
     await sink.flush(flush_of([meter_value("mtr-1", kwh=0.25), meter_value("mtr-2", kwh=0.5)]))
-    worker = asyncio.create_task(keep_rolled_up(database))
+    worker = asyncio.create_task(keep_rolled_up(database, HistorySettings()))
     try:
         while await rows(connection, "SELECT FROM rollup_due"):
             assert not worker.done()
@@ -65,7 +65,7 @@ async def test_a_fault_in_rolling_up_stops_nothing(
 ) -> None:
     await sink.flush(flush_of([meter_value()]))
     await connection.execute("ALTER FUNCTION roll_up_day RENAME TO roll_up_another_day")
-    worker = asyncio.create_task(keep_rolled_up(database))
+    worker = asyncio.create_task(keep_rolled_up(database, HistorySettings()))
     try:
         done, _ = await asyncio.wait([worker], timeout=1)
         assert not done
@@ -78,8 +78,33 @@ async def test_rollups_go_with_their_history(connection: Connection) -> None:
     settings = HistorySettings(history_retention_days=3, partitions_ahead_days=1)
     await connection.execute(
         "INSERT INTO energy_rollup"
-        " SELECT 'meter', current_date - back, 'mtr-1', '{0}', '{0}', '{null}', '{null}'"
-        " FROM generate_series(0, 9) AS back"
+        " (stream, day, device_id, energy, covered, last_at, first_after, basis)"
+        " SELECT 'meter', %s::date - back, 'mtr-1', '{0}', '{0}', '{null}', '{null}', ''"
+        " FROM generate_series(0, 9) AS back",
+        [NOW.date()],
     )
     await maintain(connection, settings, now_us=int(NOW.timestamp() * 1e6))
-    assert await rows(connection, "SELECT count(*) FROM energy_rollup") == [(4,)]
+    kept = [(NOW.date() - timedelta(days=back),) for back in range(3, -1, -1)]
+    assert await rows(connection, "SELECT day FROM energy_rollup ORDER BY day") == kept
+    # What is left of the others is taken from history, as long as there is anything.
+    assert await rows(
+        connection, "SELECT day FROM rollup_owed WHERE stream = 'meter' ORDER BY day"
+    ) == [(NOW.date() - timedelta(days=back),) for back in range(9, 3, -1)]
+
+
+async def test_days_that_are_owed_are_rolled_up_once_nothing_is_noted(
+    database: Database, sink: Sink, connection: Connection
+) -> None:
+    await sink.flush(flush_of([meter_value(f"mtr-{n}", kwh=0.25) for n in range(3)]))
+    await connection.execute("TRUNCATE rollup_due")  # as if it was stored before there were notes
+    await connection.execute(
+        "INSERT INTO rollup_owed (stream, day) VALUES ('meter', %s)", [NOW.date()]
+    )
+    worker = asyncio.create_task(keep_rolled_up(database, HistorySettings()))
+    try:
+        while await rows(connection, "SELECT FROM rollup_owed"):
+            assert not worker.done()
+            await asyncio.sleep(0.05)
+    finally:
+        worker.cancel()
+    assert await rows(connection, "SELECT energy[25] FROM energy_rollup") == [(250_000_000,)] * 3
