@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test faults lint model bench bench-memory bench-disturbed soak lock clean
+.PHONY: help demo down test faults lint model bench bench-api bench-memory bench-disturbed soak lock clean
 
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench: $(VENV)/.dev ## Measure the drain rate beside what the same PostgreSQL ca
 
 bench-memory: $(VENV)/.dev ## Measure the most memory that a replica takes, beside what its settings promise
 	@$(RUN) -m tests.benchmarks.memory
+
+bench-api: $(VENV)/.dev ## Measure the API over three days of history, 86.4 million rows (needs wrk, 15 GB)
+	@$(RUN) -m tests.benchmarks.answers
 
 bench-disturbed: $(VENV)/.dev ## Measure what poison and kills cost of the drain rate
 	@$(RUN) -m tests.benchmarks.disturbed

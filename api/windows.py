@@ -43,13 +43,20 @@ def window(
     *,
     now: datetime,
     longest: timedelta | None = LONGEST,
+    on_the_hour: bool = False,
 ) -> Window:
     """Return the window that is asked for, by default the last 24 hours.
 
-    Raises Problem (422) with the field named.
+    `on_the_hour`: where no start is asked for, that of the hour in which it would lie. Raises
+    Problem (422) with the field named.
     """
     last = now if end is None else instant(end, "end", now)
-    first = last - DEFAULT if start is None else instant(start, "start", now)
+    if start is not None:
+        first = instant(start, "start", now)
+    else:
+        first = last - DEFAULT
+        if on_the_hour:
+            first = first.replace(minute=0, second=0, microsecond=0)
     if first >= last:
         raise Problem(422, "start: should be earlier than end", field="start")
     if longest is not None and last - first > longest:

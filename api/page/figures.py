@@ -97,7 +97,7 @@ class Figures:
 
     async def _day(self) -> FleetDay:
         end = datetime.now(UTC).replace(microsecond=0)
-        start = end - DAY
+        start = (end - DAY).replace(minute=0, second=0)
         (row,) = await self._rows("fleet", start=start, end=end)
         worst = [one["vehicle_id"] for one in row["worst"]]
         meters = await self._rows("page_meters", vehicle_ids=worst, start=start, end=end)

@@ -79,8 +79,11 @@ async def performance(
 
 @router.get("/fleet/performance", **_MANY)
 async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
-    """The efficiency of all vehicles together, how many are how well, and the ten worst."""
-    asked = window(start, end, now=datetime.now(UTC))
+    """The efficiency of all vehicles together, how many are how well, and the ten worst.
+
+    By default from the hour on in which it was 24 hours ago: whole hours are answered fast.
+    """
+    asked = window(start, end, now=datetime.now(UTC), on_the_hour=True)
     async with parts.database.read() as connection:
         cursor = await connection.execute(
             statement("fleet"), {"start": asked.start, "end": asked.end}
@@ -110,11 +113,14 @@ async def anomalies(
     limit: Limit = 100,
     after: After = None,
 ) -> Page[Anomaly]:
-    """The vehicles that took more DC than AC was drawn, and those below the threshold."""
+    """The vehicles that took more DC than AC was drawn, and those below the threshold.
+
+    By default from the hour on in which it was 24 hours ago: whole hours are answered fast.
+    """
     # A page that follows is of the first one's window: by now the default is another.
     rank, weight, last_id, *span = read_cursor(after, int, float, str, str, str) or (-1, 0.0, "")
     first, last = map(str, span) if span else (start, end)
-    asked = window(first, last, now=datetime.now(UTC))
+    asked = window(first, last, now=datetime.now(UTC), on_the_hour=True)
     parameters = {
         "start": asked.start,
         "end": asked.end,
