@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# Two images from one file: `--target consumer` (the default) and `--target simulator`.
+# Three images from one file: `--target consumer` (the default), `--target api` and
+# `--target simulator`.
 
 FROM python:3.13-slim-trixie AS python
 # Every log line, and the trace of a crash, leaves the container at once.
@@ -14,6 +15,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /venv/bin/python install \
         --require-hashes --only-binary=:all: --no-deps -r /requirements.txt
 
+FROM python AS api-libraries
+RUN python -m venv --without-pip /venv
+COPY requirements/api.txt /requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /venv/bin/python install \
+        --require-hashes --only-binary=:all: --no-deps -r /requirements.txt
+
 FROM python AS simulator-libraries
 RUN python -m venv --without-pip /venv
 COPY requirements/simulator.txt /requirements.txt
@@ -24,9 +32,15 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # The code is compiled here, for where it runs its folder cannot be written to.
 FROM python AS consumer-code
 WORKDIR /app
-COPY schema.sql ./
+COPY schema.sql energy.sql rollup.sql ./
 COPY telemetry ./telemetry
 COPY consumer ./consumer
+RUN python -m compileall -q .
+
+FROM python AS api-code
+WORKDIR /app
+COPY telemetry ./telemetry
+COPY api ./api
 RUN python -m compileall -q .
 
 FROM python AS simulator-code
@@ -46,6 +60,21 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 HEALTHCHECK NONE
 ENTRYPOINT ["python", "-m", "producer_sim"]
+CMD ["run"]
+
+FROM python AS api
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app
+# Whoever listens on more than the loopback address needs API_KEYS; without them it does not start.
+ENV HTTP_HOST=0.0.0.0 HTTP_PORT=8000
+COPY --from=api-libraries /venv /venv
+COPY --from=api-code /app /app
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['HTTP_PORT'] + '/health/live', timeout=4)"]
+ENTRYPOINT ["python", "-m", "api"]
 CMD ["run"]
 
 FROM python AS consumer

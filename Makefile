@@ -10,10 +10,10 @@ RUN := $(VENV)/bin/python
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo ## Watch 20,000 devices through a real Kafka into a real PostgreSQL, checked at the end
+demo: $(VENV)/.demo ## Watch 1,000 devices through a real Kafka into a real PostgreSQL and out of the API, checked
 	@$(RUN) -m deploy.demo run
 
-down: ## Stop the servers that the demo left running
+down: ## Stop the API, the consumers and the servers that the demo left running
 	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is set up here"; fi
 
 test: lint ## Check style, types and imports, and run all tests

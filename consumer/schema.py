@@ -1,4 +1,4 @@
-"""`schema.sql`: applied, and compared with what a database holds."""
+"""The schema, `schema.sql` and what follows it: applied, and compared with a database's."""
 
 from pathlib import Path
 
@@ -14,11 +14,16 @@ _SCRATCH = "wattline_schema_check"
 Facts = set[tuple[str, str]]
 
 
-def schema_text() -> str:
+def schema_files() -> list[Path]:
     """Return the files of the schema, from beside this module in a wheel, else from the root."""
     here = Path(__file__).parent
     folder = here if (here / _FILES[0]).exists() else here.parent
-    return "\n".join((folder / name).read_text() for name in _FILES)
+    return [folder / name for name in _FILES]
+
+
+def schema_text() -> str:
+    """Return the files of the schema as one text."""
+    return "\n".join(file.read_text() for file in schema_files())
 
 
 async def apply_schema(connection: Connection) -> None:
@@ -32,7 +37,7 @@ async def apply_schema(connection: Connection) -> None:
 
 
 async def check_schema(connection: Connection) -> list[str]:
-    """Return how the database's tables differ from schema.sql, a line each; nothing is changed.
+    """Return how the database differs from the schema's files, a line each; nothing is changed.
 
     The schema is created in a scratch schema, described by the catalogue as the real one is,
     and rolled back, so that it stands written once only. Raises psycopg.Error.
@@ -54,21 +59,21 @@ async def check_schema(connection: Connection) -> list[str]:
 
 
 def _differences(wanted: Facts, actual: Facts) -> list[str]:
-    """Return what is missing and what is there besides, of the tables that are wanted."""
-    tables = {table for table, _ in wanted}
-    present = {table for table, _ in actual}
-    lines = [f"{table}: no such table" for table in sorted(tables - present)]
+    """Return what is missing and what is there besides, of the objects that are wanted."""
+    objects = {name for name, _ in wanted}
+    present = {name for name, _ in actual}
+    lines = [f"{name}: is not there" for name in sorted(objects - present)]
     lines += [
-        f"{table}: missing: {fact}" for table, fact in sorted(wanted - actual) if table in present
+        f"{name}: missing: {fact}" for name, fact in sorted(wanted - actual) if name in present
     ]
     lines += [
-        f"{table}: not in schema.sql: {fact}"
-        for table, fact in sorted(actual - wanted)
-        if table in tables
+        f"{name}: not in the schema: {fact}"
+        for name, fact in sorted(actual - wanted)
+        if name in objects
     ]
     return lines
 
 
 async def _facts(connection: Connection, schema: str) -> Facts:
     cursor = await connection.execute(statement("describe_schema"), {"schema": schema})
-    return {(table, fact) async for table, fact in cursor}
+    return {(name, fact) async for name, fact in cursor}

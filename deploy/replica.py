@@ -1,4 +1,4 @@
-"""A consumer as a process of its own on this machine: its log, its pages, its end."""
+"""A consumer, or another service, as a process of its own here: its log, its pages, its end."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class ReplicaError(Exception):
 
 
 class Replica:
-    """A running `python -m consumer run`; a free port is picked for its pages.
+    """A running `python -m consumer run`, or another command; its pages are at a free port.
 
     It logs to the end of a file and has a session of its own, so that it may outlive whoever
     started it.
@@ -34,6 +34,7 @@ class Replica:
         *,
         log_file: Path,
         command: Sequence[str] = ("-m", "consumer", "run"),
+        port: int = 0,
         folder: Path = ROOT,
         under: Sequence[str] = (),
     ) -> None:
@@ -44,7 +45,7 @@ class Replica:
             self.process = subprocess.Popen(
                 [*under, sys.executable, *command],
                 cwd=folder,
-                env={**os.environ, **environment, "HTTP_PORT": "0", "LOG_FORMAT": "json"},
+                env={**os.environ, **environment, "HTTP_PORT": str(port), "LOG_FORMAT": "json"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -61,7 +62,9 @@ class Replica:
                 return lines[times - 1]
             if ended or time.monotonic() > deadline:
                 last = self.log()[-1:] or "nothing"
-                raise ReplicaError(f"the consumer did not log {event}; its last line: {last}")
+                raise ReplicaError(
+                    f"{self.log_file.stem} did not log {event}; its last line: {last}"
+                )
             time.sleep(0.02)
 
     def events(self, event: str) -> list[LogLine]:

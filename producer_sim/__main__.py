@@ -1,9 +1,7 @@
 """The commands, nothing else."""
 
-import asyncio
 import sys
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -15,11 +13,11 @@ from producer_sim import options
 from producer_sim.answers import ask
 from producer_sim.chaos import SPLIT, Fault, Shares
 from producer_sim.display import show_report
-from producer_sim.enrolment import enrol, tell_sessions
+from producer_sim.enrolment import Enrolment
 from producer_sim.ledger import LedgerError
 from producer_sim.load import Load, Plan
 from producer_sim.pace import Policy
-from producer_sim.product import Product, ProductError
+from producer_sim.product import ProductError
 from producer_sim.replay import Recording, ReplayError
 from producer_sim.reports import Tally
 from producer_sim.sender import SenderError
@@ -27,9 +25,8 @@ from producer_sim.sending import Job, default_ledger, send
 from producer_sim.settings import DatabaseSettings, ProductSettings
 from producer_sim.snapshot import SnapshotError
 from producer_sim.transmit import system_clock
-from producer_sim.truth import read_truth, write_truth
+from producer_sim.truth import read_truths
 from producer_sim.verify import verify
-from producer_sim.witness import Witness
 from telemetry.settings import KafkaSettings, SettingsError, load
 from telemetry.timestamps import format_timestamp
 
@@ -198,8 +195,16 @@ def run_command(
         made = Load(plan)
     except ValueError as error:
         _fail(f"--world: {error}", WRONG_USE)
-    if api is not None:
-        _enrol(api, made, plan, console=None if quiet else Console())
+    enrolment = None
+    if api is not None and made.witness is not None:
+        enrolment = Enrolment(
+            made.witness,
+            url=api,
+            api_key=_settings(ProductSettings).key,
+            interval_us=plan.interval_us,
+            console=None if quiet else Console(),
+        )
+        _tell(enrolment.before)
     job = Job(
         chunks=made.chunks(),
         policy=pace,
@@ -207,11 +212,11 @@ def run_command(
         total=plan.expected_readings,
         metadata={"command": "run", **plan.described(), "speed": pace.speed, "rate": pace.rate},
         figures=lambda: {fault.value: count for fault, count in made.faults.items()},
-        keep=partial(_keep_truth, made.witness) if made.witness else None,
+        keep=made.witness.keep if made.witness else None,
     )
     tally = _send(job, ledger, no_ledger=no_ledger, quiet=quiet)
-    if api is not None:
-        _tell_sessions(api, made, console=None if quiet else Console())
+    if enrolment is not None:
+        _tell(enrolment.after)
     raise typer.Exit(0 if tally.complete else LOST)
 
 
@@ -279,8 +284,8 @@ def verify_command(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Ask this API too, and compare its answers with the truth of `run --world`; with"
-            " API_KEY, where one is set.",
+            help="Ask this API too, and compare its answers with the truth of each ledger of"
+            " `run --world`; with API_KEY, where one is set.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -297,7 +302,7 @@ def verify_command(
     database = _settings(DatabaseSettings)
     console = Console(stderr=as_json)
     try:
-        truths = [read_truth(ledger) for ledger in ledgers] if answers is not None else []
+        truths = read_truths(ledgers) if answers is not None else []
         report = verify(
             ledgers,
             database_url=database.database_url,
@@ -307,8 +312,8 @@ def verify_command(
             console=console,
         )
         if answers is not None:
-            judged = ask(answers, _api_key(), truths, exact=exact, console=console)
-            report = report.with_more(*judged)
+            key = _settings(ProductSettings).key
+            report = report.with_more(*ask(answers, key, truths, exact=exact, console=console))
     except LedgerError as error:
         _fail(str(error), WRONG_USE)
     except (SnapshotError, ProductError) as error:
@@ -333,52 +338,11 @@ def _send(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tal
         _fail(str(error), LOST)
 
 
-def _enrol(api: str, load: Load, plan: Plan, *, console: Console | None) -> None:
-    witness = _witness(load)
-
-    async def enrol_all() -> None:
-        async with Product(url=api, api_key=_api_key()) as product:
-            await enrol(
-                product,
-                witness.devices(),
-                witness.assignments(),
-                interval_us=plan.interval_us,
-                console=console,
-            )
-
-    _do(enrol_all())
-
-
-def _tell_sessions(api: str, load: Load, *, console: Console | None) -> None:
-    sessions = [bond for bond in _witness(load).truth().bonds if bond.kind == "session"]
-
-    async def tell_all() -> None:
-        async with Product(url=api, api_key=_api_key()) as product:
-            await tell_sessions(product, sessions, console=console)
-
-    _do(tell_all())
-
-
-def _do(work: Coroutine[Any, Any, None]) -> None:
+def _tell(tell: Callable[[], None]) -> None:
     try:
-        asyncio.run(work)
+        tell()
     except ProductError as error:
         _fail(str(error), LOST)
-
-
-def _witness(load: Load) -> Witness:
-    assert load.witness is not None  # noqa: S101  a world has one
-    return load.witness
-
-
-def _keep_truth(witness: Witness, directory: Path) -> dict[str, object]:
-    truth = write_truth(directory, witness.truth())
-    return {"truth": truth | {"rollovers": witness.rollovers}}
-
-
-def _api_key() -> str | None:
-    key = _settings(ProductSettings).api_key
-    return key.get_secret_value() if key is not None else None
 
 
 def _settings(section: type[Section]) -> Section:

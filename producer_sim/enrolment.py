@@ -1,15 +1,64 @@
 """Tells the product what a fleet's devices are, and who charges where. May be repeated."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from rich.console import Console
 
 from producer_sim.product import Product, ProductError, all_of
 from producer_sim.truth import Bond, Device
+from producer_sim.witness import Witness
 from telemetry.timestamps import format_timestamp, parse_timestamp
 
 _PASSES = 3
+
+
+class Enrolment:
+    """A world that an API is told of: devices and assignments before its readings, sessions after.
+
+    Both raise ProductError.
+    """
+
+    def __init__(
+        self,
+        witness: Witness,
+        *,
+        url: str,
+        api_key: str | None,
+        interval_us: int,
+        console: Console | None,
+    ) -> None:
+        self._witness = witness
+        self._url = url
+        self._api_key = api_key
+        self._interval_us = interval_us
+        self._console = console
+
+    def before(self) -> None:
+        """Register the devices and assign the vehicles."""
+        devices, assignments = self._witness.devices(), self._witness.assignments()
+        self._tell(
+            lambda product: enrol(
+                product,
+                devices,
+                assignments,
+                interval_us=self._interval_us,
+                console=self._console,
+            )
+        )
+
+    def after(self) -> None:
+        """Enter the sessions."""
+        sessions = [bond for bond in self._witness.truth().bonds if bond.kind == "session"]
+        self._tell(lambda product: tell_sessions(product, sessions, console=self._console))
+
+    def _tell(self, what: Callable[[Product], Coroutine[Any, Any, None]]) -> None:
+        async def told() -> None:
+            async with Product(url=self._url, api_key=self._api_key) as product:
+                await what(product)
+
+        asyncio.run(told())
 
 
 async def enrol(

@@ -21,3 +21,7 @@ class ProductSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     api_key: SecretStr | None = Field(default=None, description="the API's key, where it needs one")
+
+    @property
+    def key(self) -> str | None:
+        return None if self.api_key is None else self.api_key.get_secret_value()

@@ -4,6 +4,7 @@ Energies are whole units of 0.0001 kWh in memory and kWh in the files. Times are
 1970. The columns are described in docs/simulator.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,13 +127,25 @@ def write_truth(directory: Path, truth: Truth) -> dict[str, Any]:
     }
 
 
+def read_truths(directories: Sequence[Path]) -> list[Truth]:
+    """Return the truth of every ledger of a world; `replay` and other runs know none.
+
+    Raises LedgerError where a world's is missing, and where no ledger is one of a world.
+    """
+    truths = [read_truth(one) for one in directories if _is_of_a_world(read_metadata(one))]
+    if not truths:
+        names = ", ".join(map(str, directories))
+        raise LedgerError(f"{names}: holds no truth: only a ledger of `run --world` does")
+    return truths
+
+
 def read_truth(directory: Path) -> Truth:
-    """Return the truth beside a ledger; raises LedgerError where there is none."""
+    """Return the truth beside a world's ledger; raises LedgerError where there is none."""
     said = read_metadata(directory).get("truth")
     if said is None:
         raise LedgerError(
-            f"{directory}: holds no truth: the run was made without --world, was stopped, or not"
-            " all of its messages were acknowledged"
+            f"{directory}: holds no truth: the run was stopped, or not all of its messages were"
+            " acknowledged"
         )
     try:
         table = _read(directory, "hours")
@@ -155,6 +168,10 @@ def read_truth(directory: Path) -> Truth:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are among them
         raise LedgerError(f"{directory}: its truth cannot be read: {error}") from error
+
+
+def _is_of_a_world(metadata: dict[str, Any]) -> bool:
+    return metadata.get("registers") is not None
 
 
 def _file(name: str) -> str:

@@ -1,10 +1,11 @@
-"""Who was there: takes note of the lives while their readings are made. Pure.
+"""Who was there: takes note of the lives while their readings are made. Pure, but for `keep`.
 
 Truth comes from what the lives drew and took in each interval, and from which readings were sent;
 what the product makes of it is not asked.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from producer_sim.chaos import Fault
 from producer_sim.fleet import HOUR_US, Fleet, Mode, Tick
 from producer_sim.records import Floats, Integers
 from producer_sim.registers import Account, Counters
-from producer_sim.truth import FIGURES, Bond, Device, Figures, Truth, Withheld
+from producer_sim.truth import FIGURES, Bond, Device, Figures, Truth, Withheld, write_truth
 from producer_sim.world import NEVER, NOBODY, UNITS_PER_KWH, Condition, Counting, Tie, World
 
 
@@ -160,9 +161,10 @@ class Witness:
             hours=self._hours,
         )
 
-    @property
-    def rollovers(self) -> int:
-        return sum(counters.rollovers for counters in self._counters)
+    def keep(self, directory: Path) -> dict[str, object]:
+        """Write the truth beside a ledger, and return what `ledger.json` is to say of it."""
+        rollovers = sum(counters.rollovers for counters in self._counters)
+        return {"truth": write_truth(directory, self.truth()) | {"rollovers": rollovers}}
 
     def _owner(self) -> Integers:
         """Return whose each meter's energy of the tick is."""

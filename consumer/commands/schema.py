@@ -1,4 +1,4 @@
-"""`python -m consumer schema`: create or check the tables."""
+"""`python -m consumer schema`: create or check tables, views, types and functions."""
 
 import time
 
@@ -10,7 +10,7 @@ from consumer.database import Connection
 from consumer.settings import HistorySettings
 from telemetry.settings import load
 
-app = typer.Typer(help="Create or check the tables.", no_args_is_help=True)
+app = typer.Typer(help="Create or check tables, views, types and functions.", no_args_is_help=True)
 
 
 @app.command("apply")
@@ -30,7 +30,7 @@ def apply() -> None:
 
 @app.command("check")
 def check() -> None:
-    """Compare the database's tables with schema.sql; exit 1 where they differ."""
+    """Compare the database with the schema's files; exit 1 where they differ."""
     _report_differences(with_database(schema.check_schema))
 
 
@@ -38,5 +38,5 @@ def _report_differences(differences: list[str]) -> None:
     for line in differences:
         errors.print(line, markup=False)
     if differences:
-        fail(f"the schema differs from schema.sql in {len(differences)} places", code=1)
+        fail(f"the schema differs from its files in {len(differences)} places", code=1)
     out.print("the schema is as it should be")

@@ -1,5 +1,6 @@
 """`make demo` and `make down`."""
 
+import math
 import os
 import subprocess
 import sys
@@ -16,17 +17,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from deploy.demo.replicas import start_replicas, stop_replicas
+from deploy.demo.processes import Processes, start_processes, stop_processes
 from deploy.demo.visibility import Onlooker
 from deploy.local import stack
 from deploy.local.errors import LocalStackError
 from deploy.replica import ROOT, Replica, ReplicaError
+from producer_sim.answers import ask
 from producer_sim.display import show_report
+from producer_sim.ledger import LedgerError, parts
+from producer_sim.product import ProductError
+from producer_sim.truth import read_truths
 from producer_sim.verify import SnapshotError, verify
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 GROUP = "wattline-demo"
 LONGEST_DRAIN_S = 300.0
+_MADE = 'telemetry_http_requests_total{method="POST"'
 
 console = Console(highlight=False)
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -40,15 +46,15 @@ Folder = Annotated[
 def run(
     *,
     folder: Folder = stack.FOLDER,
-    devices: Annotated[int, typer.Option(min=1, help="meters, and as many vehicles")] = 10_000,
-    minutes: Annotated[int, typer.Option(min=1, help="of the devices' time")] = 30,
+    devices: Annotated[int, typer.Option(min=1, help="meters, and as many vehicles")] = 500,
+    minutes: Annotated[int, typer.Option(min=1, help="of the devices' time")] = 600,
     chaos: Annotated[float, typer.Option(min=0, max=1, help="share of faults")] = 0.01,
     replicas: Annotated[int, typer.Option(min=1, help="consumers")] = 2,
 ) -> None:
-    """Send readings through Kafka into PostgreSQL, and compare every one at the end.
+    """Send readings through Kafka into PostgreSQL, compare every one, and the API with the truth.
 
     KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, where they are set, name the servers to use. Exit
-    codes: 0 all is as it was sent, 1 it is not or something could not be started.
+    codes: 0 all is as it was sent and every answer is true, 1 it is not or something failed.
     """
     begun = time.monotonic()
     try:
@@ -59,11 +65,13 @@ def run(
     fleet = f"demo{int(time.time()) % 100_000}"
     ledgers = [folder / "ledgers" / f"{fleet}-{part}" for part in ("recorded", "devices")]
     try:
-        consumers = start_replicas(replicas, environment, folder=folder)
-    except ReplicaError as error:
+        processes = start_processes(environment, consumers=replicas, folder=folder)
+    except (ReplicaError, OSError) as error:
         _fail(f"{error}; the log: {folder / 'logs'}")
+    api = processes.api.address
     console.print(
-        f"{replicas} consumers share the partitions, group {environment['CONSUMER_GROUP']}"
+        f"{replicas} consumers share the partitions, group {environment['CONSUMER_GROUP']};"
+        f" the API listens at {api}"
     )
 
     with Onlooker(
@@ -76,29 +84,36 @@ def run(
         )
         live = ["producer_sim", "run", "--rate", "max", "--quiet", "--fleet", fleet]
         live += ["--devices", str(devices), "--duration", f"{minutes}m", "--chaos", str(chaos)]
+        live += ["--world", "--api", api]
         console.print(
-            f"{devices:,} meters and {devices:,} vehicles send {minutes} minutes of their time"
-            f" at once, {chaos:.1%} of it faulty on purpose"
+            f"{devices:,} meters and {devices:,} vehicles are registered, then they send"
+            f" {minutes} minutes of their time at once, {chaos:.1%} of it faulty on purpose"
         )
-        sending_from = time.time()
         simulator = subprocess.Popen(
             [sys.executable, "-m", *live, "--ledger", str(ledgers[1])],
             cwd=ROOT,
             env={**os.environ, **environment},
         )
-        _watch(simulator, consumers, ledgers, expected=2 * devices * minutes)
+        _watch(simulator, processes, ledgers, devices=devices, minutes=minutes)
         sent_all = simulator.wait() == 0
     try:
+        truths = read_truths(ledgers)
         report = verify(
             ledgers,
             database_url=environment["DATABASE_URL"],
             consumer_group=environment["CONSUMER_GROUP"],
             console=console,
         )
-    except SnapshotError as error:
+    except (LedgerError, SnapshotError) as error:
         _fail(str(error))
+    console.print("asking the API about every vehicle, the fleet and the anomalies")
+    try:
+        report = report.with_more(*ask(api, None, truths, exact=False, console=console))
+    except ProductError as error:
+        show_report(console, report)
+        _fail(f"the API cannot be asked: {error}")
     show_report(console, report)
-    seconds = onlooker.last_change_us / 1e6 - sending_from
+    seconds = (onlooker.last_change_us - _first_sent_us(ledgers[1])) / 1e6
     median, late = onlooker.quantiles(ledgers[1], [0.5, 0.99])
     console.print(
         f"[bold]{_acknowledged(ledgers[1:]) / max(seconds, 1e-3):,.0f} messages/s[/bold] from the"
@@ -106,18 +121,21 @@ def run(
         f" p99 {late:.2f} s (sent faster than stored: it is mostly the wait in the backlog)"
     )
     _show_devices(environment["DATABASE_URL"], fleet)
-    _show_where_to_look(environment, consumers, folder)
+    _show_where_to_look(environment, processes.consumers, folder)
     console.print(f"the demo took {time.monotonic() - begun:.0f} s; `make down` stops what it left")
+    console.print(f"open {api}/", style="bold")
     if not (report.clean and sent_all):
-        _fail("what is stored is not what was sent")
+        _fail("what is stored is not what was sent, or what is answered is not true")
 
 
 @app.command()
 def down(*, folder: Folder = stack.FOLDER) -> None:
-    """Stop the consumers and servers that a demo left running; data and logs are kept."""
-    stopped = stop_replicas(folder)
-    if stopped:
-        console.print(f"{stopped} consumers stopped")
+    """Stop the consumers, the API and the servers that a demo left; data and logs are kept."""
+    stopped = stop_processes(folder)
+    if "consumer" in stopped:
+        console.print(f"{stopped.count('consumer')} consumers stopped")
+    if "api" in stopped:
+        console.print("the API stopped")
     try:
         stack.down(folder, progress=_Say())
     except LocalStackError as error:
@@ -153,31 +171,35 @@ def _command(words: Sequence[str], environment: dict[str, str]) -> None:
 
 def _watch(
     simulator: subprocess.Popen[bytes],
-    consumers: list[Replica],
+    processes: Processes,
     ledgers: list[Path],
     *,
-    expected: int,
+    devices: int,
+    minutes: int,
 ) -> None:
-    """Show how many messages have found their end, until all that were sent have."""
+    """Show what the API was told, and how many messages have found their end, until all have."""
     columns = (
-        TextColumn("stored, or set aside with a reason"),
+        TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} of about {task.total:,.0f}, {task.fields[rate]:,.0f}/s"),
+        TextColumn("{task.completed:,.0f} of about {task.total:,.0f}"),
         TimeElapsedColumn(),
     )
     sent: int | None = None
-    deadline = time.monotonic() + LONGEST_DRAIN_S
-    begun = time.monotonic()
+    deadline = math.inf
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=expected, rate=0)
+        # Two devices and their assignment; sessions come on top.
+        told = progress.add_task("told over HTTP", total=3 * devices)
+        ended = progress.add_task("stored, or set aside with a reason", total=2 * devices * minutes)
         while time.monotonic() < deadline:
-            done = _consumed(consumers)  # they were started for this demo
-            progress.update(task, completed=done, rate=done / (time.monotonic() - begun))
+            progress.update(told, completed=processes.api.metric(_MADE))
+            done = _consumed(processes.consumers)  # they were started for this demo
+            progress.update(ended, completed=done)
             if sent is not None and done >= sent:
                 return
             if sent is None and simulator.poll() is not None:
                 sent = _acknowledged(ledgers)
-                progress.update(task, total=sent)
+                progress.update(ended, total=sent)
+                deadline = time.monotonic() + LONGEST_DRAIN_S
             time.sleep(0.2)
 
 
@@ -187,35 +209,45 @@ def _consumed(consumers: list[Replica]) -> int:
 
 def _acknowledged(ledgers: list[Path]) -> int:
     """Return how many messages of the ledgers the broker has, of parts that are written."""
-    parts = [str(part) for ledger in ledgers for part in ledger.glob("*.parquet")]
-    if not parts:
+    written = [str(part) for ledger in ledgers for part in parts(ledger)]
+    if not written:
         return 0
     question = "SELECT count(*) FROM read_parquet(?) WHERE delivery = 'acknowledged'"
     with duckdb.connect() as database:
-        row = database.execute(question, [parts]).fetchone()
+        row = database.execute(question, [written]).fetchone()
     return int(row[0]) if row else 0
+
+
+def _first_sent_us(ledger: Path) -> int:
+    """Return when the first of a ledger's messages was sent, in microseconds since 1970."""
+    question = "SELECT min(sent_at) FROM read_parquet(?)"
+    with duckdb.connect() as database:
+        row = database.execute(question, [[str(part) for part in parts(ledger)]]).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
 
 
 def _show_devices(database_url: str, fleet: str) -> None:
     table = Table(title="Current state of some devices", box=box.SIMPLE_HEAD)
-    for header in ("device", "recorded at", "kWh", "V", "SoC %", "°C"):
+    for header in ("device", "recorded at (UTC)", "kWh", "V", "SoC %", "°C"):
         table.add_column(header, no_wrap=True)
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             """
             (SELECT vehicle_id, recorded_at, kwh_delivered_dc, NULL, soc, battery_temp
-             FROM vehicle_current_state WHERE starts_with(vehicle_id, %(vehicles)s)
+             FROM vehicle_current_state JOIN vehicle USING (vehicle_id)
+             WHERE starts_with(vehicle_id, %(vehicles)s) AND reading_kind = 'interval'
              ORDER BY kwh_delivered_dc DESC LIMIT 3)
             UNION ALL
             (SELECT meter_id, recorded_at, kwh_consumed_ac, voltage, NULL, NULL
-             FROM meter_current_state WHERE starts_with(meter_id, %(meters)s)
+             FROM meter_current_state JOIN meter USING (meter_id)
+             WHERE starts_with(meter_id, %(meters)s) AND reading_kind = 'interval'
              ORDER BY kwh_consumed_ac DESC LIMIT 3)
             """,
             {"vehicles": f"veh-{fleet}", "meters": f"mtr-{fleet}"},
         ).fetchall()
     for device, recorded_at, *measures in rows:
         shown = ["" if measure is None else f"{measure:g}" for measure in measures]
-        table.add_row(device, f"{recorded_at:%F %T} UTC", *shown)
+        table.add_row(device, f"{recorded_at:%F %T}", *shown)
     console.print(table)
 
 

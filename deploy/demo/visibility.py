@@ -61,7 +61,7 @@ class Onlooker:
                    AND seen.partition = sent.partition
                    AND seen.next_offset > sent.record_offset
                 """,
-                [list(shares), str(ledger / "*.parquet")],
+                [list(shares), str(ledger / "part-*.parquet")],
             ).fetchone()
         assert row is not None  # noqa: S101  an aggregate has one row
         return [microseconds / 1e6 for microseconds in row[0] or [float("nan")] * len(shares)]

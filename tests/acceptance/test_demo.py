@@ -1,8 +1,12 @@
 """`make demo`'s own code, at a small size."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import httpx
+import pytest
 
 from deploy.replica import ROOT
 from tests.acceptance.conftest import Environment, environ, query
@@ -27,8 +31,14 @@ def test_the_demo_ends_clean_and_down_stops_what_it_left(
     ended = demo(environment, *small)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "clean" in ended.stdout
+    assert "answers about vehicles" in ended.stdout
+    [page] = re.findall(r"^open (http://127\.0\.0\.1:\d+/)$", ended.stdout, re.MULTILINE)
+    assert "Wattline" in httpx.get(page).text
     stored = "SELECT count(*) FROM vehicle_history"
     assert query(environment, stored)[0][0] > 950
     stopped = demo(environment, "down", "--dir", str(tmp_path))
     assert "2 consumers stopped" in stopped.stdout
+    assert "the API stopped" in stopped.stdout
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(page)
     assert stopped.returncode == 0

@@ -1,14 +1,17 @@
-"""docs/api.md is true: its tables are the code's, and its walk-through works as it stands."""
+"""docs/api.md's tables are the code's; its walk-through and the README's work as they stand."""
 
 import asyncio
 import hashlib
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 from api.settings import describe
@@ -18,6 +21,7 @@ from tests.acceptance.conftest import start_at_the_end
 from tests.api.process import Process
 
 TEXT = (ROOT / "docs" / "api.md").read_text()
+README = (ROOT / "README.md").read_text()
 KEY = "a-key"
 DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
 
@@ -45,20 +49,41 @@ def test_every_path_is_listed(make_app: Callable[..., FastAPI]) -> None:
 def test_the_walk_through_works_as_it_stands(
     servers: Addresses, database_url: str, group: str, tmp_path: Path
 ) -> None:
-    asyncio.run(start_at_the_end(servers, database_url, group))
-    environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
-        "DATABASE_URL": database_url,
-        "CONSUMER_GROUP": group,
-        "API_KEYS": DIGEST,
-    }
     [script] = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    consumer = Replica(environment, log_file=tmp_path / "consumer.log")
+    asyncio.run(start_at_the_end(servers, database_url, group))
+    settings = {"DATABASE_URL": database_url, "CONSUMER_GROUP": group, "API_KEYS": DIGEST}
+    done = walked([sys.executable, "-W", "error", "-c", script], servers, settings, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "'status': 'optimal'" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README uses curl")
+def test_the_walk_through_of_the_readme_works_as_it_stands(
+    servers: Addresses, database_url: str, group: str, tmp_path: Path
+) -> None:
+    [script] = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    asyncio.run(start_at_the_end(servers, database_url, group))
+    settings = {"DATABASE_URL": database_url, "CONSUMER_GROUP": group}
+    done = walked(["bash", "-euc", script], servers, settings, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["energy"]["acKwh"] == 0.913
+    assert answer["energy"]["dcKwh"] == 0.842
+    assert round(answer["efficiency"]["ratio"], 3) == 0.922
+    assert answer["efficiency"]["status"] == "optimal"
+
+
+def walked(
+    words: list[str], servers: Addresses, settings: dict[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a script against an API and a consumer of its own."""
+    environment = settings | {"KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers}
+    consumer = Replica(environment, log_file=folder / "consumer.log")
     try:
-        with Process(environment, log_file=tmp_path / "api.log") as process:
+        with Process(environment, log_file=folder / "api.log") as process:
             own = {"WATTLINE_URL": process.address, "WATTLINE_KEY": KEY}
-            done = subprocess.run(
-                [sys.executable, "-W", "error", "-c", script],
+            return subprocess.run(
+                words,
                 env={**os.environ, **own},
                 capture_output=True,
                 text=True,
@@ -67,5 +92,3 @@ def test_the_walk_through_works_as_it_stands(
             )
     finally:
         consumer.kill()
-    assert done.returncode == 0, done.stderr
-    assert "'status': 'optimal'" in done.stdout

@@ -1,6 +1,7 @@
-"""schema.sql on a real PostgreSQL."""
+"""The schema on a real PostgreSQL."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -27,7 +28,7 @@ async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "table"),
+    ("change", "named"),
     [
         ("DROP TABLE dead_letter", "dead_letter"),
         ("ALTER TABLE meter_history ALTER voltage TYPE real", "meter_history"),
@@ -38,10 +39,61 @@ async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
             "meter_current_state",
         ),
         ("ALTER TABLE meter_current_state SET (fillfactor = 100)", "meter_current_state"),
+        (
+            "ALTER TABLE vehicle_meter_assignment DROP CONSTRAINT one_meter_at_a_time",
+            "vehicle_meter_assignment",
+        ),
+        (
+            (
+                "ALTER TABLE charging_session DROP CONSTRAINT meter_in_one_session,"
+                " ADD EXCLUDE USING gist (exactly(meter_id) WITH =, during WITH -|-)"
+            ),
+            "charging_session",
+        ),
+        ("ALTER TABLE charging_session ALTER during DROP EXPRESSION", "charging_session"),
+        ("ALTER TABLE charging_session ALTER session_id DROP IDENTITY", "charging_session"),
+        ("ALTER TABLE rollup_due ALTER devices SET STORAGE EXTENDED", "rollup_due"),
+        ("DROP VIEW reading", "view reading"),
+        ("ALTER TYPE register_state ADD ATTRIBUTE extra text", "type register_state"),
+        # A type that is another for the catalogue is another for what returns it.
+        ("ALTER TYPE text_range RENAME TO other", r"type text_range|function exactly\(text\)"),
+        ("ALTER FUNCTION roll_up RENAME TO other", r"function roll_up\(integer\)"),
+        ("ALTER FUNCTION exactly SET work_mem = '1MB'", r"function exactly\(text\)"),
+        (
+            (
+                "CREATE OR REPLACE FUNCTION exactly(id text) RETURNS text_range LANGUAGE sql"
+                " IMMUTABLE STRICT PARALLEL SAFE RETURN text_range(id, id, '(]')"
+            ),
+            r"function exactly\(text\)",
+        ),
+        (
+            (
+                "CREATE OR REPLACE FUNCTION roll_up(most integer DEFAULT 200) RETURNS integer"
+                " LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+            ),
+            r"function roll_up\(integer\)",
+        ),
+        (
+            (
+                "CREATE OR REPLACE AGGREGATE register(double precision, timestamptz,"
+                " double precision, double precision)"
+                " (SFUNC = register_step, STYPE = register_state)"
+            ),
+            r"aggregate register\(.*\)",
+        ),
     ],
 )
-async def test_a_difference_is_named(connection: Connection, change: str, table: str) -> None:
+async def test_a_difference_is_named(connection: Connection, change: str, named: str) -> None:
     await connection.execute(change)
     differences = await check_schema(connection)
     assert differences
-    assert all(line.startswith(f"{table}:") for line in differences)
+    assert all(re.match(f"(?:{named}):", line) for line in differences)
+
+
+async def test_another_definition_of_a_view_is_a_difference(connection: Connection) -> None:
+    asked = "SELECT rtrim(pg_get_viewdef('reading'::regclass), ';')"
+    [(body,)] = await rows(connection, asked)
+    await connection.execute(
+        f"CREATE OR REPLACE VIEW reading AS SELECT * FROM ({body}) AS all_of_it WHERE false"
+    )
+    assert {line.split(":")[0] for line in await check_schema(connection)} == {"view reading"}

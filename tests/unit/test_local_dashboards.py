@@ -1,4 +1,4 @@
-"""Dashboard and alerts ask for metrics that a replica has."""
+"""Dashboard and alerts ask for metrics that a replica has, of the consumer or of the API."""
 
 import json
 import re
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from consumer.metrics import Metrics
+import api.metrics
+import consumer.metrics
+from api.database import Database
+from api.settings import PoolSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "wattline.json"
@@ -16,7 +19,11 @@ SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_s
 
 def exposed() -> set[str]:
     """Every name of ours that /metrics can show."""
-    families = [family for family in Metrics().registry.collect() if "telemetry_" in family.name]
+    answering = api.metrics.Metrics()
+    answering.watch(Database(PoolSettings(database_url="postgresql://nowhere/none")))
+    registries = consumer.metrics.Metrics().registry, answering.registry
+    collected = [family for registry in registries for family in registry.collect()]
+    families = [family for family in collected if "telemetry_" in family.name]
     return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
 
 

@@ -1,4 +1,4 @@
-"""How a database's tables are compared with schema.sql."""
+"""How what a database holds is compared with the schema."""
 
 from consumer.schema import Facts, _differences, schema_text
 
@@ -10,18 +10,18 @@ def test_equal_tables_do_not_differ() -> None:
     assert _differences(set(), set()) == []
 
 
-def test_a_missing_table_is_one_line_and_not_one_for_each_fact() -> None:
+def test_a_missing_object_is_one_line_and_not_one_for_each_fact() -> None:
     actual: Facts = {("vehicle", "column b")}
-    assert _differences(WANTED, actual) == ["meter: no such table"]
-    assert _differences(WANTED, set()) == ["meter: no such table", "vehicle: no such table"]
+    assert _differences(WANTED, actual) == ["meter: is not there"]
+    assert _differences(WANTED, set()) == ["meter: is not there", "vehicle: is not there"]
 
 
 def test_what_is_missing_and_what_is_there_besides_are_told_apart() -> None:
     actual = WANTED - {("meter", "key a")} | {("meter", "column z"), ("vehicle", "option x")}
     assert _differences(WANTED, actual) == [
         "meter: missing: key a",
-        "meter: not in schema.sql: column z",
-        "vehicle: not in schema.sql: option x",
+        "meter: not in the schema: column z",
+        "vehicle: not in the schema: option x",
     ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,19 @@ import pytest
 from producer_sim.chaos import Fault, Shares
 from producer_sim.ledger import Ledger, LedgerError
 from producer_sim.records import NO_TIME
-from producer_sim.truth import Figures, Truth, read_truth, write_truth
+from producer_sim.truth import Figures, Truth, read_truth, read_truths, write_truth
 from tests.unit.worlds import HOUR_US, START_US, lived
 
 AC, DC, AC_LIVED, DC_LIVED, METER_READINGS, VEHICLE_READINGS = range(6)
+
+
+def closed(directory: Path, metadata: dict[str, Any], truth: Truth | None = None) -> Path:
+    """Return a ledger that holds no messages, and a truth where one is given."""
+    ledger = Ledger(directory=directory, metadata=metadata, now_us=START_US)
+    if truth is not None:
+        ledger.note(truth=write_truth(directory, truth))
+    ledger.close()
+    return directory
 
 
 def total(truth: Truth) -> Figures:
@@ -88,21 +98,26 @@ def test_sessions_of_a_meter_and_of_a_vehicle_do_not_overlap() -> None:
 
 def test_files_give_back_what_was_written(tmp_path: Path) -> None:
     truth, _ = lived(shares=Shares.of(0.1))
-    ledger = Ledger(directory=tmp_path / "ledger", metadata={}, now_us=START_US)
-    ledger.note(truth=write_truth(ledger.directory, truth))
-    ledger.close()
-    again = read_truth(ledger.directory)
+    again = read_truth(closed(tmp_path / "ledger", {}, truth))
     assert replace(again, hours={}) == replace(truth, hours={})
     assert again.hours.keys() == truth.hours.keys()
     for hour, figures in truth.hours.items():
         assert np.array_equal(again.hours[hour], figures)
 
 
-def test_a_ledger_without_truth_is_refused(tmp_path: Path) -> None:
-    ledger = Ledger(directory=tmp_path / "ledger", metadata={}, now_us=START_US)
-    ledger.close()
-    with pytest.raises(LedgerError, match="holds no truth"):
-        read_truth(ledger.directory)
+def test_only_ledgers_of_worlds_are_to_tell_the_truth_and_there_must_be_one(tmp_path: Path) -> None:
+    truth, _ = lived()
+    world = closed(tmp_path / "world", {"registers": 0.2}, truth)
+    others = [closed(tmp_path / "run", {"registers": None}), closed(tmp_path / "replay", {})]
+    assert [one.devices for one in read_truths([*others, world])] == [truth.devices]
+    with pytest.raises(LedgerError, match="replay: holds no truth: only"):
+        read_truths(others)
+
+
+def test_a_world_that_was_stopped_is_refused(tmp_path: Path) -> None:
+    stopped = closed(tmp_path / "stopped", {"registers": 0.2})
+    with pytest.raises(LedgerError, match="the run was stopped"):
+        read_truths([stopped])
 
 
 def test_some_readings_fall_on_the_edge_of_an_hour() -> None:

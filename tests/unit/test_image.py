@@ -1,0 +1,24 @@
+"""What the images are made of is what the code needs. Nothing here can build one."""
+
+import re
+
+from consumer.schema import schema_files
+from deploy.replica import ROOT
+
+COPIED = {
+    source
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    for source in line.split()
+}
+
+
+def test_what_is_copied_exists_and_is_let_through() -> None:
+    let_through = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    assert all((ROOT / source).exists() for source in COPIED)
+    assert let_through == COPIED
+
+
+def test_the_consumer_has_the_whole_schema() -> None:
+    assert {file.name for file in schema_files()} <= COPIED
