@@ -266,8 +266,10 @@ CREATE OR REPLACE FUNCTION vehicle_performance(
     vehicle_readings bigint, meter_readings bigint,
     vehicle_coverage double precision, meter_coverage double precision, reasons text[],
     sessions bigint, meters jsonb, hourly jsonb, as_of timestamptz
-) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
+) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET timezone = 'UTC' AS $$
 BEGIN
+    -- Planned once a connection: it is as dear to plan as to run, and only the functions that it calls
+    -- gain from knowing the window.
     RETURN QUERY
     WITH responsible AS MATERIALIZED (
         SELECT m.meter_id, m.charged, m.shared

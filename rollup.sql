@@ -13,20 +13,23 @@ SELECT 'meter' AS stream, meter_id AS device_id, recorded_at, kwh_consumed_ac AS
 UNION ALL
 SELECT 'vehicle', vehicle_id, recorded_at, kwh_delivered_dc FROM vehicle_history;
 
--- `basis`: all that a rollup of the device depends on beside its readings; see `unregistered`.
+-- All that a rollup of a device depends on beside its readings; without arguments, of a device that only
+-- sends readings.
+CREATE OR REPLACE FUNCTION rollup_basis(
+    reading_kind text DEFAULT NULL, reading_interval_seconds double precision DEFAULT NULL,
+    capacity_kw double precision DEFAULT NULL, modulus_kwh double precision DEFAULT NULL
+) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+RETURN format('%s %s %s %s', coalesce(reading_kind, 'interval'), coalesce(reading_interval_seconds, 60), capacity_kw, modulus_kwh);
+
 CREATE OR REPLACE VIEW device AS
 SELECT 'meter' AS stream, meter_id AS device_id, reading_kind = 'register' AS is_register,
        make_interval(secs => reading_interval_seconds) AS every, capacity_kw, register_modulus_kwh AS modulus_kwh,
-       format('%s %s %s %s', reading_kind, reading_interval_seconds, capacity_kw, register_modulus_kwh) AS basis
+       rollup_basis(reading_kind, reading_interval_seconds, capacity_kw, register_modulus_kwh) AS basis
 FROM meter
 UNION ALL
 SELECT 'vehicle', vehicle_id, reading_kind = 'register', make_interval(secs => reading_interval_seconds), NULL, NULL,
-       format('%s %s  ', reading_kind, reading_interval_seconds)
+       rollup_basis(reading_kind, reading_interval_seconds)
 FROM vehicle;
-
--- The basis of a device that only sends readings.
-CREATE OR REPLACE FUNCTION unregistered() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 'interval 60  ';
 
 -- Hours that a flush has touched: device and hour by their place in the two arrays, hours since 1970. A
 -- reading on the hour belongs to the hour that it ends.
@@ -63,13 +66,14 @@ EXCEPTION WHEN duplicate_table THEN
 END
 $$;
 
--- A device's day, by itself: nothing of the day before is in it. Element k of an array is about the k-1
--- hours since midnight UTC, so there are 25; `first_after` is the day's first reading after them.
+-- A device's day. Element k of an array is about the k-1 hours since midnight UTC, so there are 25;
+-- `first_after` is the day's first reading after them.
 --   energy   nanokilowatt-hours, null where they do not fit; a register's first reading of the day is a
 --            baseline only
---   covered  microseconds that an interval device's readings cover, since midnight
+--   covered  microseconds that an interval device's readings cover, each back to the one before it
 --   last_at  the day's last reading
 --   held     null, or whether in the hour that follows a register stood below its baseline (24 elements)
+--   before_at  the last reading before the day, where it is of the last hour
 CREATE TABLE IF NOT EXISTS energy_rollup (
     stream      text             NOT NULL,
     day         date             NOT NULL,
@@ -79,6 +83,7 @@ CREATE TABLE IF NOT EXISTS energy_rollup (
     last_at     timestamptz[]    NOT NULL,
     first_after timestamptz[]    NOT NULL,
     held        boolean[],
+    before_at   timestamptz,
     first_value double precision,
     last_value  double precision,
     basis       text             NOT NULL,
@@ -93,19 +98,22 @@ DECLARE
     midnight CONSTANT timestamptz := of_day;
 BEGIN
     INSERT INTO energy_rollup AS old (stream, day, device_id, energy, covered, last_at, first_after, held,
-                                      first_value, last_value, basis)
+                                      before_at, first_value, last_value, basis)
     WITH touched AS MATERIALIZED (
         SELECT asked.device_id, coalesce(device.is_register, false) AS is_register,
                coalesce(device.every, '1 minute') AS every, device.capacity_kw, device.modulus_kwh,
-               coalesce(device.basis, unregistered()) AS basis,
+               coalesce(device.basis, rollup_basis()) AS basis,
                -- A register that stood below its baseline is computed from midnight on.
                CASE WHEN old.held IS NULL AND old.energy[25] IS NOT NULL THEN asked.hour ELSE 0 END AS from_hour,
-               old.energy, old.covered, old.last_at, old.first_after, old.held, old.first_value
+               old.energy, old.covered, old.last_at, old.first_after, old.held,
+               (SELECT max(reading.recorded_at) FROM reading
+                WHERE reading.stream = of_stream AND reading.device_id = asked.device_id
+                  AND reading.recorded_at > midnight - interval '1 hour' AND reading.recorded_at <= midnight) AS before_at
         FROM unnest(devices, hours) AS asked (device_id, hour)
         LEFT JOIN device ON device.stream = of_stream AND device.device_id = asked.device_id
         LEFT JOIN energy_rollup AS old
             ON old.stream = of_stream AND old.day = of_day AND old.device_id = asked.device_id
-            AND old.basis = coalesce(device.basis, unregistered())
+            AND old.basis = coalesce(device.basis, rollup_basis())
     ), hourly AS (
         SELECT t.device_id, date_part('hour', h.began)::integer AS hour,
                h.energy, extract(epoch FROM h.covered) * 1e6 AS covered, h.last_at, h.first_at, false AS held
@@ -114,7 +122,7 @@ BEGIN
             SELECT date_trunc('hour', r.recorded_at - interval '1 microsecond') AS began,
                    sum(round(r.kwh * 1e9)::bigint) AS energy, max(r.recorded_at) AS last_at, min(r.recorded_at) AS first_at,
                    sum(least(t.every, r.recorded_at
-                       - coalesce(r.previous_at, t.last_at[t.from_hour + 1], midnight))) AS covered
+                       - coalesce(r.previous_at, t.last_at[t.from_hour + 1], t.before_at))) AS covered
             FROM (
                 SELECT reading.recorded_at, reading.kwh,
                        lag(reading.recorded_at) OVER (ORDER BY reading.recorded_at) AS previous_at
@@ -154,7 +162,7 @@ BEGIN
         WHERE t.is_register
     ), boundary AS (
         -- Hour k ends at boundary k, and boundary 0 is midnight.
-        SELECT t.device_id, t.from_hour, t.basis, k,
+        SELECT t.device_id, t.from_hour, t.before_at, t.basis, k,
                CASE WHEN k <= t.from_hour THEN coalesce(t.energy[k + 1], 0)
                     ELSE coalesce(t.energy[t.from_hour + 1], 0) + coalesce(sum(h.energy) OVER so_far, 0) END AS energy,
                CASE WHEN k <= t.from_hour THEN coalesce(t.covered[k + 1], 0)
@@ -176,6 +184,7 @@ BEGIN
            array_agg(b.covered::bigint ORDER BY k),
            array_agg(b.last_at ORDER BY k), array_agg(b.first_after ORDER BY k),
            CASE WHEN bool_or(b.held) THEN array_agg(coalesce(b.held, false) ORDER BY k) FILTER (WHERE k > 0) END,
+           b.before_at,
            (SELECT reading.kwh FROM reading
             WHERE reading.stream = of_stream AND reading.device_id = b.device_id
               AND reading.recorded_at = min(b.first_after)),
@@ -184,12 +193,25 @@ BEGIN
               AND reading.recorded_at = max(b.last_at)),
            b.basis
     FROM boundary AS b
-    GROUP BY b.device_id, b.basis
+    GROUP BY b.device_id, b.before_at, b.basis
     HAVING max(b.last_at) IS NOT NULL
     ON CONFLICT (stream, day, device_id) DO UPDATE
     SET energy = excluded.energy, covered = excluded.covered, last_at = excluded.last_at,
         first_after = excluded.first_after, held = excluded.held,
-        first_value = excluded.first_value, last_value = excluded.last_value, basis = excluded.basis;
+        before_at = excluded.before_at, first_value = excluded.first_value,
+        last_value = excluded.last_value, basis = excluded.basis;
+
+    -- The day after goes back to a reading of this one. It is computed anew where that is another by now.
+    INSERT INTO rollup_due (stream, devices, hours)
+    SELECT of_stream, array_agg(following.device_id), array_agg((following.day - date '1970-01-01') * 24)
+    FROM unnest(devices) AS rolled (device_id)
+    JOIN energy_rollup AS following
+        ON following.stream = of_stream AND following.day = of_day + 1 AND following.device_id = rolled.device_id
+    JOIN energy_rollup AS this
+        ON this.stream = of_stream AND this.day = of_day AND this.device_id = rolled.device_id
+    WHERE following.before_at IS DISTINCT FROM
+          CASE WHEN this.last_at[25] > midnight + interval '23 hours' THEN this.last_at[25] END
+    HAVING count(*) > 0;
 END
 $$;
 
@@ -283,7 +305,7 @@ BEGIN
     JOIN energy_rollup AS rolled
         ON rolled.stream = of_stream AND rolled.day = asked.day::date AND rolled.device_id = of_device
     LEFT JOIN device ON device.stream = of_stream AND device.device_id = of_device
-    WHERE rolled.basis <> coalesce(device.basis, unregistered())
+    WHERE rolled.basis <> coalesce(device.basis, rollup_basis())
     HAVING count(*) > 0;
     RETURN NULL;
 END
@@ -297,12 +319,12 @@ FOR EACH ROW EXECUTE FUNCTION note_changed_device('vehicle');
 
 -- What each of some spans of a window comes to: the energy of its device in nanokilowatt-hours, and for how
 -- long something is known of it. Spans are numbered from 1, by their place in the three arrays. From
--- rollups as far as they go, from history where they do not.
+-- rollups as far as they go, from history where they do not. A span without times comes to nothing.
 CREATE OR REPLACE FUNCTION span_energy(
     of_stream text, window_start timestamptz, window_end timestamptz,
     devices text[], starts timestamptz[], ends timestamptz[]
 ) RETURNS TABLE (number bigint, energy numeric, covered interval)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET timezone = 'UTC' AS $$
 DECLARE
     first_day CONSTANT date := window_start::date;
     last_day  CONSTANT date := (window_end - interval '1 microsecond')::date;
@@ -311,150 +333,159 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH dirty AS (
-        -- From here on, history.
-        SELECT pair.device_id, min(timestamptz 'epoch' + make_interval(hours => pair.hour)) AS touched_from
+        -- From this hour on, history. The day before counts too: a day's first reading goes back to it.
+        SELECT pair.device_id, min(pair.hour) AS hour
         FROM rollup_due AS due, unnest(due.devices, due.hours) AS pair (device_id, hour)
-        WHERE due.stream = of_stream
-          AND timestamptz 'epoch' + make_interval(hours => pair.hour) < window_end
-          -- The day before too: a register's first reading of a day is compared with its last one.
-          AND timestamptz 'epoch' + make_interval(hours => pair.hour) >= (first_day - 1)::timestamptz
+        WHERE due.stream = of_stream AND pair.hour >= (first_day - 1 - date '1970-01-01') * 24
         GROUP BY 1
     ), span AS MATERIALIZED (
-        SELECT s.number, s.device_id, s.began, s.ended,
-               coalesce(d.is_register, false) AS is_register, coalesce(d.every, '1 minute') AS every,
-               d.capacity_kw, d.modulus_kwh, coalesce(d.basis, unregistered()) AS basis,
-               -- Rollups know whole hours.
-               date_trunc('hour', s.began + interval '1 hour' - interval '1 microsecond') AS whole_from,
-               least(s.ended, dirty.touched_from) AS until,
-               coalesce(dirty.touched_from >= s.ended, true) AS is_clean
-        FROM unnest(devices, starts, ends) WITH ORDINALITY AS s (device_id, began, ended, number)
-        LEFT JOIN device AS d ON d.stream = of_stream AND d.device_id = s.device_id
-        LEFT JOIN dirty ON dirty.device_id = s.device_id
-        WHERE s.began < s.ended
-    ), rolled AS MATERIALIZED (
-        SELECT s.number, s.is_register, s.every, s.ended, r.day,
+        SELECT s.number, s.device_id, s.began, s.ended, s.until, s.is_clean,
+               s.is_register, s.every, s.capacity_kw, s.modulus_kwh, s.basis,
+               -- Rollups know whole hours, since 1970 here.
+               ceil(date_part('epoch', s.began) / 3600)::integer AS from_hour,
+               floor(date_part('epoch', s.until) / 3600)::integer AS until_hour,
+               s.began::date AS began_on, (s.until - interval '1 microsecond')::date AS ended_on,
+               NOT is_owed AND (s.is_register OR s.every <= interval '1 hour')
+                   AND ceil(date_part('epoch', s.began) / 3600) < date_part('epoch', s.until) / 3600 AS is_rolled
+        FROM (
+            SELECT asked.number, asked.device_id, asked.began, asked.ended,
+                   coalesce(m.reading_kind, v.reading_kind) IS NOT DISTINCT FROM 'register' AS is_register,
+                   make_interval(secs => coalesce(m.reading_interval_seconds, v.reading_interval_seconds, 60)) AS every,
+                   m.capacity_kw, m.register_modulus_kwh AS modulus_kwh,
+                   rollup_basis(coalesce(m.reading_kind, v.reading_kind),
+                                coalesce(m.reading_interval_seconds, v.reading_interval_seconds),
+                                m.capacity_kw, m.register_modulus_kwh) AS basis,
+                   least(asked.ended, timestamptz 'epoch' + make_interval(hours => dirty.hour)) AS until,
+                   coalesce(timestamptz 'epoch' + make_interval(hours => dirty.hour) >= asked.ended, true) AS is_clean
+            FROM unnest(devices, starts, ends) WITH ORDINALITY AS asked (device_id, began, ended, number)
+            -- Not by the view: how many rows that has of a device the planner does not know.
+            LEFT JOIN meter AS m ON of_stream = 'meter' AND m.meter_id = asked.device_id
+            LEFT JOIN vehicle AS v ON of_stream = 'vehicle' AND v.vehicle_id = asked.device_id
+            LEFT JOIN dirty ON dirty.device_id = asked.device_id
+        ) AS s
+    ), rolled AS NOT MATERIALIZED (
+        SELECT s.number, s.device_id, s.is_register, s.capacity_kw, s.modulus_kwh, r.day,
                r.basis = s.basis AND r.held IS NULL AND r.energy[25] IS NOT NULL AS is_good,
                r.energy[edge.high + 1] - r.energy[edge.low + 1] AS energy,
                r.covered[edge.high + 1] - r.covered[edge.low + 1] AS covered,
                r.first_after[edge.low + 1] AS first_at, r.last_at[edge.high + 1] AS last_at,
-               r.last_at[edge.low + 1] AS previous_at,
+               r.last_at[edge.low + 1] AS day_before_at, r.before_at, r.first_value,
                -- Where it ends although the day goes on.
-               CASE WHEN edge.high < 24 THEN edge.midnight + make_interval(hours => edge.high) END AS cut_at,
-               CASE WHEN s.is_register THEN r.first_value END AS first_value
+               CASE WHEN edge.high < 24 THEN s.until_hour END AS cut_hour
         FROM span AS s
         JOIN energy_rollup AS r ON r.stream = of_stream AND r.device_id = s.device_id
             AND r.day BETWEEN first_day AND last_day
         CROSS JOIN LATERAL (
-            SELECT r.day::timestamptz AS midnight,
-                   CASE WHEN s.whole_from <= r.day::timestamptz THEN 0
-                        WHEN s.whole_from >= (r.day + 1)::timestamptz THEN 24
-                        ELSE date_part('hour', s.whole_from)::integer END AS low,
-                   CASE WHEN s.until >= (r.day + 1)::timestamptz OR s.is_clean AND r.last_at[25] <= s.until THEN 24
-                        ELSE date_part('hour', s.until)::integer END AS high
+            SELECT least(24, greatest(0, s.from_hour - (r.day - date '1970-01-01') * 24)) AS low,
+                   CASE WHEN s.until_hour - (r.day - date '1970-01-01') * 24 >= 24
+                             OR s.is_clean AND r.last_at[25] <= s.until THEN 24
+                        ELSE s.until_hour - (r.day - date '1970-01-01') * 24 END AS high
+            OFFSET 0
         ) AS edge
-        WHERE NOT is_owed AND s.whole_from < s.until AND (s.is_register OR s.every <= interval '1 hour')
-          -- From the day on in which it begins: a register that stood below its baseline then is for history.
-          AND s.began < (r.day + 1)::timestamptz AND s.until > r.day::timestamptz
+        -- From the day on in which it begins: a register that stood below its baseline then is for history.
+        WHERE s.is_rolled AND r.day BETWEEN s.began_on AND s.ended_on
+    ), whole AS MATERIALIZED (
+        SELECT r.number, bool_and(r.is_good) AS is_good, sum(r.energy) AS energy, sum(r.covered) AS covered,
+               min(r.first_at) FILTER (WHERE r.first_at <= r.last_at) AS first_at, max(r.last_at) AS last_at,
+               min(coalesce(r.day_before_at, r.before_at)) FILTER (WHERE r.first_at <= r.last_at) AS previous_at,
+               max(r.cut_hour) AS cut_hour
+        FROM rolled AS r
+        GROUP BY r.number
     ), joint AS MATERIALIZED (
         -- What a register gained from its last reading before a day to the first one of it.
-        SELECT r.number, r.day, before.recorded_at AS previous_at, (step.state).energy,
+        SELECT r.number, before.recorded_at AS previous_at, (step.state).energy,
                (step.state).baseline IS NOT DISTINCT FROM r.first_value OR before.recorded_at IS NULL AS is_good
         FROM rolled AS r
-        JOIN span AS s USING (number)
         LEFT JOIN energy_rollup AS yesterday ON yesterday.stream = of_stream
-            AND yesterday.device_id = s.device_id AND yesterday.day = r.day - 1
+            AND yesterday.device_id = r.device_id AND yesterday.day = r.day - 1
         LEFT JOIN LATERAL (
             SELECT yesterday.last_at[25] AS recorded_at, yesterday.last_value AS kwh WHERE yesterday.day IS NOT NULL
             UNION ALL
             (SELECT reading.recorded_at, reading.kwh FROM reading
-             WHERE yesterday.day IS NULL AND reading.stream = of_stream AND reading.device_id = s.device_id
+             WHERE yesterday.day IS NULL AND reading.stream = of_stream AND reading.device_id = r.device_id
                AND reading.recorded_at <= r.day::timestamptz
              ORDER BY reading.recorded_at DESC LIMIT 1)
         ) AS before ON true
         CROSS JOIN LATERAL (
             SELECT register_step(ROW(before.kwh, before.recorded_at, 0, false)::register_state, r.first_value,
-                                 r.first_at, s.capacity_kw, s.modulus_kwh) AS state
+                                 r.first_at, r.capacity_kw, r.modulus_kwh) AS state
         ) AS step
-        WHERE r.is_register AND r.previous_at IS NULL AND r.first_at <= r.last_at
+        WHERE r.is_register AND r.day_before_at IS NULL AND r.first_at <= r.last_at
     ), composed AS MATERIALIZED (
-        SELECT s.*, CASE WHEN s.is_clean THEN cut.cut_at ELSE s.until END AS tail_from
+        SELECT s.*, w.energy, w.covered, w.first_at, w.last_at, w.previous_at,
+               CASE WHEN NOT s.is_clean THEN s.until
+                    ELSE timestamptz 'epoch' + make_interval(hours => w.cut_hour) END AS tail_from
         FROM span AS s
-        LEFT JOIN (
-            SELECT r.number, max(r.cut_at) AS cut_at, bool_and(r.is_good) AS is_good
-            FROM rolled AS r
-            WHERE r.cut_at < r.ended OR NOT r.is_good
-            GROUP BY r.number
-        ) AS cut ON cut.number = s.number
-        WHERE NOT is_owed AND s.whole_from < s.until AND (s.is_register OR s.every <= interval '1 hour')
-          AND cut.is_good IS NOT FALSE
+        LEFT JOIN whole AS w USING (number)
+        WHERE s.is_rolled AND w.is_good IS NOT FALSE
           AND s.number NOT IN (SELECT j.number FROM joint AS j WHERE NOT j.is_good)
-    ), edge AS MATERIALIZED (
-        SELECT c.number, date '-infinity' AS place, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh,
-               c.began AS edge_start, c.whole_from AS edge_end
-        FROM composed AS c WHERE c.began < c.whole_from
+    ), edge AS (
+        SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh,
+               c.began AS edge_start, timestamptz 'epoch' + make_interval(hours => c.from_hour) AS edge_end
+        FROM composed AS c WHERE c.began < timestamptz 'epoch' + make_interval(hours => c.from_hour)
         UNION ALL
-        SELECT c.number, 'infinity', c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh,
-               c.tail_from, c.ended
+        SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh, c.tail_from, c.ended
         FROM composed AS c WHERE c.tail_from < c.ended
-    ), part AS (
-        SELECT r.number, r.day AS place,
-               r.energy + coalesce(joint.energy, 0) AS energy, r.first_at, r.last_at,
-               make_interval(secs => r.covered / 1e6)
-                   - least(r.every, r.first_at - coalesce(r.previous_at, r.day::timestamptz)) AS covered,
-               coalesce(r.previous_at, joint.previous_at) AS previous_at
-        FROM rolled AS r
-        LEFT JOIN joint ON joint.number = r.number AND joint.day = r.day
-        WHERE r.first_at <= r.last_at
-        UNION ALL
-        SELECT e.number, e.place, sum(r.energy), min(r.recorded_at), max(r.recorded_at),
-               sum(least(e.every, r.recorded_at - r.previous_at)) FILTER (WHERE r.previous_at IS NOT NULL), NULL
+    ), seen AS (
+        -- History at the edges, with the last reading before.
+        SELECT e.number, e.is_register, e.every, e.capacity_kw, e.modulus_kwh, e.edge_start,
+               r.recorded_at, r.kwh, r.previous_at
         FROM edge AS e
         CROSS JOIN LATERAL (
-            SELECT reading.recorded_at, lag(reading.recorded_at) OVER (ORDER BY reading.recorded_at) AS previous_at,
-                   round(reading.kwh * 1e9)::bigint AS energy
-            FROM reading
-            WHERE reading.stream = of_stream AND reading.device_id = e.device_id
-              AND reading.recorded_at > e.edge_start AND reading.recorded_at <= e.edge_end
-        ) AS r
-        WHERE NOT e.is_register
-        GROUP BY e.number, e.place
-        UNION ALL
-        SELECT e.number, e.place, sum((r.state).energy), min(r.recorded_at), max(r.recorded_at),
-               NULL, min(r.previous_at)
-        FROM edge AS e
-        CROSS JOIN LATERAL (
-            SELECT seen.recorded_at, lag(seen.recorded_at) OVER in_time AS previous_at,
-                   register(seen.kwh, seen.recorded_at, e.capacity_kw, e.modulus_kwh) OVER in_time AS state
+            SELECT one.recorded_at, one.kwh, lag(one.recorded_at) OVER (ORDER BY one.recorded_at) AS previous_at
             FROM (
                 (SELECT reading.recorded_at, reading.kwh FROM reading
                  WHERE reading.stream = of_stream AND reading.device_id = e.device_id
                    AND reading.recorded_at <= e.edge_start
+                   AND (e.is_register OR reading.recorded_at > e.edge_start - interval '1 hour')
                  ORDER BY reading.recorded_at DESC LIMIT 1)
                 UNION ALL
                 SELECT reading.recorded_at, reading.kwh FROM reading
                 WHERE reading.stream = of_stream AND reading.device_id = e.device_id
                   AND reading.recorded_at > e.edge_start AND reading.recorded_at <= e.edge_end
-            ) AS seen
-            WINDOW in_time AS (ORDER BY seen.recorded_at)
+            ) AS one
         ) AS r
-        WHERE e.is_register AND r.recorded_at > e.edge_start
-        GROUP BY e.number, e.place
-    ), joined AS (
-        SELECT p.number, sum(p.energy) AS energy,
-               CASE WHEN c.is_register
-                    THEN max(p.last_at) - min(greatest(c.began, coalesce(p.previous_at, p.first_at)))
-                    ELSE sum(coalesce(p.covered, '0')
-                             + least(c.every, p.first_at - greatest(c.began, p.before_at))) END AS covered
+    ), rest AS (
+        SELECT j.number, j.energy, NULL::interval AS covered, NULL::timestamptz AS first_at,
+               NULL::timestamptz AS last_at, j.previous_at
+        FROM joint AS j
+        UNION ALL
+        SELECT i.number, round(i.kwh * 1e9)::bigint, least(i.every, i.recorded_at - i.previous_at),
+               i.recorded_at, i.recorded_at, i.previous_at
+        FROM seen AS i
+        WHERE NOT i.is_register AND i.recorded_at > i.edge_start
+        UNION ALL
+        SELECT g.number, (g.state).energy, NULL, g.recorded_at, g.recorded_at, g.previous_at
         FROM (
-            SELECT part.*, lag(part.last_at) OVER (PARTITION BY part.number ORDER BY part.place) AS before_at
-            FROM part
-        ) AS p
-        JOIN composed AS c USING (number)
-        GROUP BY p.number, c.is_register
+            SELECT o.*, register(o.kwh, o.recorded_at, o.capacity_kw, o.modulus_kwh)
+                            OVER (PARTITION BY o.number, o.edge_start ORDER BY o.recorded_at) AS state
+            FROM seen AS o
+            WHERE o.is_register
+        ) AS g
+        WHERE g.recorded_at > g.edge_start
+    ), more AS (
+        SELECT rest.number, sum(rest.energy) AS energy, sum(rest.covered) AS covered,
+               min(rest.first_at) AS first_at, max(rest.last_at) AS last_at, min(rest.previous_at) AS previous_at
+        FROM rest
+        GROUP BY rest.number
     )
-    SELECT c.number, coalesce(j.energy, 0), coalesce(j.covered, '0')
-    FROM composed AS c
-    LEFT JOIN joined AS j USING (number)
+    SELECT t.number, t.energy,
+           CASE WHEN t.first_at IS NULL THEN interval '0'
+                WHEN t.is_register THEN t.last_at - greatest(t.began, coalesce(t.previous_at, t.first_at))
+                -- The first one goes back to the span's beginning at the most.
+                ELSE t.covered - least(t.every, t.first_at - t.previous_at)
+                     + least(t.every, t.first_at - greatest(t.began, t.previous_at)) END
+    FROM (
+        SELECT c.number, c.began, c.every, c.is_register,
+               coalesce(c.energy, 0) + coalesce(m.energy, 0) AS energy,
+               coalesce(c.covered::float8, 0) * interval '1 microsecond' + coalesce(m.covered, '0') AS covered,
+               least(c.first_at, m.first_at) AS first_at, greatest(c.last_at, m.last_at) AS last_at,
+               -- That of the span's first reading; one in the span is of a later reading.
+               CASE WHEN least(c.previous_at, m.previous_at) < least(c.first_at, m.first_at)
+                    THEN least(c.previous_at, m.previous_at) END AS previous_at
+        FROM composed AS c
+        LEFT JOIN more AS m USING (number)
+    ) AS t
     UNION ALL
     SELECT s.number, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
     FROM span AS s
