@@ -18,7 +18,8 @@ from consumer.schema import schema_text
 from deploy.local import stack
 from deploy.local.stack import Addresses
 
-FOLDER = Path(__file__).parents[1] / ".local" / "test"
+# Those who test at the same time have servers of their own: the topics are the same everywhere.
+FOLDER = Path(__file__).parents[1] / ".local" / "test" / os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 @pytest.fixture(scope="session")

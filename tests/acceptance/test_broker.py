@@ -24,6 +24,9 @@ class Broker:
             log=folder / "kafka.log",
             port=free_port(),
             controller_port=free_port(),
+            # It comes back when its last session has run out, and the tests wait for that.
+            settings={"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"},
+            jvm=kafka.BRIEF,
         )
         self.process: ServerProcess | None = None
 

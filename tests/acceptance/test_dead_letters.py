@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from consumer import redrive as redriving
-from consumer.__main__ import app
+from consumer.__main__ import app, main
 from consumer.database import connect
 from consumer.dead_letters import READ_AT_ONCE, Choice
 from consumer.redrive import Redrive, Tally
@@ -325,12 +325,20 @@ def test_a_purge_wants_a_yes_and_deletes_by_age(own_environment: Environment) ->
         (["purge", "--older-than", "a month", "--yes"], "--older-than"),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(arguments: list[str], named: str) -> None:
-    fine = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "DATABASE_URL": "postgresql://127.0.0.1:9/x"}
-    ended = command(fine, *arguments)
-    assert ended.returncode == 2
-    assert len(ended.stderr.splitlines()) == 1
-    assert named in ended.stderr
+def test_wrong_use_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:9/x")
+    monkeypatch.setattr(sys, "argv", ["consumer", "dead-letters", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert named in line
 
 
 def test_every_command_of_the_runbook_runs(

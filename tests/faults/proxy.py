@@ -56,7 +56,7 @@ class Proxy:
         self._target = (host, port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._links: set[_Link] = set()
         self.port = 0
         self.faults = Faults()
@@ -89,14 +89,26 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _open(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+        if self._accepting is None:
+            listener = socket.create_server(("127.0.0.1", self.port))
+            listener.setblocking(False)
+            self.port = listener.getsockname()[1]
+            self._accepting = asyncio.create_task(self._accept(listener))
+
+    async def _accept(self, listener: socket.socket) -> None:
+        # Not asyncio's server: closed while it lets a client in, it leaves half a transport (3.11).
+        serving = set()
+        with listener:
+            while True:
+                client, _ = await self._loop.sock_accept(listener)
+                task = asyncio.create_task(self._serve(client))
+                serving.add(task)
+                task.add_done_callback(serving.discard)
 
     async def _cut(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        accepting, self._accepting = self._accepting, None
+        if accepting is not None:
+            accepting.cancel()
         # The pipes, not those who serve them: asyncio complains of a cancelled one (3.11). Again
         # and again, for a client may have been let in whose link is still being made.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -105,7 +117,8 @@ class Proxy:
                     pipe.cancel()
             await asyncio.wait(others, timeout=_LOOK_S)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=client)
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:

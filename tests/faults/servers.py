@@ -157,6 +157,7 @@ def _single(folder: Path) -> Iterator[Kafka]:
                 port=plain,
                 controller_port=controller,
                 settings=_listeners(plain, proxied, controller, advertised=proxy.port),
+                jvm=kafka.BRIEF,
             )
         )
         broker.start()

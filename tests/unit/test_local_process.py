@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def sleeper(tmp_path: Path) -> Iterator[ServerProcess]:
         folder=tmp_path,
         environment={},
     )
+    # Until its program is loaded it has no command line to be known by.
+    while tail(tmp_path / "logs" / "sleeper.log") != ["up"]:
+        time.sleep(0.01)
     yield process
     process.stop(signal.SIGKILL, seconds=5)
 
