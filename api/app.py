@@ -22,6 +22,7 @@ from api.parts import Parts
 from api.problems import explain_problems
 from api.producer import Gateway
 from api.routes import analytics, assignments, devices, health, ingest, live, sessions, state
+from api.same_site import SameSite
 from api.settings import Settings
 from telemetry.settings import KafkaSettings
 from telemetry.topics import create_topics
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one added stands first.
     app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(Access, settings=settings.access)
+    app.add_middleware(SameSite, only_loopback=not settings.access.digests)
     app.add_middleware(Observation, metrics=metrics)
     _complete_description(app)
     return app

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
@@ -110,6 +111,11 @@ class Database:
     def _pool(self, url: str, name: str) -> _Pool:
         settings = self._settings
         timeout_ms = round(settings.database_statement_timeout_s * 1_000)
+        # Those of the URL first: of an option that is given twice the last counts.
+        options = (
+            f"{conninfo_to_dict(url).get('options', '')} -c statement_timeout={timeout_ms}"
+            " -c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=30000"
+        )
         return AsyncConnectionPool(
             url,
             connection_class=AsyncConnection[DictRow],
@@ -118,10 +124,7 @@ class Database:
                 "row_factory": dict_row,
                 "application_name": "wattline-api",
                 "connect_timeout": settings.database_connect_timeout_s,
-                "options": (
-                    f"-c statement_timeout={timeout_ms} -c timezone=UTC -c jit=off"
-                    " -c idle_in_transaction_session_timeout=30000"
-                ),
+                "options": options,
             },
             min_size=1,
             max_size=settings.database_pool_size,

@@ -25,10 +25,11 @@ def complete(document: Document) -> Document:
     components["securitySchemes"] = _SCHEMES
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            if "requestBody" in operation:
-                operation["responses"] |= {
-                    str(status): answer for status, answer in describe_problems(413).items()
-                }
+            # What stands before every route answers for itself.
+            refusals = (403, 413, 415) if "requestBody" in operation else (403,)
+            operation["responses"] |= {
+                str(status): answer for status, answer in describe_problems(*refusals).items()
+            }
             if path.startswith("/v1/"):
                 operation["security"] = _SECURITY
             for content in _contents(operation):

@@ -274,11 +274,12 @@ class Assignment(Model):
 
 
 class SessionStart(Asked):
-    """A charge that begins, by default now."""
+    """A charge that begins, by default now; with an end, one that is over."""
 
     vehicle_id: DeviceId
     meter_id: DeviceId = Field(examples=["mtr-00042"])
     started_at: str | None = Field(None, max_length=64, examples=["2026-02-10T18:00:00Z"])
+    ended_at: str | None = Field(None, max_length=64, examples=[None])
 
 
 class SessionEnd(Asked):

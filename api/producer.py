@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -17,6 +18,10 @@ log = structlog.get_logger()
 
 _POLL_S = 0.1
 _PING_S = 1.5
+# What is purged is reported at once; the pause keeps a cluster that refuses every producer, for
+# want of a right, say, from being asked all the time.
+_PURGE_S = 1.0
+_RENEW_S = 1.0
 # Every client must give a key the same partition, or a device's readings lose their order: the
 # partitioner of the Java client, which others use by default or can be told to.
 _CONFIGURATION = {
@@ -73,7 +78,10 @@ class _Delivery:
 
 
 class Gateway:
-    """An idempotent producer that takes no more than it can hold, and knows when Kafka is away."""
+    """An idempotent producer that takes no more than it can hold, and knows when Kafka is away.
+
+    After a fatal error, which librdkafka's producer does not get over, another one takes its place.
+    """
 
     def __init__(self, *, kafka: KafkaSettings, settings: GatewaySettings) -> None:
         quiet = logging.getLogger("api.librdkafka")
@@ -86,35 +94,37 @@ class Gateway:
             "error_cb": self._note_error,
         }
         self._timeout_s = settings.gateway_timeout_ms / 1_000
-        self._producer = Producer(configuration, logger=quiet)
-        self._running = False
+        self._make = partial(Producer, configuration, logger=quiet)
+        self._producer = self._make()
+        self._ending = threading.Event()
         self.is_available: bool | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
         """Take the broker's reports on a thread of their own, to the last at the end."""
-        self._running = True
+        self._ending.clear()
         thread = threading.Thread(target=self._poll, name="kafka-reports")
         thread.start()
         try:
             yield self
         finally:
-            self._running = False
+            self._ending.set()
             await asyncio.to_thread(thread.join)
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Return once the broker has acknowledged all of them; raises Unacknowledged."""
         delivery = _Delivery(len(messages))
+        producer = self._producer
         for number, message in enumerate(messages):
             try:
-                self._producer.produce(
+                producer.produce(
                     message.topic, message.value, message.key, on_delivery=delivery.report
                 )
             except BufferError:
                 full = KafkaError(KafkaError._QUEUE_FULL)
                 delivery.refuse(full, len(messages) - number)
                 break
-            except KafkaException as error:  # a fatal error of the producer
+            except KafkaException as error:  # after a fatal error, until there is another producer
                 delivery.refuse(error.args[0], len(messages) - number)
                 break
         try:
@@ -134,12 +144,26 @@ class Gateway:
         self._note_available()
 
     def _poll(self) -> None:
-        while self._running or len(self._producer):
-            self._producer.poll(_POLL_S)
+        while not self._ending.is_set() or len(self._producer):
+            try:
+                self._producer.poll(_POLL_S)
+            except KafkaException as error:  # a fatal error comes out here, and nowhere else
+                self._renew(error.args[0])
+
+    def _renew(self, error: KafkaError) -> None:
+        """Drop the producer, with what waits in it, and make another."""
+        log.error("kafka_producer_broken", error=error.str())
+        self.is_available = False
+        # 1. What waits is reported as failed: nothing of it is promised.
+        self._producer.purge()
+        self._producer.flush(_PURGE_S)
+        # 2. It refuses whatever it is given meanwhile, so nothing waits in it again.
+        if not self._ending.wait(_RENEW_S):
+            self._producer = self._make()
 
     def _note_error(self, error: KafkaError) -> None:
         """Called on the producer's thread; `_ALL_BROKERS_DOWN` says that none answers."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
             if self.is_available is not False:
                 log.warning("kafka_unavailable", error=error.str())
             self.is_available = False

@@ -11,6 +11,8 @@ LONGEST = timedelta(days=31)
 # Beyond these nothing can be stored, and a typing error is likelier than a question.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 FURTHEST_AHEAD = timedelta(days=366)
+# What has happened may lie ahead by as much as clocks differ, as a reading may.
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Window:
     end: datetime
 
 
-def instant(text: str, field: str, now: datetime) -> datetime:
+def instant(text: str, field: str, now: datetime, *, ahead: timedelta = FURTHEST_AHEAD) -> datetime:
     """Return the time that an RFC 3339 text names; raises Problem (422) with the field named."""
     try:
         # In a query a plus sign stands for a blank; no time holds one otherwise.
@@ -32,7 +34,7 @@ def instant(text: str, field: str, now: datetime) -> datetime:
             f"{field}: should be a time of RFC 3339 with its offset, 2000 or later",
             field=field,
         ) from error
-    if at > now + FURTHEST_AHEAD:
+    if at > now + ahead:
         raise Problem(422, f"{field}: lies too far ahead", field=field)
     return at
 

@@ -11,8 +11,6 @@ from producer_sim.truth import Bond, Device
 from producer_sim.witness import Witness
 from telemetry.timestamps import format_timestamp, parse_timestamp
 
-_PASSES = 3
-
 
 class Enrolment:
     """A world that an API is told of: devices and assignments before its readings, sessions after.
@@ -83,33 +81,12 @@ async def enrol(
 async def tell_sessions(
     product: Product, sessions: Sequence[Bond], *, console: Console | None = None
 ) -> None:
-    """Enter sessions of the past; one that stands against another has been entered before.
+    """Enter sessions of the past; what is there already must be the same.
 
     Raises ProductError.
     """
-    # An open session takes all time to come: a meter's are entered one after the other.
-    by_meter = _grouped(sessions, lambda bond: bond.meter_id)
-    for _ in range(_PASSES):
-        running = await _running(product)
-        entered = (_enter(product, bonds, running) for _, bonds in by_meter)
-        await all_of(entered, total=len(by_meter), what="meters with sessions", console=console)
-        # One that was begun by a request whose answer was lost still runs, and bars later ones.
-        still = await _running(product)
-        if not any(_key(bond) in still for bond in sessions):
-            return
-    raise ProductError("sessions that have ended go on running")
-
-
-async def _running(product: Product) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Return the sessions that run, by vehicle, meter and start."""
-    return {
-        (one["vehicleId"], one["meterId"], parse_timestamp(one["startedAt"])): one
-        for one in await product.pages("/v1/sessions/active", limit="1000")
-    }
-
-
-def _key(session: Bond) -> tuple[str, str, int]:
-    return session.vehicle_id, session.meter_id, session.start
+    entered = (_enter(product, session) for session in sessions)
+    await all_of(entered, total=len(sessions), what="sessions", console=console)
 
 
 async def _register(product: Product, device: Device, interval_us: int) -> None:
@@ -157,19 +134,27 @@ async def _assign(product: Product, vehicle: str, bonds: list[Bond]) -> None:
             )
 
 
-async def _enter(
-    product: Product, bonds: list[Bond], running: dict[tuple[str, str, int], dict[str, Any]]
-) -> None:
-    for bond in bonds:
-        body = {
-            "vehicleId": bond.vehicle_id,
-            "meterId": bond.meter_id,
-            "startedAt": format_timestamp(bond.start),
-        }
-        session = running.get(_key(bond)) or await product.post("/v1/sessions/start", body)
-        if session is not None and bond.end is not None:
-            ended = {"endedAt": format_timestamp(bond.end)}
-            await product.post(f"/v1/sessions/{session['sessionId']}/end", ended)
+async def _enter(product: Product, session: Bond) -> None:
+    assert session.end is not None  # noqa: S101  charges that still ran ended with the last reading
+    body = {
+        "vehicleId": session.vehicle_id,
+        "meterId": session.meter_id,
+        "startedAt": format_timestamp(session.start),
+        "endedAt": format_timestamp(session.end),
+    }
+    if await product.post("/v1/sessions/start", body) is not None:
+        return
+    there = {
+        (parse_timestamp(one["startedAt"]), one["endedAt"] and parse_timestamp(one["endedAt"]))
+        for one in await product.pages(
+            "/v1/sessions", vehicleId=session.vehicle_id, meterId=session.meter_id
+        )
+    }
+    if (session.start, session.end) not in there:
+        raise ProductError(
+            f"{session.vehicle_id} or {session.meter_id} is in another session already: give each"
+            " run a --fleet of its own"
+        )
 
 
 def _grouped(bonds: Sequence[Bond], key: Callable[[Bond], str]) -> list[tuple[str, list[Bond]]]:

@@ -3,21 +3,23 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import CheckViolation, DataException, ExclusionViolation
 from psycopg.rows import DictRow
 
 from api.database import Connection
 from api.models import Session, SessionEnd, SessionStart
 from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
-from api.parts import TheParts
+from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems
 from api.statements import statement
-from api.windows import instant
+from api.windows import CLOCKS_DIFFER, instant
+from telemetry.readings import DEVICE_ID
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 SessionId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+DeviceFilter = Annotated[str | None, Query(pattern=f"^{DEVICE_ID}$", max_length=64)]
 _NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
 _ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
 _END: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
@@ -27,13 +29,17 @@ _TAKEN = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter"}
 
 @router.post("/start", **_NEW)
 async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()]) -> Session:
-    """Begin a charge, now or at a time of the past."""
+    """Begin a charge, now or at a time of the past; one that is over has its end, too."""
     now = datetime.now(UTC)
-    started_at = now if start.started_at is None else instant(start.started_at, "startedAt", now)
+    started_at = now if start.started_at is None else _past(start.started_at, "startedAt", now)
+    ended_at = None if start.ended_at is None else _past(start.ended_at, "endedAt", now)
+    if ended_at is not None and ended_at <= started_at:
+        raise Problem(422, "endedAt: should be later than startedAt", field="endedAt")
     parameters = {
         "vehicle_id": start.vehicle_id,
         "meter_id": start.meter_id,
         "started_at": started_at,
+        "ended_at": ended_at,
     }
     async with parts.database.alone() as connection:
         try:
@@ -51,7 +57,7 @@ async def end_session(
 ) -> Session:
     """End a charge, now or at a time after its start."""
     now = datetime.now(UTC)
-    ended_at = now if end is None or end.ended_at is None else instant(end.ended_at, "endedAt", now)
+    ended_at = now if end is None or end.ended_at is None else _past(end.ended_at, "endedAt", now)
     parameters = {"session_id": session_id, "ended_at": ended_at}
     async with parts.database.alone() as connection:
         try:
@@ -67,17 +73,25 @@ async def end_session(
         return session
 
 
+@router.get("", **_MANY)
+async def list_sessions(
+    parts: TheParts,
+    *,
+    vehicle_id: Annotated[DeviceFilter, Query(alias="vehicleId")] = None,
+    meter_id: Annotated[DeviceFilter, Query(alias="meterId")] = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> Page[Session]:
+    """The charges of a vehicle, of a meter or of all, past and under way, in order of their ids."""
+    return await _list(parts, vehicle_id, meter_id, limit=limit, after=after)
+
+
 @router.get("/active", **_MANY)
 async def active_sessions(
     parts: TheParts, limit: Limit = 100, after: After = None
 ) -> Page[Session]:
     """The charges under way, in order of their ids."""
-    last = read_cursor(after, int)
-    parameters = {"after": 0 if last is None else last[0], "limit": limit + 1}
-    async with parts.database.read() as connection:
-        cursor = await connection.execute(statement("active_sessions"), parameters)
-        rows: list[DictRow] = await cursor.fetchall()
-    return page_of(rows, limit, Session.model_validate, lambda row: [row["session_id"]])
+    return await _list(parts, only_active=True, limit=limit, after=after)
 
 
 @router.get("/{session_id}", **_ONE)
@@ -87,12 +101,40 @@ async def show_session(parts: TheParts, session_id: SessionId) -> Session:
         return await _session(connection, session_id)
 
 
+async def _list(
+    parts: Parts,
+    vehicle_id: str | None = None,
+    meter_id: str | None = None,
+    *,
+    only_active: bool = False,
+    limit: int,
+    after: str | None,
+) -> Page[Session]:
+    last = read_cursor(after, int)
+    parameters = {
+        "vehicle_id": vehicle_id,
+        "meter_id": meter_id,
+        "only_active": only_active,
+        "after": 0 if last is None else last[0],
+        "limit": limit + 1,
+    }
+    async with parts.database.read() as connection:
+        cursor = await connection.execute(statement("list_sessions"), parameters)
+        rows: list[DictRow] = await cursor.fetchall()
+    return page_of(rows, limit, Session.model_validate, lambda row: [row["session_id"]])
+
+
 async def _session(connection: Connection, session_id: int) -> Session:
     cursor = await connection.execute(statement("session"), {"session_id": session_id})
     row = await cursor.fetchone()
     if row is None:
         raise Problem(404, f"there is no session {session_id}")
     return Session.model_validate(row)
+
+
+def _past(text: str, field: str, now: datetime) -> datetime:
+    """Return the time of what has happened; raises Problem (422) for a plan."""
+    return instant(text, field, now, ahead=CLOCKS_DIFFER)
 
 
 def _taken(error: ExclusionViolation) -> Problem:

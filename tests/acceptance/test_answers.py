@@ -14,7 +14,6 @@ import pytest
 from deploy.replica import ROOT, Replica
 from producer_sim.enrolment import enrol, tell_sessions
 from producer_sim.product import Product, ProductError
-from telemetry.timestamps import format_timestamp
 from tests.acceptance.conftest import Environment, environ, query
 from tests.unit.worlds import MINUTE_US, lived
 
@@ -114,10 +113,6 @@ async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refuse
         " (SELECT count(*) FROM charging_session WHERE ended_at IS NOT NULL)"
     )
     async with Product(url=api.address, api_key=KEY) as product:
-        # Whoever told it first was stopped between a session's start and its end.
-        running = {"vehicleId": sessions[0].vehicle_id, "meterId": sessions[0].meter_id}
-        running["startedAt"] = format_timestamp(sessions[0].start)
-        await product.post("/v1/sessions/start", running)
         for _ in range(2):
             await enrol(product, truth.devices, assignments, interval_us=truth.interval_us)
             await tell_sessions(product, sessions)
@@ -127,3 +122,6 @@ async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refuse
         moved = [replace(bond, start=bond.start - MINUTE_US) for bond in assignments]
         with pytest.raises(ProductError, match="another meter"):
             await enrol(product, truth.devices, moved, interval_us=truth.interval_us)
+        later = [replace(bond, start=bond.start + MINUTE_US // 2) for bond in sessions]
+        with pytest.raises(ProductError, match="another session"):
+            await tell_sessions(product, later)

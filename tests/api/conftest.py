@@ -25,6 +25,8 @@ Client = httpx.AsyncClient
 Serve = Callable[..., AbstractAsyncContextManager[Client]]
 
 PATIENCE_S = 30.0
+# Bodies are given to the client as bytes, too.
+JSON = {"Content-Type": "application/json"}
 
 
 class _Server(uvicorn.Server):
@@ -103,7 +105,8 @@ async def asked(app: FastAPI) -> AsyncIterator[Client]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
-            base_url="http://api",
+            base_url="http://localhost",
+            headers=JSON,
             timeout=PATIENCE_S,
         ) as one,
     ):
@@ -120,7 +123,7 @@ async def served(app: FastAPI) -> AsyncIterator[Client]:
     port = listening.getsockname()[1]
     try:
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S
+            base_url=f"http://127.0.0.1:{port}", headers=JSON, timeout=PATIENCE_S
         ) as one:
             while not server.started:
                 await asyncio.sleep(0.01)

@@ -9,11 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 from fastapi import FastAPI
 
 from deploy.local.stack import Addresses
-from tests.api.conftest import PATIENCE_S, Client, Rows, asked, problem
+from tests.api.conftest import JSON, PATIENCE_S, Client, Environment, Rows, asked, problem
+from tests.api.process import Process
 from tests.api.readings import encode, meter
 from tests.faults.proxy import DOWN, UP, Proxy
 from tests.faults.servers import Kafka, Servers
@@ -24,6 +26,9 @@ KAFKA_S = 2.0
 POSTGRES_S = 3.0
 # Another process may have the core for a while.
 SLACK_S = 1.0
+MIB = 1 << 20
+# Of a process, by what its allocators like.
+GROWTH = 16 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +102,47 @@ async def test_without_kafka_nothing_is_promised_and_nothing_grows(
         broker.proxy.open()
         await recovered(lambda: send(client), 202)
         assert await checks(client) == (200, {"database": True, "kafka": True})
+
+
+async def test_memory_is_flat_for_as_long_as_kafka_is_silent(
+    environment: Environment, broker: Kafka, tmp_path: Path
+) -> None:
+    assert broker.proxy is not None
+    broker.proxy.faults.silent = frozenset()
+    broker.proxy.open()
+    own = {
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{broker.proxy.port}",
+        # 503 comes soon; what waits may still do so for a second more.
+        "GATEWAY_TIMEOUT_MS": "100",
+        "GATEWAY_BUFFER_BYTES": str(4 * MIB),
+    }
+    single = encode(meter())
+    batch = encode({"data": [meter(pad="x" * 20_000) for _ in range(16)]})
+    with Process(environment | own, log_file=tmp_path / "api.log") as process:
+        memory = psutil.Process(process.process.pid).memory_info
+        async with httpx.AsyncClient(
+            base_url=process.address, headers=JSON, timeout=PATIENCE_S
+        ) as client:
+
+            async def insist(rounds: int) -> int:
+                """Send a hundred requests at once, so often; return the bytes that were sent."""
+                for _ in range(rounds):
+                    answers = await asyncio.gather(
+                        *(client.post(METER, content=single) for _ in range(90)),
+                        *(client.post(f"{METER}/batch", content=batch) for _ in range(10)),
+                    )
+                    assert {one.status_code for one in answers} == {503}
+                return rounds * (90 * len(single) + 10 * len(batch))
+
+            await recovered(lambda: send(client), 202)
+            broker.proxy.faults.silent = frozenset({UP, DOWN})
+            await insist(5)
+            before = memory().rss
+            sent = await insist(14)
+            assert sent > 2.5 * GROWTH
+            assert memory().rss - before < GROWTH
+            broker.proxy.faults.silent = frozenset()
+            await recovered(lambda: send(client), 202)
 
 
 async def test_kafka_may_come_after_the_start(

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.readings import NOW, store_meter, store_vehicle
 
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -127,6 +128,40 @@ async def test_reads_go_to_the_replica_where_there_is_one(
         page = (await client.get("/metrics")).text
     assert 'telemetry_pool_connections{pool="read"' in page
     assert 'telemetry_pool_connections{pool="write"' in page
+
+
+async def test_options_of_the_url_are_kept_beside_our_own(
+    make_app: Callable[..., FastAPI], api_database: str
+) -> None:
+    url = f"{api_database}?options=-c%20search_path%3Dpublic,other%20-c%20timezone%3DCET"
+    app = make_app(DATABASE_URL=url, DATABASE_STATEMENT_TIMEOUT_S="7")
+    async with asked(app), app.state.parts.database.read() as connection:
+        for name, value in (
+            ("search_path", "public,other"),
+            ("timezone", "UTC"),
+            ("statement_timeout", "7s"),
+        ):
+            found = await (await connection.execute(f"SHOW {name}")).fetchone()
+            assert list(found.values()) == [value]
+
+
+async def test_ids_that_are_dots_are_ids_where_they_get_here(client: Client, rows: Rows) -> None:
+    for dots in (".", ".."):
+        escaped = dots.replace(".", "%2E")
+        store_meter(rows, dots, [(NOW, 1.0)])
+        store_vehicle(rows, dots, [(NOW, 1.0)])
+        for path in DEVICE_PATHS[:5]:
+            answer = await client.get(path.format(escaped))
+            assert answer.status_code in (200, 404), answer.text
+        shown = await client.get(f"/v1/telemetry/meter/{escaped}/current")
+        assert shown.json()["meterId"] == dots
+        listed = await client.get("/v1/telemetry/meters/current")
+        assert dots in [one["meterId"] for one in listed.json()["items"]]
+        found = await client.get("/vehicles", params={"q": dots})
+        assert found.status_code in (200, 303)
+    # What a client makes of them is another path, and no fault of this program.
+    for path in ("/v1/devices/meters/..", "/v1/devices/meters/.", "/v1/telemetry/meter/../current"):
+        assert (await client.get(path)).status_code in (200, 307, 404)
 
 
 async def test_a_statement_that_takes_too_long_is_ended(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -92,9 +92,8 @@ NO_METERS = (
 
 
 async def test_what_no_meter_can_be_is_refused_by_field(client: Client) -> None:
-    headers = {"Content-Type": "application/json"}
     for body, field in NO_METERS:
-        answer = await client.post(f"{DEVICES}/meters", content=body, headers=headers)
+        answer = await client.post(f"{DEVICES}/meters", content=body)
         problem(answer, 422, field)
 
 
@@ -203,6 +202,71 @@ async def test_a_session_is_begun_shown_and_ended(client: Client, rows: Rows) ->
     following = (await client.post(f"{SESSIONS}/start", json=body)).json()
     ended = await client.post(f"{SESSIONS}/{following['sessionId']}/end")
     assert (ended.status_code, ended.json()["acKwh"]) == (200, 6.0)
+
+
+async def test_sessions_of_the_past_are_entered_in_any_order(client: Client) -> None:
+    body = {"vehicleId": "v", "meterId": "m"}
+    times = [stamp(NOW - number * MINUTE) for number in range(8)]
+
+    async def enter(first: int, last: int, **other: str) -> Any:
+        session = {**body, "startedAt": times[first], "endedAt": times[last], **other}
+        return await client.post(f"{SESSIONS}/start", json=session)
+
+    for first, last in ((2, 0), (6, 4), (4, 2)):
+        made = await enter(first, last)
+        assert made.status_code == 201
+        assert (made.json()["startedAt"], made.json()["endedAt"]) == (times[first], times[last])
+    problem(await enter(5, 3), 409, "vehicleId")
+    problem(await enter(5, 3, vehicleId="x"), 409, "meterId")
+    assert (await client.get(f"{SESSIONS}/active")).json()["items"] == []
+    for first, last in ((6, 7), (6, 6)):
+        problem(await enter(first, last, vehicleId="x", meterId="x"), 422, "endedAt")
+    problem(await client.post(f"{SESSIONS}/start", json=body | {"endedAt": times[7]}), 422)
+
+
+async def test_a_session_is_a_fact_and_no_plan(client: Client) -> None:
+    body = {"vehicleId": "v", "meterId": "m"}
+    ahead = stamp(datetime.now(UTC) + 6 * MINUTE)
+    for times, field in (
+        ({"startedAt": ahead}, "startedAt"),
+        ({"startedAt": stamp(NOW - MINUTE), "endedAt": ahead}, "endedAt"),
+    ):
+        problem(await client.post(f"{SESSIONS}/start", json=body | times), 422, field)
+    # As with readings, clocks may differ a little.
+    near = body | {"startedAt": stamp(datetime.now(UTC) + 4 * MINUTE)}
+    begun = await client.post(f"{SESSIONS}/start", json=near)
+    assert begun.status_code == 201
+    end = f"{SESSIONS}/{begun.json()['sessionId']}/end"
+    problem(await client.post(end, json={"endedAt": ahead}), 422, "endedAt")
+    # An assignment may be planned.
+    planned = {"meterId": "m", "start": ahead}
+    path = f"{DEVICES}/vehicles/v/assignments"
+    assert (await client.post(path, json=planned)).status_code == 201
+
+
+async def test_sessions_are_listed_by_vehicle_and_meter(client: Client, rows: Rows) -> None:
+    begin = NOW - 60 * MINUTE
+    store_meter(rows, "m-0", [(begin + n * MINUTE, 1.0) for n in range(60)])
+    made = []
+    for number in range(12):
+        body = {"vehicleId": f"v-{number % 2}", "meterId": f"m-{number % 3}"}
+        body["startedAt"] = stamp(begin + number * MINUTE)
+        if number < 11:
+            body["endedAt"] = stamp(begin + (number + 1) * MINUTE)
+        made.append((await client.post(f"{SESSIONS}/start", json=body)).json())
+    # Whoever lists them page by page gets each as it is shown alone.
+    assert made[0]["acKwh"] == 1.0
+    for limit in (1, 5, 1000):
+        assert await pages(client, SESSIONS, limit=limit) == made
+        assert await pages(client, SESSIONS, limit=limit, vehicleId="v-1") == made[1::2]
+        assert await pages(client, SESSIONS, limit=limit, meterId="m-0") == made[::3]
+        both = {"vehicleId": "v-1", "meterId": "m-0"}
+        assert await pages(client, SESSIONS, limit=limit, **both) == made[3::6]
+    assert await pages(client, f"{SESSIONS}/active", limit=1) == made[11:]
+    assert await pages(client, SESSIONS, limit=1, vehicleId="nobody") == []
+    for field in ("vehicleId", "meterId"):
+        for wrong in ("", "a b", "é", "a\n", "\0", "x" * 65):
+            problem(await client.get(SESSIONS, params={field: wrong}), 422, field)
 
 
 async def test_neither_a_vehicle_nor_a_meter_is_in_two_sessions(client: Client) -> None:

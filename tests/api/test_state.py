@@ -109,6 +109,7 @@ LISTS = {
     f"{PATHS}/vehicle/v/history": [[""], ["x"], [1], ["9999-12-31T23:59:59-23:00"], ["\0"]],
     "/v1/devices/meters": [[1], ["\ud800"], [True]],
     "/v1/devices/vehicles/v/assignments": [["yesterday"], ["3000-01-01T00:00:00Z"], [2]],
+    "/v1/sessions": [["1"], [1, 2], [10**30]],
     "/v1/sessions/active": [["1"], [1.5], [True], [10**30], [10**300]],
     "/v1/analytics/anomalies": [
         [1],

@@ -1,0 +1,63 @@
+"""The producer itself: errors that it does not get over."""
+
+import asyncio
+import random
+import uuid
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from structlog.testing import capture_logs
+
+from api import producer
+from api.producer import Gateway, Message, Unacknowledged
+from api.settings import GatewaySettings
+from deploy.local.stack import Addresses
+from telemetry.settings import KafkaSettings
+
+LIMIT = 1_000
+SMALL = b"x"
+# Nothing that compression makes small.
+LARGE = random.Random(1).randbytes(2 * LIMIT)
+RENEWED_S = 10.0
+
+
+def make_topic(servers: Addresses) -> str:
+    """Make a topic that takes no message above the limit."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap_servers})
+    topic = NewTopic(name, 1, config={"max.message.bytes": str(LIMIT)})
+    admin.create_topics([topic])[name].result()
+    return name
+
+
+async def test_after_a_fatal_error_another_producer_takes_its_place(
+    servers: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # librdkafka then takes any message that the broker refuses for a fatal error.
+    monkeypatch.setitem(producer._CONFIGURATION, "enable.gapless.guarantee", True)
+    name = make_topic(servers)
+    kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
+    settings = GatewaySettings(gateway_timeout_ms=5_000)
+    async with Gateway(kafka=kafka, settings=settings).running() as gateway:
+
+        async def send(value: bytes) -> bool:
+            try:
+                await gateway.send([Message(name, b"key", value)])
+            except Unacknowledged:
+                return False
+            return True
+
+        async def renewed() -> None:
+            async with asyncio.timeout(RENEWED_S):
+                while not await send(SMALL):
+                    await asyncio.sleep(0.05)
+
+        await renewed()
+        for _ in range(2):
+            with capture_logs() as logged:
+                assert not any(await asyncio.gather(*(send(LARGE) for _ in range(20))))
+                await renewed()
+            broken = [line for line in logged if line["event"] == "kafka_producer_broken"]
+            assert ["gap-less" in line["error"] for line in broken] == [True]
+            assert gateway.is_available
