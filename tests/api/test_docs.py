@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from tests.acceptance.conftest import start_at_the_end
 from tests.api.process import Process
-from tests.faults.proxy import Proxy
 
 TEXT = (ROOT / "docs" / "api.md").read_text()
 README = (ROOT / "README.md").read_text()
@@ -52,7 +50,6 @@ def test_the_walk_through_works_as_it_stands(
     servers: Addresses, database_url: str, group: str, tmp_path: Path
 ) -> None:
     [script] = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-<<<<<<< ours
     asyncio.run(start_at_the_end(servers, database_url, group))
     settings = {"DATABASE_URL": database_url, "CONSUMER_GROUP": group, "API_KEYS": DIGEST}
     done = walked([sys.executable, "-W", "error", "-c", script], servers, settings, tmp_path)
@@ -95,38 +92,3 @@ def walked(
             )
     finally:
         consumer.kill()
-=======
-    host, port = servers.kafka_bootstrap_servers.split(",")[0].rsplit(":", 1)
-    consumer = Replica(environment, log_file=tmp_path / "consumer.log")
-    try:
-        with Proxy(host, int(port)) as proxy:
-            proxy.open()
-            proxy.cut()
-            away = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{proxy.port}"}
-            with (
-                Process(environment | away, log_file=tmp_path / "api.log") as process,
-                subprocess.Popen(
-                    [sys.executable, "-W", "error", "-c", script],
-                    env={**os.environ, "WATTLINE_URL": process.address, "WATTLINE_KEY": KEY},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                ) as walk,
-            ):
-                # A busy broker may be as slow as one that comes late.
-                while walk.poll() is None and not answered_503(process):
-                    time.sleep(0.05)
-                proxy.open()
-                try:
-                    told, complaints = walk.communicate(timeout=PATIENCE_S)
-                finally:
-                    walk.kill()
-    finally:
-        consumer.kill()
-    assert walk.returncode == 0, complaints
-    assert "'status': 'optimal'" in told
-
-
-def answered_503(process: Process) -> bool:
-    return 503 in [line["status"] for line in process.events("request_answered")]
->>>>>>> theirs
