@@ -76,8 +76,11 @@ class Breaker:
 
     def _learn(self, error: BaseException | None, *, is_trial: bool) -> None:
         if error is None or (isinstance(error, Exception) and not self._is_failure(error)):
-            self._failures = 0
-            self._change(State.CLOSED, None)  # it was done, or refused by a server that answers
+            # It was done, or refused by a server that answers. One that began before a failure came
+            # and ends after it says nothing of now.
+            if is_trial or self._lets_through():
+                self._failures = 0
+                self._change(State.CLOSED, None)
         elif self._is_failure(error):
             self._failures += 1
             self._change(State.OPEN, error)

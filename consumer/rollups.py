@@ -49,6 +49,16 @@ class _Worker:
 
     async def work_off(self) -> None:
         """Work off some notes; raises psycopg.Error."""
+        was_open = self._connection is not None
+        try:
+            await self._work_off()
+        except psycopg.OperationalError:
+            if not was_open:
+                raise
+            # It may have broken in an outage that is over: that would be no news of one.
+            await self._work_off()
+
+    async def _work_off(self) -> None:
         if self._connection is None:
             self._connection = await self._database.open()
         try:

@@ -144,3 +144,15 @@ async def test_an_error_that_is_no_outage_closes_it_for_the_server_has_answered(
     await server.fail(ConnectionRefusedError())
     await server.fail(ValueError())
     assert server.states == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+
+
+async def test_what_began_before_a_failure_and_succeeds_after_it_says_nothing_of_now() -> None:
+    server = Server()
+    earlier = asyncio.create_task(server.ask())
+    await server.reached.wait()
+    with pytest.raises(OSError, match="gone"):
+        async with server.breaker.attempt():
+            raise OSError("gone")
+    server.answering.set()
+    await earlier
+    assert server.states == [State.OPEN]
