@@ -238,6 +238,11 @@ LANGUAGE sql STABLE AS $$
     FROM known
 $$;
 
+-- The share of one length of time in another. Exact microseconds, divided once.
+CREATE OR REPLACE FUNCTION share_of(part interval, whole interval) RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN round(date_part('epoch', part) * 1e6) / round(date_part('epoch', whole) * 1e6);
+
 -- What the energies of a window come to, in nanokilowatt-hours. Bands are half open, and decided before
 -- anything is rounded.
 CREATE OR REPLACE FUNCTION performance_status(
@@ -341,10 +346,9 @@ BEGIN
     ), quality AS (
         SELECT (SELECT count(*) FROM vehicle_reading) AS vehicle_readings,
                (SELECT count(*) FROM meter_reading) AS meter_readings,
-               coalesce((SELECT extract(epoch FROM covered) FROM vehicle_known)
-                   / extract(epoch FROM window_end - window_start), 0)::float8 AS vehicle_coverage,
-               coalesce((SELECT extract(epoch FROM sum(covered)) FROM meter_known)
-                   / (SELECT extract(epoch FROM sum(ended - began)) FROM segment), 0)::float8 AS meter_coverage,
+               coalesce(share_of((SELECT covered FROM vehicle_known), window_end - window_start), 0) AS vehicle_coverage,
+               coalesce(share_of((SELECT sum(covered) FROM meter_known),
+                                 (SELECT sum(ended - began) FROM segment)), 0) AS meter_coverage,
                EXISTS (SELECT FROM responsible) AS has_meter,
                EXISTS (SELECT FROM responsible AS r WHERE NOT isempty(r.shared)) AS shares,
                EXISTS (SELECT FROM meter_reading AS r WHERE r.implausible)

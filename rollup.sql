@@ -324,7 +324,7 @@ CREATE OR REPLACE FUNCTION span_energy(
     of_stream text, window_start timestamptz, window_end timestamptz,
     devices text[], starts timestamptz[], ends timestamptz[]
 ) RETURNS TABLE (number bigint, energy numeric, covered interval)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET work_mem = '8MB' SET timezone = 'UTC' AS $$
 DECLARE
     first_day CONSTANT date := window_start::date;
     last_day  CONSTANT date := (window_end - interval '1 microsecond')::date;
@@ -344,7 +344,6 @@ BEGIN
                -- Rollups know whole hours, since 1970 here.
                ceil(date_part('epoch', s.began) / 3600)::integer AS from_hour,
                floor(date_part('epoch', s.until) / 3600)::integer AS until_hour,
-               s.began::date AS began_on, (s.until - interval '1 microsecond')::date AS ended_on,
                NOT is_owed AND (s.is_register OR s.every <= interval '1 hour')
                    AND ceil(date_part('epoch', s.began) / 3600) < date_part('epoch', s.until) / 3600 AS is_rolled
         FROM (
@@ -371,19 +370,18 @@ BEGIN
                r.first_after[edge.low + 1] AS first_at, r.last_at[edge.high + 1] AS last_at,
                r.last_at[edge.low + 1] AS day_before_at, r.before_at, r.first_value,
                -- Where it ends although the day goes on.
-               CASE WHEN edge.high < 24 THEN s.until_hour END AS cut_hour
+               CASE WHEN edge.high < 24 AND midnight.hour <= s.until_hour THEN s.until_hour END AS cut_hour
         FROM span AS s
         JOIN energy_rollup AS r ON r.stream = of_stream AND r.device_id = s.device_id
             AND r.day BETWEEN first_day AND last_day
+        CROSS JOIN LATERAL (SELECT (r.day - date '1970-01-01') * 24 AS hour) AS midnight
         CROSS JOIN LATERAL (
-            SELECT least(24, greatest(0, s.from_hour - (r.day - date '1970-01-01') * 24)) AS low,
-                   CASE WHEN s.until_hour - (r.day - date '1970-01-01') * 24 >= 24
-                             OR s.is_clean AND r.last_at[25] <= s.until THEN 24
-                        ELSE s.until_hour - (r.day - date '1970-01-01') * 24 END AS high
-            OFFSET 0
+            -- Days beside the span are none of it: both are 24 before it, and 0 after it.
+            SELECT least(24, greatest(0, s.from_hour - midnight.hour)) AS low,
+                   CASE WHEN s.until_hour - midnight.hour >= 24 OR s.is_clean AND r.last_at[25] <= s.until THEN 24
+                        ELSE greatest(0, s.until_hour - midnight.hour) END AS high
         ) AS edge
-        -- From the day on in which it begins: a register that stood below its baseline then is for history.
-        WHERE s.is_rolled AND r.day BETWEEN s.began_on AND s.ended_on
+        WHERE s.is_rolled
     ), whole AS MATERIALIZED (
         SELECT r.number, bool_and(r.is_good) AS is_good, sum(r.energy) AS energy, sum(r.covered) AS covered,
                min(r.first_at) FILTER (WHERE r.first_at <= r.last_at) AS first_at, max(r.last_at) AS last_at,
@@ -559,24 +557,26 @@ BEGIN
     ) AS m;
 
     RETURN QUERY
-    WITH ac AS (
-        SELECT span.vehicle_id, sum(e.energy) AS energy, sum(e.covered) AS covered,
-               sum(span.ended - span.began) AS asked
-        FROM unnest(charged, starts, ends) WITH ORDINALITY AS span (vehicle_id, began, ended, number)
-        LEFT JOIN span_energy('meter', window_start, window_end, by_meter, starts, ends) AS e USING (number)
-        GROUP BY span.vehicle_id
+    WITH span AS MATERIALIZED (
+        SELECT 'meter' AS stream, * FROM span_energy('meter', window_start, window_end, by_meter, starts, ends)
+        UNION ALL
+        SELECT 'vehicle', * FROM span_energy(
+            'vehicle', window_start, window_end, vehicles,
+            array_fill(window_start, ARRAY[cardinality(vehicles)]), array_fill(window_end, ARRAY[cardinality(vehicles)]))
+    ), ac AS (
+        SELECT asked.vehicle_id, sum(span.energy) AS energy, sum(span.covered) AS covered,
+               sum(asked.ended - asked.began) AS asked
+        FROM unnest(charged, starts, ends) WITH ORDINALITY AS asked (vehicle_id, began, ended, number)
+        LEFT JOIN span ON span.stream = 'meter' AND span.number = asked.number
+        GROUP BY asked.vehicle_id
     ), summed AS (
         SELECT k.vehicle_id, ac.vehicle_id IS NOT NULL AS has_meter,
                coalesce(ac.energy, 0) AS ac, coalesce(dc.energy, 0) AS dc,
-               coalesce((extract(epoch FROM dc.covered) / extract(epoch FROM window_end - window_start))::float8, 0)
-                   AS vehicle_coverage,
-               coalesce((extract(epoch FROM ac.covered) / extract(epoch FROM ac.asked))::float8, 0) AS meter_coverage
+               coalesce(share_of(dc.covered, window_end - window_start), 0) AS vehicle_coverage,
+               coalesce(share_of(ac.covered, ac.asked), 0) AS meter_coverage
         FROM unnest(vehicles) WITH ORDINALITY AS k (vehicle_id, number)
         LEFT JOIN ac USING (vehicle_id)
-        LEFT JOIN span_energy(
-            'vehicle', window_start, window_end, vehicles,
-            array_fill(window_start, ARRAY[cardinality(vehicles)]), array_fill(window_end, ARRAY[cardinality(vehicles)])
-        ) AS dc USING (number)
+        LEFT JOIN span AS dc ON dc.stream = 'vehicle' AND dc.number = k.number
     )
     SELECT t.vehicle_id,
            performance_status(t.ac, t.dc, t.vehicle_coverage, t.meter_coverage, t.has_meter),
