@@ -3,9 +3,9 @@
 --
 -- They are never trusted stale. A flush notes in its own transaction which hours of which devices it has
 -- touched (`rollup_due`, one row a batch); whoever reads sees readings and notes in one snapshot, takes
--- what is noted from history, and only the rest from here. Days that are owed (`rollup_owed`), and devices
--- that were something else when they were rolled up, are taken from history too. So the answer is that
--- of history, always, and `roll_up` decides only how fast it comes.
+-- what is noted from history, and only the rest from here. A day that is not here is taken from history
+-- too, unless it is known to be complete (`rollup_day`); and so is a device that was something else when
+-- it was rolled up. So the answer is that of history, always, and `roll_up` decides only how fast it comes.
 
 -- Both histories, and both registries, under the names that they share.
 CREATE OR REPLACE VIEW reading AS
@@ -41,28 +41,25 @@ CREATE TABLE IF NOT EXISTS rollup_due (
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE rollup_due ALTER devices SET STORAGE EXTERNAL, ALTER hours SET STORAGE EXTERNAL;
 
--- Days of which not all is rolled up or noted: those that were stored before there were rollups, and those
--- that retention removes. `done_to`: the device up to which that has been made good.
-DO $$
+-- Days of which every device is rolled up or noted, so that one that is not here has no readings on them.
+-- `done_to`: the device up to which that has been seen to, null once it has been for all.
+CREATE TABLE IF NOT EXISTS rollup_day (
+    stream  text NOT NULL,
+    day     date NOT NULL,
+    done_to text COLLATE "C",
+    PRIMARY KEY (stream, day)
+);
+
+-- Whether there may be readings on a UTC day; one at midnight belongs to the day that it ends.
+CREATE OR REPLACE FUNCTION has_readings(of_stream text, of_day date) RETURNS boolean
+LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
 BEGIN
-    CREATE TABLE rollup_owed (
-        stream  text             NOT NULL,
-        day     date             NOT NULL,
-        done_to text COLLATE "C" NOT NULL DEFAULT '',
-        PRIMARY KEY (stream, day)
-    );
-    INSERT INTO rollup_owed (stream, day)
-    SELECT DISTINCT history.stream, (day AT TIME ZONE 'UTC')::date
-    FROM (VALUES ('meter', to_regclass('meter_history')), ('vehicle', to_regclass('vehicle_history'))) AS history (stream, parent)
-    JOIN pg_inherits AS link ON link.inhparent = history.parent
-    JOIN pg_class AS part ON part.oid = link.inhrelid
-    LEFT JOIN LATERAL regexp_match(pg_get_expr(part.relpartbound, part.oid), 'FROM \((.+)\) TO \((.+)\)') AS bound ON true
-    CROSS JOIN LATERAL generate_series(
-        -- Midnight belongs to the day that it ends.
-        coalesce(trim('''' FROM nullif(bound[1], 'MINVALUE')), '2000-01-01Z')::timestamptz - interval '1 day',
-        coalesce(trim('''' FROM nullif(bound[2], 'MAXVALUE'))::timestamptz, now() + interval '366 days'),
-        interval '1 day') AS day;
-EXCEPTION WHEN duplicate_table THEN
+    IF of_stream = 'meter' THEN
+        RETURN EXISTS (SELECT FROM meter_history
+                       WHERE recorded_at >= of_day::timestamptz AND recorded_at < (of_day + 2)::timestamptz);
+    END IF;
+    RETURN EXISTS (SELECT FROM vehicle_history
+                   WHERE recorded_at >= of_day::timestamptz AND recorded_at < (of_day + 2)::timestamptz);
 END
 $$;
 
@@ -250,40 +247,50 @@ BEGIN
 END
 $$;
 
--- Rolls up the next devices of the newest day that is owed, at the most so many. Returns whether there
--- was anything to do; null while somebody else rolls up. What retention removes stays owed.
-CREATE OR REPLACE FUNCTION roll_up_owed(first_kept date, most integer DEFAULT 200) RETURNS boolean
-LANGUAGE plpgsql AS $$
+-- Completes the newest day before `today` that is not complete: rolls up those of its next devices that
+-- are not, at the most so many. Returns whether there was anything to do; null while somebody else rolls up.
+CREATE OR REPLACE FUNCTION complete_a_day(first_kept date, today date, most integer DEFAULT 200) RETURNS boolean
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
-    owed    rollup_owed;
-    devices text[];
+    begun   rollup_day;
+    last_id text;
+    missing text[];
 BEGIN
     IF NOT pg_try_advisory_xact_lock(131260449292293) THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO owed FROM rollup_owed WHERE day >= first_kept ORDER BY day DESC, stream LIMIT 1;
-    IF NOT FOUND THEN
+    SELECT of_stream, asked.day::date, coalesce(d.done_to, '') INTO begun
+    FROM generate_series(first_kept, today - 1, interval '1 day') AS asked (day)
+    CROSS JOIN unnest(ARRAY['meter', 'vehicle']) AS of_stream
+    LEFT JOIN rollup_day AS d ON d.stream = of_stream AND d.day = asked.day::date
+    WHERE (d.day IS NULL OR d.done_to IS NOT NULL) AND has_readings(of_stream, asked.day::date)
+    ORDER BY asked.day DESC, of_stream
+    LIMIT 1;
+    IF begun.day IS NULL THEN
         RETURN false;
     END IF;
-    SELECT array_agg(next.device_id ORDER BY next.device_id) INTO devices
-    FROM (
-        SELECT known.device_id
-        FROM (
-            SELECT meter_id AS device_id FROM meter_current_state WHERE owed.stream = 'meter'
-            UNION ALL
-            SELECT vehicle_id FROM vehicle_current_state WHERE owed.stream = 'vehicle'
-        ) AS known
-        WHERE known.device_id > owed.done_to
-        ORDER BY known.device_id
-        LIMIT most
-    ) AS next;
-    IF devices IS NULL THEN
-        DELETE FROM rollup_owed WHERE stream = owed.stream AND day = owed.day;
-    ELSE
-        PERFORM roll_up_day(owed.stream, owed.day, devices, array_fill(0, ARRAY[cardinality(devices)]));
-        UPDATE rollup_owed SET done_to = devices[cardinality(devices)]
-        WHERE stream = owed.stream AND day = owed.day;
+    WITH RECURSIVE next AS (
+        -- From one device of the index to the next, whatever the readings of each.
+        SELECT begun.done_to AS device_id, 0 AS number
+        UNION ALL
+        SELECT (SELECT reading.device_id FROM reading
+                WHERE reading.stream = begun.stream AND reading.device_id > next.device_id
+                  AND reading.recorded_at >= begun.day::timestamptz AND reading.recorded_at < (begun.day + 2)::timestamptz
+                ORDER BY reading.device_id LIMIT 1), next.number + 1
+        FROM next
+        WHERE next.device_id IS NOT NULL AND next.number < most
+    )
+    SELECT max(next.device_id), array_agg(next.device_id) FILTER (WHERE rolled.day IS NULL)
+    INTO last_id, missing
+    FROM next
+    LEFT JOIN energy_rollup AS rolled
+        ON rolled.stream = begun.stream AND rolled.day = begun.day AND rolled.device_id = next.device_id
+    WHERE next.number > 0 AND next.device_id IS NOT NULL;
+    IF missing IS NOT NULL THEN
+        PERFORM roll_up_day(begun.stream, begun.day, missing, array_fill(0, ARRAY[cardinality(missing)]));
     END IF;
+    INSERT INTO rollup_day VALUES (begun.stream, begun.day, last_id)
+    ON CONFLICT (stream, day) DO UPDATE SET done_to = excluded.done_to;
     RETURN true;
 END
 $$;
@@ -328,8 +335,14 @@ LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET work_mem = '
 DECLARE
     first_day CONSTANT date := window_start::date;
     last_day  CONSTANT date := (window_end - interval '1 microsecond')::date;
-    is_owed   CONSTANT boolean := EXISTS (
-        SELECT FROM rollup_owed WHERE stream = of_stream AND day BETWEEN first_day - 1 AND last_day);
+    -- Days on which a device that is not rolled up may have readings all the same.
+    open_days CONSTANT date[] := ARRAY(
+        SELECT asked.day::date
+        FROM generate_series(first_day, last_day, interval '1 day') AS asked (day)
+        WHERE NOT EXISTS (SELECT FROM rollup_day AS d
+                          WHERE d.stream = of_stream AND d.day = asked.day::date AND d.done_to IS NULL)
+          AND has_readings(of_stream, asked.day::date)
+        ORDER BY 1);
 BEGIN
     RETURN QUERY
     WITH dirty AS (
@@ -344,7 +357,7 @@ BEGIN
                -- Rollups know whole hours, since 1970 here.
                ceil(date_part('epoch', s.began) / 3600)::integer AS from_hour,
                floor(date_part('epoch', s.until) / 3600)::integer AS until_hour,
-               NOT is_owed AND (s.is_register OR s.every <= interval '1 hour')
+               (s.is_register OR s.every <= interval '1 hour')
                    AND ceil(date_part('epoch', s.began) / 3600) < date_part('epoch', s.until) / 3600 AS is_rolled
         FROM (
             SELECT asked.number, asked.device_id, asked.began, asked.ended,
@@ -386,7 +399,8 @@ BEGIN
         SELECT r.number, bool_and(r.is_good) AS is_good, sum(r.energy) AS energy, sum(r.covered) AS covered,
                min(r.first_at) FILTER (WHERE r.first_at <= r.last_at) AS first_at, max(r.last_at) AS last_at,
                min(coalesce(r.day_before_at, r.before_at)) FILTER (WHERE r.first_at <= r.last_at) AS previous_at,
-               max(r.cut_hour) AS cut_hour
+               max(r.cut_hour) AS cut_hour,
+               count(*) FILTER (WHERE r.day = ANY (open_days)) AS open_rolled, max(r.day) AS last_day
         FROM rolled AS r
         GROUP BY r.number
     ), joint AS MATERIALIZED (
@@ -411,11 +425,17 @@ BEGIN
         WHERE r.is_register AND r.day_before_at IS NULL AND r.first_at <= r.last_at
     ), composed AS MATERIALIZED (
         SELECT s.*, w.energy, w.covered, w.first_at, w.last_at, w.previous_at,
-               CASE WHEN NOT s.is_clean THEN s.until
-                    ELSE timestamptz 'epoch' + make_interval(hours => w.cut_hour) END AS tail_from
+               -- From here on, history.
+               least(CASE WHEN NOT s.is_clean THEN s.until
+                          ELSE timestamptz 'epoch' + make_interval(hours => w.cut_hour) END,
+                     missing.day::timestamptz) AS tail_from
         FROM span AS s
         LEFT JOIN whole AS w USING (number)
+        -- The first day that has to come from history; nothing after it may come from rollups.
+        CROSS JOIN LATERAL (SELECT open_days[coalesce(w.open_rolled, 0) + 1] AS day) AS missing
         WHERE s.is_rolled AND w.is_good IS NOT FALSE
+          AND (missing.day IS NULL OR s.from_hour < (missing.day - date '1970-01-01') * 24
+                                      AND (w.last_day IS NULL OR w.last_day < missing.day))
           AND s.number NOT IN (SELECT j.number FROM joint AS j WHERE NOT j.is_good)
     ), edge AS (
         SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh,
@@ -521,7 +541,7 @@ DECLARE
     starts   timestamptz[];
     ends     timestamptz[];
 BEGIN
-    SELECT array_agg(known.vehicle_id) INTO vehicles
+    SELECT coalesce(array_agg(known.vehicle_id), '{}') INTO vehicles
     FROM (SELECT v.vehicle_id FROM vehicle AS v UNION SELECT c.vehicle_id FROM vehicle_current_state AS c) AS known;
 
     WITH bond AS MATERIALIZED (

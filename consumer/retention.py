@@ -154,12 +154,13 @@ async def maintain(
         days = range(today - 1, today + settings.partitions_ahead_days + 1)
         made += await make_partitions(connection, stream, days)
     first_kept = first_kept_day(now_us, settings.history_retention_days)
-    # Rollups first: they must not tell of readings that are gone.
-    streams = [stream.name for stream in STREAMS]
-    await connection.execute(
-        statement("forget_rollups"), {"first_kept": first_kept, "streams": streams}
-    )
-    return made, await drop_expired(connection, first_kept=first_kept)
+    # Rollups first: they must not tell of readings that are gone. And again, for a late reading may
+    # have brought some back meanwhile.
+    forget = statement("forget_rollups")
+    await connection.execute(forget, {"first_kept": first_kept})
+    removal = await drop_expired(connection, first_kept=first_kept)
+    await connection.execute(forget, {"first_kept": first_kept})
+    return made, removal
 
 
 async def keep_maintained(database: Database, settings: HistorySettings) -> None:

@@ -11,20 +11,22 @@ import psycopg
 import structlog
 
 from consumer.database import Connection, Database
-from consumer.partitions import first_kept_day
+from consumer.partitions import date_of, first_kept_day
 from consumer.settings import HistorySettings
+from telemetry.timestamps import DAY_US
 
 log = structlog.get_logger()
 
 PAUSE_S = 1.0
 NOTES = 100
+COMPLETE_EVERY_S = 60.0
 # Of PostgreSQL's time it takes at the most one part in ten, however far behind it is.
 IDLE_SHARE = 9
 _PAUSE_AFTER_ERROR_S = 60.0
 
 
 async def keep_rolled_up(database: Database, settings: HistorySettings) -> None:
-    """Work off the notes for ever, then days that are owed; replicas take turns as they come."""
+    """Work off the notes for ever, then complete days; replicas take turns as they come."""
     worker = _Worker(database, settings)
     try:
         while True:
@@ -46,6 +48,7 @@ class _Worker:
         self._database = database
         self._settings = settings
         self._connection: Connection | None = None
+        self._complete_from = 0.0
 
     async def work_off(self) -> None:
         """Work off some notes; raises psycopg.Error."""
@@ -65,9 +68,7 @@ class _Worker:
             cursor = await self._connection.execute("SELECT roll_up(%s)", [NOTES])
             row = await cursor.fetchone()
             if row is not None and row[0] is not None and row[0] < NOTES:
-                days = self._settings.history_retention_days
-                first_kept = first_kept_day(time.time_ns() // 1_000, days)
-                await self._connection.execute("SELECT roll_up_owed(%s)", [first_kept])
+                await self._complete_days(self._connection)
         except BaseException:
             await self.aclose()
             raise
@@ -76,3 +77,18 @@ class _Worker:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def _complete_days(self, connection: Connection) -> None:
+        """See to days that are over, some devices at a time; once all are, not again for a while."""
+        if time.monotonic() < self._complete_from:
+            return
+        now_us = time.time_ns() // 1_000
+        cursor = await connection.execute(
+            "SELECT complete_a_day(%s, %s)",
+            [
+                first_kept_day(now_us, self._settings.history_retention_days),
+                date_of(now_us // DAY_US),
+            ],
+        )
+        if await cursor.fetchone() == (False,):
+            self._complete_from = time.monotonic() + COMPLETE_EVERY_S

@@ -67,6 +67,7 @@ def flush_in_any_order(
     readings = [(name, one) for name, device in devices.items() for one in device.readings]
     chance.shuffle(readings)
     history, current = f"{stream}_history", f"{stream}_current_state"
+    stored_by_hand = chance.random() < 0.3
     while readings:
         size = chance.randint(1, len(readings))
         batch, readings = readings[:size], readings[size:]
@@ -81,6 +82,9 @@ def flush_in_any_order(
                 f" ON CONFLICT ({stream}_id) DO UPDATE SET recorded_at = excluded.recorded_at",
                 [(name,) for name in {name for name, _ in batch}],
             )
+        if stored_by_hand:  # before anything is rolled up; of these there are no notes
+            stored_by_hand = False
+            continue
         touched = sorted({(name, (one.at - 1) // HOUR_US) for name, one in batch})
         connection.execute(
             "INSERT INTO rollup_due (stream, devices, hours) VALUES (%s, %s, %s)",
@@ -91,7 +95,9 @@ def flush_in_any_order(
         if chance.random() < 0.1:
             become_something_else(connection, stream, chance)
         if chance.random() < 0.1:
-            owe_a_day(connection, stream, chance)
+            forget_a_day(connection, stream, chance)
+        if chance.random() < 0.3:
+            complete_days(connection, chance)
 
 
 def become_something_else(connection: Connection, stream: str, chance: random.Random) -> None:
@@ -115,17 +121,20 @@ def become_something_else(connection: Connection, stream: str, chance: random.Ra
         connection.execute("UPDATE meter SET capacity_kw = %s WHERE meter_id = %s", [rated, device])
 
 
-def owe_a_day(connection: Connection, stream: str, chance: random.Random) -> None:
-    """Forget what a day was rolled up to, as retention does, and maybe roll it up again."""
+def forget_a_day(connection: Connection, stream: str, chance: random.Random) -> None:
+    """Forget what a day was rolled up to, as retention does."""
     day = chance.choice((DAY, DAY - timedelta(days=1))).date()
-    connection.execute(
-        "INSERT INTO rollup_owed (stream, day) VALUES (%s, %s)"
-        " ON CONFLICT (stream, day) DO UPDATE SET done_to = ''",
-        [stream, day],
-    )
-    connection.execute("DELETE FROM energy_rollup WHERE stream = %s AND day = %s", [stream, day])
-    for _ in range(chance.randint(0, 6)):
-        connection.execute("SELECT roll_up_owed('2000-01-01', 1)")
+    for table in ("rollup_day", "energy_rollup"):
+        connection.execute(f"DELETE FROM {table} WHERE stream = %s AND day = %s", [stream, day])
+
+
+def complete_days(connection: Connection, chance: random.Random) -> None:
+    """See to days that are over, some of their devices at a time."""
+    for _ in range(chance.randint(1, 12)):
+        connection.execute(
+            "SELECT complete_a_day(%s, %s, 1)",
+            [(DAY - timedelta(days=3)).date(), (DAY + timedelta(days=chance.randint(0, 2))).date()],
+        )
 
 
 def roll_up(connection: Connection, most: int = 1_000) -> None:

@@ -83,26 +83,22 @@ async def test_rollups_go_with_their_history(connection: Connection) -> None:
         " FROM generate_series(0, 9) AS back",
         [NOW.date()],
     )
+    await connection.execute("INSERT INTO rollup_day SELECT 'meter', %s::date - 4", [NOW.date()])
     await maintain(connection, settings, now_us=int(NOW.timestamp() * 1e6))
     kept = [(NOW.date() - timedelta(days=back),) for back in range(3, -1, -1)]
     assert await rows(connection, "SELECT day FROM energy_rollup ORDER BY day") == kept
-    # What is left of the others is taken from history, as long as there is anything.
-    assert await rows(
-        connection, "SELECT day FROM rollup_owed WHERE stream = 'meter' ORDER BY day"
-    ) == [(NOW.date() - timedelta(days=back),) for back in range(9, 3, -1)]
+    assert await rows(connection, "SELECT day FROM rollup_day") == []
 
 
-async def test_days_that_are_owed_are_rolled_up_once_nothing_is_noted(
+async def test_days_that_are_over_are_completed_once_nothing_is_noted(
     database: Database, sink: Sink, connection: Connection
 ) -> None:
-    await sink.flush(flush_of([meter_value(f"mtr-{n}", kwh=0.25) for n in range(3)]))
+    ago = timedelta(days=2)
+    await sink.flush(flush_of([meter_value(f"mtr-{n}", kwh=0.25, ago=ago) for n in range(3)]))
     await connection.execute("TRUNCATE rollup_due")  # as if it was stored before there were notes
-    await connection.execute(
-        "INSERT INTO rollup_owed (stream, day) VALUES ('meter', %s)", [NOW.date()]
-    )
     worker = asyncio.create_task(keep_rolled_up(database, HistorySettings()))
     try:
-        while await rows(connection, "SELECT FROM rollup_owed"):
+        while not await rows(connection, "SELECT FROM rollup_day WHERE done_to IS NULL"):
             assert not worker.done()
             await asyncio.sleep(0.05)
     finally:
