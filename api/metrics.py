@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
-from prometheus_client.gc_collector import GCCollector
+from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from api.database import Database
+from telemetry.registry import new_registry
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -17,11 +16,7 @@ class Metrics:
     """Every metric of the API, in a registry of its own."""
 
     def __init__(self) -> None:
-        # Twice the series, for a time that no one asks for.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # it lacks annotations
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self.registry = new_registry()
         self.requests = Counter(
             "telemetry_http_requests",
             "requests answered",

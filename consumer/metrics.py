@@ -2,18 +2,11 @@
 
 from collections import Counter as Tally
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 
 from consumer.breaker import State
 from telemetry.reasons import Reason
+from telemetry.registry import new_registry
 from telemetry.streams import STREAMS
 
 _FLUSH_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -24,11 +17,7 @@ class Metrics:
     """Every metric of a replica, in a registry of its own."""
 
     def __init__(self) -> None:
-        # Twice the series, for a time that no one asks for.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # it lacks annotations
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self.registry = new_registry()
         self.messages = self._counter(
             "messages", "messages whose end is committed", "topic", "outcome"
         )

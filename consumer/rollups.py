@@ -79,7 +79,7 @@ class _Worker:
             await connection.close()
 
     async def _complete_days(self, connection: Connection) -> None:
-        """See to days that are over, some devices at a time; once all are, not again for a while."""
+        """See to days that are over, some devices at a time; once all are, rest a while."""
         if time.monotonic() < self._complete_from:
             return
         now_us = time.time_ns() // 1_000

@@ -49,7 +49,8 @@ class TimeScale:
 
 def ticks(low: float, high: float, most: int) -> list[float]:
     """Return round values from at or below `low` to at or above `high`, some `most` steps apart."""
-    span = max(high - low, 1e-9)
+    # No finer than the values themselves can tell apart.
+    span = max(high - low, 1e-6 * max(abs(low), abs(high), 1e-3))
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     step = next(
         factor * magnitude for factor in (1, 2, 2.5, 5, 10, 20) if factor * magnitude * most >= span

@@ -105,6 +105,11 @@ def load_days(database_url: str, *, fleet: str, days: int, progress: Progress) -
             cursor.execute(statement, facts)
     _at_once(database_url, progress, "loading", facts, _load)
     _at_once(database_url, progress, "rolling up", facts, _roll_up)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        complete = "SELECT complete_a_day(%s, %s, %s)"
+        span = [facts["start"].date(), facts["end"].date(), DEVICES]
+        while connection.execute(complete, span).fetchone() == (True,):
+            pass
     return 2 * DEVICES * days * 24 * 60
 
 
