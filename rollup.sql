@@ -69,7 +69,7 @@ $$;
 --            baseline only
 --   covered  microseconds that an interval device's readings cover, each back to the one before it
 --   last_at  the day's last reading
---   held     null, or whether in the hour that follows a register stood below its baseline (24 elements)
+--   is_held  that a register stood below its baseline at some time
 --   before_at  the last reading before the day, where it is of the last hour
 CREATE TABLE IF NOT EXISTS energy_rollup (
     stream      text             NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE IF NOT EXISTS energy_rollup (
     covered     bigint[]         NOT NULL,
     last_at     timestamptz[]    NOT NULL,
     first_after timestamptz[]    NOT NULL,
-    held        boolean[],
+    is_held     boolean          NOT NULL DEFAULT false,
     before_at   timestamptz,
     first_value double precision,
     last_value  double precision,
@@ -87,114 +87,112 @@ CREATE TABLE IF NOT EXISTS energy_rollup (
     PRIMARY KEY (stream, day, device_id)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
--- Computes the day of some devices anew, from the hour (0 to 23) on that was touched; the hours before
--- it are kept.
+-- Computes the day of some devices anew, each named once, from the hour (0 to 23) on that was touched; the
+-- hours before it are kept.
 CREATE OR REPLACE FUNCTION roll_up_day(of_stream text, of_day date, devices text[], hours integer[])
 RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
     midnight CONSTANT timestamptz := of_day;
 BEGIN
-    INSERT INTO energy_rollup AS old (stream, day, device_id, energy, covered, last_at, first_after, held,
+    INSERT INTO energy_rollup AS old (stream, day, device_id, energy, covered, last_at, first_after, is_held,
                                       before_at, first_value, last_value, basis)
-    WITH touched AS MATERIALIZED (
+    WITH asked AS (
         SELECT asked.device_id, coalesce(device.is_register, false) AS is_register,
                coalesce(device.every, '1 minute') AS every, device.capacity_kw, device.modulus_kwh,
                coalesce(device.basis, rollup_basis()) AS basis,
                -- A register that stood below its baseline is computed from midnight on.
-               CASE WHEN old.held IS NULL AND old.energy[25] IS NOT NULL THEN asked.hour ELSE 0 END AS from_hour,
-               old.energy, old.covered, old.last_at, old.first_after, old.held,
-               (SELECT max(reading.recorded_at) FROM reading
-                WHERE reading.stream = of_stream AND reading.device_id = asked.device_id
-                  AND reading.recorded_at > midnight - interval '1 hour' AND reading.recorded_at <= midnight) AS before_at
+               CASE WHEN old.is_held OR old.energy[25] IS NULL THEN 0 ELSE asked.hour END AS from_hour,
+               old.energy, old.covered, old.last_at, old.first_after, old.before_at
         FROM unnest(devices, hours) AS asked (device_id, hour)
         LEFT JOIN device ON device.stream = of_stream AND device.device_id = asked.device_id
         LEFT JOIN energy_rollup AS old
             ON old.stream = of_stream AND old.day = of_day AND old.device_id = asked.device_id
             AND old.basis = coalesce(device.basis, rollup_basis())
-    ), hourly AS (
-        SELECT t.device_id, date_part('hour', h.began)::integer AS hour,
-               h.energy, extract(epoch FROM h.covered) * 1e6 AS covered, h.last_at, h.first_at, false AS held
-        FROM touched AS t
-        CROSS JOIN LATERAL (
-            SELECT date_trunc('hour', r.recorded_at - interval '1 microsecond') AS began,
-                   sum(round(r.kwh * 1e9)::bigint) AS energy, max(r.recorded_at) AS last_at, min(r.recorded_at) AS first_at,
-                   sum(least(t.every, r.recorded_at
-                       - coalesce(r.previous_at, t.last_at[t.from_hour + 1], t.before_at))) AS covered
-            FROM (
-                SELECT reading.recorded_at, reading.kwh,
-                       lag(reading.recorded_at) OVER (ORDER BY reading.recorded_at) AS previous_at
-                FROM reading
-                WHERE reading.stream = of_stream AND reading.device_id = t.device_id
-                  AND reading.recorded_at > midnight + make_interval(hours => t.from_hour)
-                  AND reading.recorded_at <= midnight + interval '24 hours'
-            ) AS r
-            GROUP BY 1
-        ) AS h
-        WHERE NOT t.is_register
-        UNION ALL
-        SELECT t.device_id, date_part('hour', h.began)::integer, h.energy, 0, h.last_at, h.first_at, h.held
-        FROM touched AS t
-        CROSS JOIN LATERAL (
-            SELECT date_trunc('hour', r.recorded_at - interval '1 microsecond') AS began,
-                   sum((r.state).energy) AS energy, max(r.recorded_at) AS last_at, min(r.recorded_at) AS first_at,
-                   bool_or(r.is_held) AS held
-            FROM (
-                SELECT seen.recorded_at, seen.state,
-                       (seen.state).baseline > seen.kwh
-                           OR lag((seen.state).baseline > seen.kwh, 1, false) OVER (ORDER BY seen.recorded_at) AS is_held
-                FROM (
-                    SELECT reading.recorded_at, reading.kwh,
-                           register(reading.kwh, reading.recorded_at, t.capacity_kw, t.modulus_kwh)
-                               OVER (ORDER BY reading.recorded_at) AS state
-                    FROM reading
-                    WHERE reading.stream = of_stream AND reading.device_id = t.device_id
-                      AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
-                      -- With the last one before, which the first is compared with.
-                      AND reading.recorded_at >= coalesce(t.last_at[t.from_hour + 1], midnight)
-                ) AS seen
-            ) AS r
-            WHERE r.recorded_at > midnight + make_interval(hours => t.from_hour)
-            GROUP BY 1
-        ) AS h
-        WHERE t.is_register
-    ), boundary AS (
-        -- Hour k ends at boundary k, and boundary 0 is midnight.
-        SELECT t.device_id, t.from_hour, t.before_at, t.basis, k,
-               CASE WHEN k <= t.from_hour THEN coalesce(t.energy[k + 1], 0)
-                    ELSE coalesce(t.energy[t.from_hour + 1], 0) + coalesce(sum(h.energy) OVER so_far, 0) END AS energy,
-               CASE WHEN k <= t.from_hour THEN coalesce(t.covered[k + 1], 0)
-                    ELSE coalesce(t.covered[t.from_hour + 1], 0) + coalesce(sum(h.covered) OVER so_far, 0) END AS covered,
-               CASE WHEN k <= t.from_hour THEN t.last_at[k + 1]
-                    ELSE coalesce(max(h.last_at) OVER so_far, t.last_at[t.from_hour + 1]) END AS last_at,
-               CASE WHEN k < t.from_hour AND t.first_after[k + 1] <= midnight + make_interval(hours => t.from_hour)
-                    THEN t.first_after[k + 1]
-                    ELSE min(h.first_at) OVER (PARTITION BY t.device_id ORDER BY k
-                                               ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) END AS first_after,
-               CASE WHEN k <= t.from_hour THEN t.held[k] ELSE coalesce(h.held, false) END AS held
-        FROM touched AS t
-        CROSS JOIN generate_series(0, 24) AS k
-        LEFT JOIN hourly AS h ON h.device_id = t.device_id AND h.hour = k - 1
-        WINDOW so_far AS (PARTITION BY t.device_id ORDER BY k)
+    ), touched AS (
+        SELECT a.device_id, a.is_register, a.every, a.capacity_kw, a.modulus_kwh, a.basis, a.from_hour,
+               midnight + make_interval(hours => a.from_hour) AS kept_to,
+               a.energy, a.covered, a.last_at, a.first_after,
+               CASE WHEN a.from_hour > 0 THEN a.before_at ELSE (
+                   SELECT max(reading.recorded_at) FROM reading
+                   WHERE reading.stream = of_stream AND reading.device_id = a.device_id
+                     AND reading.recorded_at > midnight - interval '1 hour' AND reading.recorded_at <= midnight
+               ) END AS before_at
+        FROM asked AS a
     )
-    SELECT of_stream, of_day, b.device_id,
-           array_agg(CASE WHEN abs(b.energy) < 4e18 THEN b.energy::bigint END ORDER BY k),
-           array_agg(b.covered::bigint ORDER BY k),
-           array_agg(b.last_at ORDER BY k), array_agg(b.first_after ORDER BY k),
-           CASE WHEN bool_or(b.held) THEN array_agg(coalesce(b.held, false) ORDER BY k) FILTER (WHERE k > 0) END,
-           b.before_at,
-           (SELECT reading.kwh FROM reading
-            WHERE reading.stream = of_stream AND reading.device_id = b.device_id
-              AND reading.recorded_at = min(b.first_after)),
-           (SELECT reading.kwh FROM reading
-            WHERE reading.stream = of_stream AND reading.device_id = b.device_id
-              AND reading.recorded_at = max(b.last_at)),
-           b.basis
-    FROM boundary AS b
-    GROUP BY b.device_id, b.before_at, b.basis
-    HAVING max(b.last_at) IS NOT NULL
+    SELECT of_stream, of_day, t.device_id,
+           coalesce(t.energy[1:t.from_hour + 1], '{0}') || fresh.energy,
+           coalesce(t.covered[1:t.from_hour + 1], '{0}') || fresh.covered,
+           coalesce(t.last_at[1:t.from_hour + 1], '{NULL}') || fresh.last_at,
+           CASE WHEN t.from_hour = 0 THEN '{}'
+                WHEN t.first_after[t.from_hour] <= t.kept_to THEN t.first_after[1:t.from_hour]
+                ELSE ARRAY(SELECT CASE WHEN known.at <= t.kept_to THEN known.at ELSE fresh.first_at END
+                           FROM unnest(t.first_after[1:t.from_hour]) WITH ORDINALITY AS known (at, place)
+                           ORDER BY known.place) END || fresh.first_at || fresh.first_after,
+           coalesce(fresh.is_held, false), t.before_at,
+           CASE WHEN t.is_register THEN (
+               SELECT reading.kwh FROM reading
+               WHERE reading.stream = of_stream AND reading.device_id = t.device_id
+                 AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
+               ORDER BY reading.recorded_at LIMIT 1) END,
+           CASE WHEN t.is_register THEN (
+               SELECT reading.kwh FROM reading
+               WHERE reading.stream = of_stream AND reading.device_id = t.device_id
+                 AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
+               ORDER BY reading.recorded_at DESC LIMIT 1) END,
+           t.basis
+    FROM touched AS t
+    CROSS JOIN LATERAL (
+        SELECT array_agg(CASE WHEN abs(b.energy) < 4e18 THEN b.energy::bigint END ORDER BY b.k) AS energy,
+               array_agg((date_part('epoch', b.covered) * 1e6)::bigint + coalesce(t.covered[t.from_hour + 1], 0) ORDER BY b.k) AS covered,
+               array_agg(coalesce(b.last_at, t.last_at[t.from_hour + 1]) ORDER BY b.k) AS last_at,
+               array_agg(b.first_after ORDER BY b.k) AS first_after,
+               min(b.first_at) AS first_at, bool_or(b.is_held) AS is_held
+        FROM (
+            -- Hour k ends at boundary k.
+            SELECT k, h.first_at, h.is_held,
+                   coalesce(t.energy[t.from_hour + 1], 0) + coalesce(sum(h.energy) OVER so_far, 0) AS energy,
+                   coalesce(sum(h.covered) OVER so_far, '0') AS covered,
+                   max(h.last_at) OVER so_far AS last_at,
+                   min(h.first_at) OVER (ORDER BY k ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS first_after
+            FROM generate_series(t.from_hour + 1, 24) AS k
+            LEFT JOIN (
+                SELECT date_part('hour', r.recorded_at - interval '1 microsecond')::integer + 1 AS hour,
+                       sum(r.energy) AS energy, sum(r.covered) AS covered,
+                       max(r.recorded_at) AS last_at, min(r.recorded_at) AS first_at, bool_or(r.is_held) AS is_held
+                FROM (
+                    SELECT i.recorded_at, round(i.kwh * 1e9)::bigint AS energy, false AS is_held,
+                           least(t.every, i.recorded_at - coalesce(
+                               lag(i.recorded_at) OVER (ORDER BY i.recorded_at),
+                               t.last_at[t.from_hour + 1], t.before_at)) AS covered
+                    FROM reading AS i
+                    WHERE NOT t.is_register AND i.stream = of_stream AND i.device_id = t.device_id
+                      AND i.recorded_at > t.kept_to AND i.recorded_at <= midnight + interval '24 hours'
+                    UNION ALL
+                    SELECT g.recorded_at, (g.state).energy,
+                           (g.state).baseline > g.kwh
+                               OR lag((g.state).baseline > g.kwh, 1, false) OVER (ORDER BY g.recorded_at),
+                           interval '0'
+                    FROM (
+                        SELECT i.recorded_at, i.kwh,
+                               register(i.kwh, i.recorded_at, t.capacity_kw, t.modulus_kwh)
+                                   OVER (ORDER BY i.recorded_at) AS state
+                        FROM reading AS i
+                        WHERE t.is_register AND i.stream = of_stream AND i.device_id = t.device_id
+                          AND i.recorded_at > midnight AND i.recorded_at <= midnight + interval '24 hours'
+                          -- With the last one before, which the first is compared with.
+                          AND i.recorded_at >= coalesce(t.last_at[t.from_hour + 1], midnight)
+                    ) AS g
+                ) AS r
+                WHERE r.recorded_at > t.kept_to
+                GROUP BY 1
+            ) AS h ON h.hour = k
+            WINDOW so_far AS (ORDER BY k)
+        ) AS b
+    ) AS fresh
+    WHERE coalesce(fresh.first_at, t.last_at[t.from_hour + 1]) IS NOT NULL
     ON CONFLICT (stream, day, device_id) DO UPDATE
     SET energy = excluded.energy, covered = excluded.covered, last_at = excluded.last_at,
-        first_after = excluded.first_after, held = excluded.held,
+        first_after = excluded.first_after, is_held = excluded.is_held,
         before_at = excluded.before_at, first_value = excluded.first_value,
         last_value = excluded.last_value, basis = excluded.basis;
 
@@ -377,7 +375,7 @@ BEGIN
         ) AS s
     ), rolled AS NOT MATERIALIZED (
         SELECT s.number, s.device_id, s.is_register, s.capacity_kw, s.modulus_kwh, r.day,
-               r.basis = s.basis AND r.held IS NULL AND r.energy[25] IS NOT NULL AS is_good,
+               r.basis = s.basis AND NOT r.is_held AND r.energy[25] IS NOT NULL AS is_good,
                r.energy[edge.high + 1] - r.energy[edge.low + 1] AS energy,
                r.covered[edge.high + 1] - r.covered[edge.low + 1] AS covered,
                r.first_after[edge.low + 1] AS first_at, r.last_at[edge.high + 1] AS last_at,
