@@ -13,22 +13,25 @@ SELECT 'meter' AS stream, meter_id AS device_id, recorded_at, kwh_consumed_ac AS
 UNION ALL
 SELECT 'vehicle', vehicle_id, recorded_at, kwh_delivered_dc FROM vehicle_history;
 
--- All that a rollup of a device depends on beside its readings; without arguments, of a device that only
--- sends readings.
-CREATE OR REPLACE FUNCTION rollup_basis(
-    reading_kind text DEFAULT NULL, reading_interval_seconds double precision DEFAULT NULL,
-    capacity_kw double precision DEFAULT NULL, modulus_kwh double precision DEFAULT NULL
-) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
-RETURN format('%s %s %s %s', coalesce(reading_kind, 'interval'), coalesce(reading_interval_seconds, 60), capacity_kw, modulus_kwh);
+-- A device's last reading at or before a time. Each history by itself, so that its days are looked through
+-- from the newest on, and only until there is one.
+CREATE OR REPLACE FUNCTION last_reading(of_stream text, of_device text, until timestamptz)
+RETURNS TABLE (recorded_at timestamptz, kwh double precision) LANGUAGE sql STABLE AS $$
+    (SELECT recorded_at, kwh_consumed_ac FROM meter_history
+     WHERE of_stream = 'meter' AND meter_id = of_device AND recorded_at <= until
+     ORDER BY recorded_at DESC LIMIT 1)
+    UNION ALL
+    (SELECT recorded_at, kwh_delivered_dc FROM vehicle_history
+     WHERE of_stream = 'vehicle' AND vehicle_id = of_device AND recorded_at <= until
+     ORDER BY recorded_at DESC LIMIT 1)
+$$;
 
 CREATE OR REPLACE VIEW device AS
 SELECT 'meter' AS stream, meter_id AS device_id, reading_kind = 'register' AS is_register,
-       make_interval(secs => reading_interval_seconds) AS every, capacity_kw, register_modulus_kwh AS modulus_kwh,
-       rollup_basis(reading_kind, reading_interval_seconds, capacity_kw, register_modulus_kwh) AS basis
+       make_interval(secs => reading_interval_seconds) AS every, capacity_kw, register_modulus_kwh AS modulus_kwh
 FROM meter
 UNION ALL
-SELECT 'vehicle', vehicle_id, reading_kind = 'register', make_interval(secs => reading_interval_seconds), NULL, NULL,
-       rollup_basis(reading_kind, reading_interval_seconds)
+SELECT 'vehicle', vehicle_id, reading_kind = 'register', make_interval(secs => reading_interval_seconds), NULL, NULL
 FROM vehicle;
 
 -- Hours that a flush has touched: device and hour by their place in the two arrays, hours since 1970. A
@@ -71,6 +74,7 @@ $$;
 --   last_at  the day's last reading
 --   is_held  that a register stood below its baseline at some time
 --   before_at  the last reading before the day, where it is of the last hour
+--   is_register … modulus_kwh  what the device was when it was rolled up
 CREATE TABLE IF NOT EXISTS energy_rollup (
     stream      text             NOT NULL,
     day         date             NOT NULL,
@@ -83,7 +87,10 @@ CREATE TABLE IF NOT EXISTS energy_rollup (
     before_at   timestamptz,
     first_value double precision,
     last_value  double precision,
-    basis       text             NOT NULL,
+    is_register boolean          NOT NULL,
+    every       interval         NOT NULL,
+    capacity_kw double precision,
+    modulus_kwh double precision,
     PRIMARY KEY (stream, day, device_id)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
@@ -95,11 +102,11 @@ DECLARE
     midnight CONSTANT timestamptz := of_day;
 BEGIN
     INSERT INTO energy_rollup AS old (stream, day, device_id, energy, covered, last_at, first_after, is_held,
-                                      before_at, first_value, last_value, basis)
+                                      before_at, first_value, last_value,
+                                      is_register, every, capacity_kw, modulus_kwh)
     WITH asked AS (
         SELECT asked.device_id, coalesce(device.is_register, false) AS is_register,
                coalesce(device.every, '1 minute') AS every, device.capacity_kw, device.modulus_kwh,
-               coalesce(device.basis, rollup_basis()) AS basis,
                -- A register that stood below its baseline is computed from midnight on.
                CASE WHEN old.is_held OR old.energy[25] IS NULL THEN 0 ELSE asked.hour END AS from_hour,
                old.energy, old.covered, old.last_at, old.first_after, old.before_at
@@ -107,9 +114,11 @@ BEGIN
         LEFT JOIN device ON device.stream = of_stream AND device.device_id = asked.device_id
         LEFT JOIN energy_rollup AS old
             ON old.stream = of_stream AND old.day = of_day AND old.device_id = asked.device_id
-            AND old.basis = coalesce(device.basis, rollup_basis())
+            AND old.is_register = coalesce(device.is_register, false) AND old.every = coalesce(device.every, '1 minute')
+            AND old.capacity_kw IS NOT DISTINCT FROM device.capacity_kw
+            AND old.modulus_kwh IS NOT DISTINCT FROM device.modulus_kwh
     ), touched AS (
-        SELECT a.device_id, a.is_register, a.every, a.capacity_kw, a.modulus_kwh, a.basis, a.from_hour,
+        SELECT a.device_id, a.is_register, a.every, a.capacity_kw, a.modulus_kwh, a.from_hour,
                midnight + make_interval(hours => a.from_hour) AS kept_to,
                a.energy, a.covered, a.last_at, a.first_after,
                CASE WHEN a.from_hour > 0 THEN a.before_at ELSE (
@@ -139,7 +148,7 @@ BEGIN
                WHERE reading.stream = of_stream AND reading.device_id = t.device_id
                  AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
                ORDER BY reading.recorded_at DESC LIMIT 1) END,
-           t.basis
+           t.is_register, t.every, t.capacity_kw, t.modulus_kwh
     FROM touched AS t
     CROSS JOIN LATERAL (
         SELECT array_agg(CASE WHEN abs(b.energy) < 4e18 THEN b.energy::bigint END ORDER BY b.k) AS energy,
@@ -194,7 +203,8 @@ BEGIN
     SET energy = excluded.energy, covered = excluded.covered, last_at = excluded.last_at,
         first_after = excluded.first_after, is_held = excluded.is_held,
         before_at = excluded.before_at, first_value = excluded.first_value,
-        last_value = excluded.last_value, basis = excluded.basis;
+        last_value = excluded.last_value, is_register = excluded.is_register, every = excluded.every,
+        capacity_kw = excluded.capacity_kw, modulus_kwh = excluded.modulus_kwh;
 
     -- The day after goes back to a reading of this one. It is computed anew where that is another by now.
     INSERT INTO rollup_due (stream, devices, hours)
@@ -310,7 +320,8 @@ BEGIN
     JOIN energy_rollup AS rolled
         ON rolled.stream = of_stream AND rolled.day = asked.day::date AND rolled.device_id = of_device
     LEFT JOIN device ON device.stream = of_stream AND device.device_id = of_device
-    WHERE rolled.basis <> coalesce(device.basis, rollup_basis())
+    WHERE (rolled.is_register, rolled.every, rolled.capacity_kw, rolled.modulus_kwh) IS DISTINCT FROM
+          (coalesce(device.is_register, false), coalesce(device.every, '1 minute'), device.capacity_kw, device.modulus_kwh)
     HAVING count(*) > 0;
     RETURN NULL;
 END
@@ -351,20 +362,16 @@ BEGIN
         GROUP BY 1
     ), span AS MATERIALIZED (
         SELECT s.number, s.device_id, s.began, s.ended, s.until, s.is_clean,
-               s.is_register, s.every, s.capacity_kw, s.modulus_kwh, s.basis,
+               s.is_register, s.every, s.capacity_kw, s.modulus_kwh,
                -- Rollups know whole hours, since 1970 here.
-               ceil(date_part('epoch', s.began) / 3600)::integer AS from_hour,
-               floor(date_part('epoch', s.until) / 3600)::integer AS until_hour,
-               (s.is_register OR s.every <= interval '1 hour')
-                   AND ceil(date_part('epoch', s.began) / 3600) < date_part('epoch', s.until) / 3600 AS is_rolled
+               ceil(hours.began)::integer AS from_hour, floor(hours.until)::integer AS until_hour,
+               ceil(hours.began) > hours.began AS has_head,
+               (s.is_register OR s.every <= interval '1 hour') AND ceil(hours.began) < hours.until AS is_rolled
         FROM (
             SELECT asked.number, asked.device_id, asked.began, asked.ended,
                    coalesce(m.reading_kind, v.reading_kind) IS NOT DISTINCT FROM 'register' AS is_register,
                    make_interval(secs => coalesce(m.reading_interval_seconds, v.reading_interval_seconds, 60)) AS every,
                    m.capacity_kw, m.register_modulus_kwh AS modulus_kwh,
-                   rollup_basis(coalesce(m.reading_kind, v.reading_kind),
-                                coalesce(m.reading_interval_seconds, v.reading_interval_seconds),
-                                m.capacity_kw, m.register_modulus_kwh) AS basis,
                    least(asked.ended, timestamptz 'epoch' + make_interval(hours => dirty.hour)) AS until,
                    coalesce(timestamptz 'epoch' + make_interval(hours => dirty.hour) >= asked.ended, true) AS is_clean
             FROM unnest(devices, starts, ends) WITH ORDINALITY AS asked (device_id, began, ended, number)
@@ -373,9 +380,12 @@ BEGIN
             LEFT JOIN vehicle AS v ON of_stream = 'vehicle' AND v.vehicle_id = asked.device_id
             LEFT JOIN dirty ON dirty.device_id = asked.device_id
         ) AS s
+        CROSS JOIN LATERAL (SELECT date_part('epoch', s.began) / 3600 AS began,
+                                   date_part('epoch', s.until) / 3600 AS until) AS hours
     ), rolled AS NOT MATERIALIZED (
         SELECT s.number, s.device_id, s.is_register, s.capacity_kw, s.modulus_kwh, r.day,
-               r.basis = s.basis AND NOT r.is_held AND r.energy[25] IS NOT NULL AS is_good,
+               r.is_register = s.is_register AND r.every = s.every AND r.capacity_kw IS NOT DISTINCT FROM s.capacity_kw
+                   AND r.modulus_kwh IS NOT DISTINCT FROM s.modulus_kwh AND NOT r.is_held AND r.energy[25] IS NOT NULL AS is_good,
                r.energy[edge.high + 1] - r.energy[edge.low + 1] AS energy,
                r.covered[edge.high + 1] - r.covered[edge.low + 1] AS covered,
                r.first_after[edge.low + 1] AS first_at, r.last_at[edge.high + 1] AS last_at,
@@ -411,10 +421,8 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT yesterday.last_at[25] AS recorded_at, yesterday.last_value AS kwh WHERE yesterday.day IS NOT NULL
             UNION ALL
-            (SELECT reading.recorded_at, reading.kwh FROM reading
-             WHERE yesterday.day IS NULL AND reading.stream = of_stream AND reading.device_id = r.device_id
-               AND reading.recorded_at <= r.day::timestamptz
-             ORDER BY reading.recorded_at DESC LIMIT 1)
+            SELECT last.* FROM last_reading(of_stream, r.device_id, r.day::timestamptz) AS last
+            WHERE yesterday.day IS NULL
         ) AS before ON true
         CROSS JOIN LATERAL (
             SELECT register_step(ROW(before.kwh, before.recorded_at, 0, false)::register_state, r.first_value,
@@ -436,47 +444,49 @@ BEGIN
                                       AND (w.last_day IS NULL OR w.last_day < missing.day))
           AND s.number NOT IN (SELECT j.number FROM joint AS j WHERE NOT j.is_good)
     ), edge AS (
-        SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh,
+        SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh, NULL::timestamptz AS previous_at,
                c.began AS edge_start, timestamptz 'epoch' + make_interval(hours => c.from_hour) AS edge_end
-        FROM composed AS c WHERE c.began < timestamptz 'epoch' + make_interval(hours => c.from_hour)
+        FROM composed AS c WHERE c.has_head
         UNION ALL
-        SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh, c.tail_from, c.ended
+        SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh, c.last_at, c.tail_from, c.ended
         FROM composed AS c WHERE c.tail_from < c.ended
-    ), seen AS (
-        -- History at the edges, with the last reading before.
-        SELECT e.number, e.is_register, e.every, e.capacity_kw, e.modulus_kwh, e.edge_start,
-               r.recorded_at, r.kwh, r.previous_at
-        FROM edge AS e
-        CROSS JOIN LATERAL (
-            SELECT one.recorded_at, one.kwh, lag(one.recorded_at) OVER (ORDER BY one.recorded_at) AS previous_at
-            FROM (
-                (SELECT reading.recorded_at, reading.kwh FROM reading
-                 WHERE reading.stream = of_stream AND reading.device_id = e.device_id
-                   AND reading.recorded_at <= e.edge_start
-                   AND (e.is_register OR reading.recorded_at > e.edge_start - interval '1 hour')
-                 ORDER BY reading.recorded_at DESC LIMIT 1)
-                UNION ALL
-                SELECT reading.recorded_at, reading.kwh FROM reading
-                WHERE reading.stream = of_stream AND reading.device_id = e.device_id
-                  AND reading.recorded_at > e.edge_start AND reading.recorded_at <= e.edge_end
-            ) AS one
-        ) AS r
     ), rest AS (
         SELECT j.number, j.energy, NULL::interval AS covered, NULL::timestamptz AS first_at,
                NULL::timestamptz AS last_at, j.previous_at
         FROM joint AS j
         UNION ALL
-        SELECT i.number, round(i.kwh * 1e9)::bigint, least(i.every, i.recorded_at - i.previous_at),
-               i.recorded_at, i.recorded_at, i.previous_at
-        FROM seen AS i
-        WHERE NOT i.is_register AND i.recorded_at > i.edge_start
+        SELECT i.number, i.energy, least(i.every, i.recorded_at - i.previous_at), i.recorded_at, i.recorded_at, i.previous_at
+        FROM (
+            SELECT e.number, e.every, r.*
+            FROM edge AS e
+            CROSS JOIN LATERAL (
+                -- Where the one before is not known it is more than an interval ago, or before the span.
+                SELECT reading.recorded_at, round(reading.kwh * 1e9)::bigint AS energy,
+                       lag(reading.recorded_at, 1, e.previous_at) OVER (ORDER BY reading.recorded_at) AS previous_at
+                FROM reading
+                WHERE reading.stream = of_stream AND reading.device_id = e.device_id
+                  AND reading.recorded_at > e.edge_start AND reading.recorded_at <= e.edge_end
+            ) AS r
+            WHERE NOT e.is_register
+        ) AS i
         UNION ALL
         SELECT g.number, (g.state).energy, NULL, g.recorded_at, g.recorded_at, g.previous_at
         FROM (
-            SELECT o.*, register(o.kwh, o.recorded_at, o.capacity_kw, o.modulus_kwh)
-                            OVER (PARTITION BY o.number, o.edge_start ORDER BY o.recorded_at) AS state
-            FROM seen AS o
-            WHERE o.is_register
+            SELECT e.number, e.edge_start, r.*
+            FROM edge AS e
+            CROSS JOIN LATERAL (
+                SELECT one.recorded_at, lag(one.recorded_at) OVER (ORDER BY one.recorded_at) AS previous_at,
+                       register(one.kwh, one.recorded_at, e.capacity_kw, e.modulus_kwh)
+                           OVER (ORDER BY one.recorded_at) AS state
+                FROM (
+                    SELECT last.* FROM last_reading(of_stream, e.device_id, e.edge_start) AS last
+                    UNION ALL
+                    SELECT reading.recorded_at, reading.kwh FROM reading
+                    WHERE reading.stream = of_stream AND reading.device_id = e.device_id
+                      AND reading.recorded_at > e.edge_start AND reading.recorded_at <= e.edge_end
+                ) AS one
+            ) AS r
+            WHERE e.is_register
         ) AS g
         WHERE g.recorded_at > g.edge_start
     ), more AS (

@@ -78,8 +78,9 @@ async def test_rollups_go_with_their_history(connection: Connection) -> None:
     settings = HistorySettings(history_retention_days=3, partitions_ahead_days=1)
     await connection.execute(
         "INSERT INTO energy_rollup"
-        " (stream, day, device_id, energy, covered, last_at, first_after, basis)"
-        " SELECT 'meter', %s::date - back, 'mtr-1', '{0}', '{0}', '{null}', '{null}', ''"
+        " (stream, day, device_id, energy, covered, last_at, first_after, is_register, every)"
+        " SELECT 'meter', %s::date - back, 'mtr-1', '{0}', '{0}', '{null}', '{null}', false,"
+        "        '1 minute'"
         " FROM generate_series(0, 9) AS back",
         [NOW.date()],
     )
