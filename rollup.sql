@@ -288,7 +288,7 @@ BEGIN
         FROM next
         WHERE next.device_id IS NOT NULL AND next.number < most
     )
-    SELECT max(next.device_id), array_agg(next.device_id) FILTER (WHERE rolled.day IS NULL)
+    SELECT max(next.device_id COLLATE "C"), array_agg(next.device_id) FILTER (WHERE rolled.day IS NULL)
     INTO last_id, missing
     FROM next
     LEFT JOIN energy_rollup AS rolled

@@ -28,6 +28,7 @@ from rich.table import Table
 
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
+from tests.benchmarks.backlog import Backlog, read_ends
 from tests.benchmarks.servers import new_database, servers
 from tests.benchmarks.stored_days import DEVICES, REGISTERS, SHARED, load_days
 
@@ -50,7 +51,7 @@ class Question:
 
 
 QUESTIONS = (
-    Question("current state", "state", 4, 20, 2),
+    Question("current state", "state", 1, 5, 2),
     Question("performance, 24 h", "performance", 1, 20, 15),
     Question("fleet, 24 h", "fleet", 1, 0, 100),
     Question("anomalies, 24 h", "anomalies", 1, 0, 100),
@@ -127,6 +128,10 @@ def running(addresses: Addresses, url: str, fleet: str) -> Iterator[Replica]:
         "KAFKA_GROUP_INSTANCE_ID": fleet,
         "RATE_LIMIT_PER_MINUTE": "0",
     }
+    ends = read_ends(addresses)
+    with psycopg.connect(url, autocommit=True) as connection:
+        # What earlier runs have left in the topics is not for this one.
+        Backlog(ends, ends).give_to(environment["CONSUMER_GROUP"], connection)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         replica = Replica(environment, log_file=folder / "replica.log")
