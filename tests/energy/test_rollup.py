@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tests.energy.reference import HOUR_US, Device, World
 from tests.energy.test_performance import (
     DAY,
+    DAY_US,
     METERS,
+    MINUTE_US,
     VEHICLES,
     Connection,
     as_datetime,
@@ -26,12 +28,23 @@ VALUES = {"meter": "(%s, %s, %s, 230)", "vehicle": "(%s, %s, 50, %s, 20)"}
 IDS = {"meter": METERS, "vehicle": VEHICLES}
 
 
+# Whole hours around midnight, most of them: others are answered from history to the greater part.
+hours = st.builds(lambda hour: DAY_US + hour * HOUR_US, st.integers(-3, 3))
+asked = st.one_of(
+    windows,
+    st.lists(hours, min_size=2, max_size=2, unique=True).map(sorted),
+    st.builds(
+        lambda hour, minutes: [hour, hour + minutes * MINUTE_US], hours, st.integers(61, 360)
+    ),
+)
+
+
 @settings(
     max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(world=worlds, asked=st.lists(windows, min_size=1, max_size=3), seed=st.integers(0, 2**32))
+@given(world=worlds, asked=st.lists(asked, min_size=8, max_size=8), seed=st.integers(0, 2**32))
 def test_the_fleet_is_its_vehicles_one_by_one(
     connection: Connection, world: World, asked: list[list[int]], seed: int
 ) -> None:
