@@ -75,7 +75,6 @@ def run() -> None:
     # What is there now stays. Looking for cycles in all of it would keep answers waiting.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
     server.run(sockets=[listening])
 
 

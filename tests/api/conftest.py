@@ -138,7 +138,8 @@ async def served(app: FastAPI) -> AsyncIterator[Client]:
 async def _topics_made() -> None:
     # aiokafka leaves a connection open that it is just making when it is cancelled.
     looked_for = [task for task in asyncio.all_tasks() if task.get_name() == "topics"]
-    await asyncio.wait(looked_for, timeout=1.0)
+    if looked_for:
+        await asyncio.wait(looked_for, timeout=1.0)
 
 
 def problem(answer: httpx.Response, status: int, field: str | None = None) -> dict[str, object]:

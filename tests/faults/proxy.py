@@ -56,7 +56,8 @@ class Proxy:
         self._target = (host, port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._accepting: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self._links: set[_Link] = set()
         self.port = 0
         self.faults = Faults()
@@ -89,26 +90,25 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _open(self) -> None:
-        if self._accepting is None:
-            listener = socket.create_server(("127.0.0.1", self.port))
-            listener.setblocking(False)
-            self.port = listener.getsockname()[1]
-            self._accepting = asyncio.create_task(self._accept(listener))
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
+            self._loop.add_reader(self._listener, self._let_in, self._listener)
 
-    async def _accept(self, listener: socket.socket) -> None:
+    def _let_in(self, listener: socket.socket) -> None:
         # Not asyncio's server: closed while it lets a client in, it leaves half a transport (3.11).
-        serving = set()
-        with listener:
-            while True:
-                client, _ = await self._loop.sock_accept(listener)
-                task = asyncio.create_task(self._serve(client))
-                serving.add(task)
-                task.add_done_callback(serving.discard)
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            task = self._loop.create_task(self._serve(client))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
 
     async def _cut(self) -> None:
-        accepting, self._accepting = self._accepting, None
-        if accepting is not None:
-            accepting.cancel()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._loop.remove_reader(listener)
+            listener.close()
         # The pipes, not those who serve them: asyncio complains of a cancelled one (3.11). Again
         # and again, for a client may have been let in whose link is still being made.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
