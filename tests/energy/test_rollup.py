@@ -2,12 +2,13 @@
 
 import random
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.energy.reference import HOUR_US, Device, World
+from tests.energy.reference import HOUR_US, Device, Reading, World
 from tests.energy.test_performance import (
     DAY,
     DAY_US,
@@ -49,6 +50,8 @@ def test_the_fleet_is_its_vehicles_one_by_one(
     connection: Connection, world: World, asked: list[list[int]], seed: int
 ) -> None:
     chance = random.Random(seed)
+    if chance.random() < 0.7:
+        world = filled(world, chance)
     with connection.transaction(force_rollback=True):
         store(connection, emptied(world))
         for stream, devices in (("meter", world.meters), ("vehicle", world.vehicles)):
@@ -57,6 +60,36 @@ def test_the_fleet_is_its_vehicles_one_by_one(
             roll_up(connection)
         for start, end in asked:
             assert by_fleet(connection, start, end) == one_by_one(connection, start, end)
+
+
+def filled(world: World, chance: random.Random) -> World:
+    """Return the world with readings every few minutes for hours around midnight, and gaps."""
+
+    def fill(device: Device) -> Device:
+        kept, step = chance.choice((0.5, 0.9, 1.0)), chance.choice((5, 15, 20)) * MINUTE_US
+        readings, total = [], Fraction(5)
+        for at in range(DAY_US - 4 * HOUR_US, DAY_US + 4 * HOUR_US + 1, step):
+            gained = Fraction(chance.randint(0, 500), 1_000)
+            if device.kind == "register":
+                fell = chance.random()
+                total = (
+                    Fraction(0)
+                    if fell < 0.01
+                    else total - Fraction(5, 100)
+                    if fell < 0.02
+                    else total + gained
+                )
+                gained = total = max(total, Fraction(0))
+            if chance.random() < kept:
+                readings.append(Reading(at, gained, 20.0))
+        return Device(device.kind, device.interval_us, device.rated_kw, device.modulus, readings)
+
+    return World(
+        meters={name: fill(device) for name, device in world.meters.items()},
+        vehicles={name: fill(device) for name, device in world.vehicles.items()},
+        assignments=world.assignments,
+        sessions=world.sessions,
+    )
 
 
 def emptied(world: World) -> World:
@@ -78,11 +111,12 @@ def flush_in_any_order(
 ) -> None:
     """Store the readings in batches, each with its note, and roll up now and then."""
     readings = [(name, one) for name, device in devices.items() for one in device.readings]
-    chance.shuffle(readings)
+    late_us = chance.choice((0, HOUR_US, 12 * HOUR_US))
+    readings.sort(key=lambda reading: reading[1].at + chance.random() * late_us)
     history, current = f"{stream}_history", f"{stream}_current_state"
     stored_by_hand = chance.random() < 0.3
     while readings:
-        size = chance.randint(1, len(readings))
+        size = chance.randint(1, min(40, len(readings)))
         batch, readings = readings[:size], readings[size:]
         with connection.cursor() as cursor:
             cursor.executemany(
