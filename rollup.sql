@@ -267,12 +267,18 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(131260449292293) THEN
         RETURN NULL;
     END IF;
-    SELECT of_stream, asked.day::date, coalesce(d.done_to, '') INTO begun
-    FROM generate_series(first_kept, today - 1, interval '1 day') AS asked (day)
-    CROSS JOIN unnest(ARRAY['meter', 'vehicle']) AS of_stream
-    LEFT JOIN rollup_day AS d ON d.stream = of_stream AND d.day = asked.day::date
-    WHERE (d.day IS NULL OR d.done_to IS NOT NULL) AND has_readings(of_stream, asked.day::date)
-    ORDER BY asked.day DESC, of_stream
+    SELECT open.of_stream, open.day, open.done_to INTO begun
+    FROM (
+        -- In this order, so that history is looked at only until there is one.
+        SELECT of_stream, asked.day::date AS day, coalesce(d.done_to, '') AS done_to
+        FROM generate_series(first_kept, today - 1, interval '1 day') AS asked (day)
+        CROSS JOIN unnest(ARRAY['meter', 'vehicle']) AS of_stream
+        LEFT JOIN rollup_day AS d ON d.stream = of_stream AND d.day = asked.day::date
+        WHERE d.day IS NULL OR d.done_to IS NOT NULL
+        ORDER BY asked.day DESC, of_stream
+        OFFSET 0
+    ) AS open
+    WHERE has_readings(open.of_stream, open.day)
     LIMIT 1;
     IF begun.day IS NULL THEN
         RETURN false;

@@ -69,7 +69,7 @@ class _Worker:
             row = await cursor.fetchone()
             if row is not None and row[0] is not None and row[0] < NOTES:
                 await self._complete_days(self._connection)
-        except BaseException:
+        except BaseException:  # cancelled, too: what it was asked then is not known
             await self.aclose()
             raise
 

@@ -17,8 +17,6 @@ _OF_THE_API = {
     # Open to whoever is on this machine, whatever keys the caller's environment names.
     "HTTP_HOST": "127.0.0.1",
     "API_KEYS": "",
-    # Right after the load the rollups are behind, and the fleet is added up from history.
-    "DATABASE_STATEMENT_TIMEOUT_S": "50",
 }
 
 

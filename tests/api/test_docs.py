@@ -5,13 +5,11 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from fastapi import FastAPI
 
 from api.settings import describe
@@ -19,6 +17,7 @@ from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from tests.acceptance.conftest import start_at_the_end
 from tests.api.process import Process
+from tests.needed import program
 
 TEXT = (ROOT / "docs" / "api.md").read_text()
 README = (ROOT / "README.md").read_text()
@@ -57,10 +56,10 @@ def test_the_walk_through_works_as_it_stands(
     assert "'status': 'optimal'" in done.stdout
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the README uses curl")
 def test_the_walk_through_of_the_readme_works_as_it_stands(
     servers: Addresses, database_url: str, group: str, tmp_path: Path
 ) -> None:
+    program("curl", package="curl")
     [script] = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     asyncio.run(start_at_the_end(servers, database_url, group))
     settings = {"DATABASE_URL": database_url, "CONSUMER_GROUP": group}

@@ -1,7 +1,6 @@
 """A site with a fleet behind it, and a browser without a window."""
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,11 +22,11 @@ from playwright.sync_api import (
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica
 from tests.conftest import new_database
+from tests.needed import program
 from tests.page.world import World, fill
 
 SCREENSHOTS = ROOT / ".local" / "screenshots"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-NEEDED = f"none of {', '.join(PROGRAMS)} is installed; on Debian: apt-get install chromium"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +71,11 @@ def serving(database_url: str, servers: Addresses, folder: Path) -> Iterator[Rep
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; skip where there is none, and in CI fail."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(NEEDED)
-        pytest.skip(NEEDED)
+    chromium = program(*PROGRAMS, package="chromium")
     with sync_playwright() as playwright:
         # As root, in which containers often run, Chromium's own sandbox does not start.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        launched = playwright.chromium.launch(executable_path=program, args=arguments)
+        launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
         with closing(launched):
             yield launched
 

@@ -1,24 +1,20 @@
 """The protocol's model holds, and does not without any one of its parts."""
 
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 
 from deploy.replica import ROOT
-
-NEEDED = "spin or gcc is not installed; on Debian: apt-get install spin gcc"
+from tests.needed import program
 
 
 @pytest.fixture
 def spin() -> None:
     """Skip where Spin is missing, or the compiler that it needs; in CI, fail."""
-    if shutil.which("spin") is None or shutil.which("gcc") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(NEEDED)
-        pytest.skip(NEEDED)
+    program("spin", package="spin")
+    program("gcc", package="gcc")
 
 
 def check(*arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
