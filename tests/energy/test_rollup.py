@@ -1,6 +1,7 @@
 """What is answered from rollups is what history says, whatever was rolled up when."""
 
 import random
+from collections.abc import Callable
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
@@ -51,9 +52,9 @@ def test_the_fleet_is_its_vehicles_one_by_one(
 ) -> None:
     chance = random.Random(seed)
     if chance.random() < 0.7:
-        world = filled(world, chance)
+        world = each_device(world, lambda device: filled(device, chance))
     with connection.transaction(force_rollback=True):
-        store(connection, emptied(world))
+        store(connection, each_device(world, without_readings))
         for stream, devices in (("meter", world.meters), ("vehicle", world.vehicles)):
             flush_in_any_order(connection, stream, devices, chance)
         if chance.random() < 0.5:
@@ -62,44 +63,33 @@ def test_the_fleet_is_its_vehicles_one_by_one(
             assert by_fleet(connection, start, end) == one_by_one(connection, start, end)
 
 
-def filled(world: World, chance: random.Random) -> World:
-    """Return the world with readings every few minutes for hours around midnight, and gaps."""
-
-    def fill(device: Device) -> Device:
-        kept, step = chance.choice((0.5, 0.9, 1.0)), chance.choice((5, 15, 20)) * MINUTE_US
-        readings, total = [], Fraction(5)
-        for at in range(DAY_US - 4 * HOUR_US, DAY_US + 4 * HOUR_US + 1, step):
-            gained = Fraction(chance.randint(0, 500), 1_000)
-            if device.kind == "register":
-                fell = chance.random()
-                total = (
-                    Fraction(0)
-                    if fell < 0.01
-                    else total - Fraction(5, 100)
-                    if fell < 0.02
-                    else total + gained
-                )
-                gained = total = max(total, Fraction(0))
-            if chance.random() < kept:
-                readings.append(Reading(at, gained, 20.0))
-        return Device(device.kind, device.interval_us, device.rated_kw, device.modulus, readings)
-
+def each_device(world: World, change: Callable[[Device], Device]) -> World:
+    """Return the world with every device changed."""
     return World(
-        meters={name: fill(device) for name, device in world.meters.items()},
-        vehicles={name: fill(device) for name, device in world.vehicles.items()},
+        meters={name: change(device) for name, device in world.meters.items()},
+        vehicles={name: change(device) for name, device in world.vehicles.items()},
         assignments=world.assignments,
         sessions=world.sessions,
     )
 
 
-def emptied(world: World) -> World:
-    """Return the world without its readings."""
-    return World(
-        meters={name: without_readings(device) for name, device in world.meters.items()},
-        vehicles={name: without_readings(device) for name, device in world.vehicles.items()},
-        assignments=world.assignments,
-        sessions=world.sessions,
-    )
+def filled(device: Device, chance: random.Random) -> Device:
+    """Return the device with a reading every few minutes for hours around midnight, and gaps."""
+    kept, step = chance.choice((0.5, 0.9, 1.0)), chance.choice((5, 15, 20)) * MINUTE_US
+    readings, kwh = [], Fraction(5)
+    for at in range(DAY_US - 4 * HOUR_US, DAY_US + 4 * HOUR_US + 1, step):
+        gained, luck = Fraction(chance.randint(0, 500), 1_000), chance.random()
+        if device.kind == "interval":
+            kwh = gained
+        elif luck < 0.01:  # a reset
+            kwh = Fraction(0)
+        elif luck < 0.02:  # jitter
+            kwh = max(kwh - Fraction(5, 100), Fraction(0))
+        else:
+            kwh += gained
+        if chance.random() < kept:
+            readings.append(Reading(at, kwh, 20.0))
+    return Device(device.kind, device.interval_us, device.rated_kw, device.modulus, readings)
 
 
 def without_readings(device: Device) -> Device:
