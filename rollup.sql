@@ -232,6 +232,7 @@ BEGIN
         RETURN NULL;
     END IF;
     CREATE TEMPORARY TABLE IF NOT EXISTS rollup_taken (LIKE rollup_due) ON COMMIT DELETE ROWS;
+    DELETE FROM rollup_taken;  -- of a call before in the same transaction
     WITH taken AS (
         DELETE FROM rollup_due
         WHERE due_id IN (SELECT due_id FROM rollup_due ORDER BY due_id LIMIT most)
@@ -395,7 +396,7 @@ BEGIN
                r.energy[edge.high + 1] - r.energy[edge.low + 1] AS energy,
                r.covered[edge.high + 1] - r.covered[edge.low + 1] AS covered,
                r.first_after[edge.low + 1] AS first_at, r.last_at[edge.high + 1] AS last_at,
-               r.last_at[edge.low + 1] AS day_before_at, r.before_at, r.first_value,
+               r.last_at[edge.low + 1] AS day_before_at, r.before_at, r.first_value, r.first_after[1] AS day_first_at, s.until,
                -- Where it ends although the day goes on.
                CASE WHEN edge.high < 24 AND midnight.hour <= s.until_hour THEN s.until_hour END AS cut_hour
         FROM span AS s
@@ -418,23 +419,25 @@ BEGIN
         FROM rolled AS r
         GROUP BY r.number
     ), joint AS MATERIALIZED (
-        -- What a register gained from its last reading before a day to the first one of it.
+        -- What a register gained from its last reading before a day to the first one of it. That must not
+        -- leave it below its baseline, before the span neither: what it is compared with begins at the window's.
         SELECT r.number, before.recorded_at AS previous_at, (step.state).energy,
-               (step.state).baseline IS NOT DISTINCT FROM r.first_value OR before.recorded_at IS NULL AS is_good
+               (step.state).baseline IS NOT DISTINCT FROM r.first_value OR before.recorded_at IS NULL AS is_good,
+               r.day_before_at IS NULL AND r.first_at <= r.last_at AS is_in_span
         FROM rolled AS r
         LEFT JOIN energy_rollup AS yesterday ON yesterday.stream = of_stream
             AND yesterday.device_id = r.device_id AND yesterday.day = r.day - 1
         LEFT JOIN LATERAL (
-            SELECT yesterday.last_at[25] AS recorded_at, yesterday.last_value AS kwh WHERE yesterday.day IS NOT NULL
+            SELECT yesterday.last_at[25] AS recorded_at, yesterday.last_value AS kwh WHERE yesterday.is_register
             UNION ALL
             SELECT last.* FROM last_reading(of_stream, r.device_id, r.day::timestamptz) AS last
-            WHERE yesterday.day IS NULL
+            WHERE yesterday.is_register IS NOT TRUE
         ) AS before ON true
         CROSS JOIN LATERAL (
             SELECT register_step(ROW(before.kwh, before.recorded_at, 0, false)::register_state, r.first_value,
-                                 r.first_at, r.capacity_kw, r.modulus_kwh) AS state
+                                 r.day_first_at, r.capacity_kw, r.modulus_kwh) AS state
         ) AS step
-        WHERE r.is_register AND r.day_before_at IS NULL AND r.first_at <= r.last_at
+        WHERE r.is_register AND r.day_first_at > window_start AND r.day_first_at <= r.until
     ), composed AS MATERIALIZED (
         SELECT s.*, w.energy, w.covered, w.first_at, w.last_at, w.previous_at,
                -- From here on, history.
@@ -459,7 +462,7 @@ BEGIN
     ), rest AS (
         SELECT j.number, j.energy, NULL::interval AS covered, NULL::timestamptz AS first_at,
                NULL::timestamptz AS last_at, j.previous_at
-        FROM joint AS j
+        FROM joint AS j WHERE j.is_in_span
         UNION ALL
         SELECT i.number, i.energy, least(i.every, i.recorded_at - i.previous_at), i.recorded_at, i.recorded_at, i.previous_at
         FROM (
