@@ -13,7 +13,7 @@ DEVICE = {"meter": "mtr-1", "vehicle": "veh-1"}
 
 
 class Batch(NamedTuple):
-    """Readings of veh-1 or mtr-1, minutes from midnight on and kWh; rolled up, or not even noted."""
+    """Readings of veh-1 or mtr-1, minutes from midnight on and kWh; rolled up, or not noted."""
 
     readings: list[tuple[float, float]]
     is_noted: bool = True
