@@ -1,29 +1,8 @@
 """The records of one partition that wait for their flush, and when they stop waiting. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-# What a buffered record costs beyond its own bytes: the tuple, its integers and the headers of
-# its key and value objects, as measured by sys.getsizeof on 64-bit CPython.
-RECORD_OVERHEAD_BYTES = 250
-
-
-class Record(NamedTuple):
-    """One record as Kafka holds it; `timestamp_ms` is None or negative where there is none."""
-
-    offset: int
-    timestamp_ms: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-
-    def footprint(self) -> int:
-        """Return the bytes that the record takes up in memory, about."""
-        size = RECORD_OVERHEAD_BYTES + len(self.value or b"") + len(self.key or b"")
-        if self.headers:
-            size += sum(100 + len(name) + len(value or b"") for name, value in self.headers)
-        return size
+from consumer.records import Records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +18,26 @@ class BatchPolicy:
 class Batch:
     """Consecutive records of one partition; `opened_at` is the arrival of the first, in seconds."""
 
-    records: list[Record] = field(default_factory=list)
-    footprint: int = 0
+    records: Records = field(default_factory=Records)
     opened_at: float = 0.0
 
-    def add(self, records: Iterable[Record], *, now: float) -> None:
+    def add(self, records: Records, *, now: float) -> None:
         if not self.records:
             self.opened_at = now
-        for record in records:
-            self.records.append(record)
-            self.footprint += record.footprint()
+        self.records.extend(records)
 
     def __len__(self) -> int:
         return len(self.records)
 
     @property
+    def footprint(self) -> int:
+        """The bytes that it takes up in memory, about."""
+        return self.records.footprint
+
+    @property
     def next_offset(self) -> int:
         """The offset after the last record; only a batch that holds one has it."""
-        return self.records[-1].offset + 1
+        return self.records.offsets[-1] + 1
 
     def is_full(self, policy: BatchPolicy) -> bool:
         return len(self.records) >= policy.max_rows or self.footprint >= policy.max_bytes

@@ -43,23 +43,16 @@ class Columns:
     def of(
         cls,
         ids: Sequence[str],
-        times: Sequence[int],
-        measures: Sequence[Sequence[float]],
-        positions: Sequence[int],
+        times: Ints,
+        measures: NDArray[np.float64],
+        positions: Ints,
     ) -> "Columns":
-        """Sort n rows, of which there is at least one; `measures` has one sequence a measure."""
+        """Sort n rows, of which there is at least one; `measures` (m, n) has a row a measure."""
         devices = sorted(set(ids))
         rank = {device: code for code, device in enumerate(devices)}
         codes = np.fromiter(map(rank.__getitem__, ids), np.int64, len(ids))
-        instants, places = np.array(times, np.int64), np.array(positions, np.int64)
-        order = np.lexsort((places, instants, codes))
-        return cls(
-            devices,
-            codes[order],
-            instants[order],
-            np.array(measures, np.float64).T[order],
-            places[order],
-        )
+        order = np.lexsort((positions, times, codes))
+        return cls(devices, codes[order], times[order], measures.T[order], positions[order])
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -110,58 +103,38 @@ class Columns:
         return [self.devices[code] for code in self.codes.tolist()]
 
     def copy_data(self, *, with_positions: bool = False) -> bytes:
-        """Return binary COPY data: id, time, measures and, where asked for, the position (int8)."""
-        row_type, fields = self._row_layout(with_positions=with_positions)
-        id_bytes, id_lengths = self._id_bytes()
+        """Return binary COPY data: id, time, measures and, where asked for, the position (int8).
 
-        fixed = np.zeros(len(self), row_type)
-        fixed["time_length"] = 8
-        fixed["time"] = self.times - _POSTGRES_EPOCH_US
-        fixed["measure"]["length"] = 8
-        fixed["measure"]["value"] = self.measures
-        if with_positions:
-            fixed["position_length"] = 8
-            fixed["position"] = self.positions
+        Rows differ in length by their id only: those whose ids are of one length are one array, and
+        one such array follows the other.
+        """
+        names = np.array([device.encode() for device in self.devices])
+        lengths = np.strings.str_len(names)
+        blocks = [_SIGNATURE]
+        for length in np.unique(lengths).tolist():
+            alike = self if (lengths == length).all() else self.take(lengths[self.codes] == length)
+            blocks.append(alike._rows(names.astype(f"S{length}"), with_positions=with_positions))
+        return b"".join([*blocks, _TRAILER])
 
-        # Rows differ in length by their id only: lay the three parts of every row (head, id,
-        # fixed part) into one buffer by computed places.
-        head = np.zeros(len(self), np.dtype([("fields", ">i2"), ("length", ">i4")]))
-        head["fields"] = fields
-        head["length"] = id_lengths
-        row_lengths = head.itemsize + id_lengths + fixed.itemsize
-        starts = len(_SIGNATURE) + np.cumsum(row_lengths) - row_lengths
-        buffer = np.empty(len(_SIGNATURE) + int(row_lengths.sum()) + len(_TRAILER), np.uint8)
-        buffer[: len(_SIGNATURE)] = np.frombuffer(_SIGNATURE, np.uint8)
-        buffer[-len(_TRAILER) :] = np.frombuffer(_TRAILER, np.uint8)
-        _place(buffer, starts, head)
-        _place(buffer, starts + head.itemsize + id_lengths, fixed)
-        id_starts = np.cumsum(id_lengths) - id_lengths
-        within = np.arange(len(id_bytes)) - np.repeat(id_starts, id_lengths)
-        buffer[np.repeat(starts + head.itemsize, id_lengths) + within] = id_bytes
-        return buffer.tobytes()
-
-    def _row_layout(self, *, with_positions: bool) -> tuple[np.dtype[Any], int]:
+    def _rows(self, names: NDArray[np.bytes_], *, with_positions: bool) -> bytes:
+        """Return the rows; `names` are the ids of all devices, in the length of these rows'."""
         measures = self.measures.shape[1]
-        measure = np.dtype([("length", ">i4"), ("value", ">f8")])
+        value = np.dtype([("length", ">i4"), ("value", ">f8")])
         layout: list[Any] = [
+            ("fields", ">i2"),
+            ("id_length", ">i4"),
+            ("id", names.dtype),
             ("time_length", ">i4"),
             ("time", ">i8"),
-            ("measure", measure, (measures,)),
+            ("measures", value, (measures,)),
         ]
         if with_positions:
             layout += [("position_length", ">i4"), ("position", ">i8")]
-        return np.dtype(layout), 2 + measures + with_positions
-
-    def _id_bytes(self) -> tuple[NDArray[np.uint8], Ints]:
-        """Return the ids of all rows, end to end, and the length of each."""
-        names = [device.encode() for device in self.devices]
-        lengths = np.array([len(name) for name in names], np.int64)[self.codes]
-        joined = b"".join([names[code] for code in self.codes.tolist()])
-        return np.frombuffer(joined, np.uint8), lengths
-
-
-def _place(buffer: NDArray[np.uint8], starts: Ints, parts: NDArray[Any]) -> None:
-    """Copy each part, all of one size, to its start in the buffer."""
-    size = parts.dtype.itemsize
-    places = starts[:, None] + np.arange(size)
-    buffer[places] = np.frombuffer(parts.tobytes(), np.uint8).reshape(len(parts), size)
+        rows = np.empty(len(self), layout)
+        rows["fields"] = 2 + measures + with_positions
+        rows["id_length"], rows["id"] = names.itemsize, names[self.codes]
+        rows["time_length"], rows["time"] = 8, self.times - _POSTGRES_EPOCH_US
+        rows["measures"]["length"], rows["measures"]["value"] = 8, self.measures
+        if with_positions:
+            rows["position_length"], rows["position"] = 8, self.positions
+        return rows.tobytes()

@@ -114,7 +114,7 @@ class LagMonitor:
         if oldest is None:  # not read yet, and no older than the last look that found nothing
             since = max(owned.stored_up_to_ms / 1_000, self._caught_up_at.get(owned.partition, 0))
         else:
-            since = (oldest.timestamp_ms or 0) / 1_000
+            since = oldest.timestamp_ms / 1_000
         seconds = max(0.0, time.time() - since) if lag else 0.0
         labels = (owned.partition.topic, owned.partition.partition)
         self._metrics.lag_messages.labels(*labels).set(lag)

@@ -15,12 +15,13 @@ import psycopg
 import structlog
 from aiokafka import TopicPartition
 
-from consumer.batch import Batch, Record
+from consumer.batch import Batch
 from consumer.database import Database
 from consumer.decode import Decoded, decode_batch
 from consumer.errors import Fenced, RowVanished
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets
+from consumer.records import Record, Records
 from consumer.retry import cause_of, is_conflict, is_outage, pause
 from consumer.settings import FlushSettings
 from consumer.sink import Flush, Outcome, Sink
@@ -30,7 +31,6 @@ from telemetry.streams import BY_TOPIC, Stream
 
 log = structlog.get_logger()
 
-FETCH_RECORDS = 500  # what compression kept small is unpacked: 30 MB, if each has 60 KiB
 FETCH_TIMEOUT_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0
@@ -109,9 +109,7 @@ class Pipeline:
                     self._changed.clear()
                     await self._changed.wait()
                     continue
-                fetched = await self._source.fetch(
-                    hungry, max_records=FETCH_RECORDS, timeout=FETCH_TIMEOUT_S
-                )
+                fetched = await self._source.fetch(hungry, timeout=FETCH_TIMEOUT_S)
                 for partition, records in fetched.items():
                     self._take(partition, records)
                 self._dispatch()
@@ -126,7 +124,7 @@ class Pipeline:
             if not owned.batch.is_full(self._policy) and owned.stream not in self._contended
         ]
 
-    def _take(self, partition: TopicPartition, records: list[Record]) -> None:
+    def _take(self, partition: TopicPartition, records: Records) -> None:
         owned = self._owned.get(partition)
         if owned is None or self._draining:
             return
@@ -227,7 +225,7 @@ class Pipeline:
     def _record(self, owned: Owned, flush: Flush, outcome: Outcome, *, seconds: float) -> None:
         """Move on, now that the commit is known."""
         owned.stored = flush.next_offset
-        owned.stored_up_to_ms = flush.records[-1].timestamp_ms or 0
+        owned.stored_up_to_ms = flush.records.timestamps[-1]
         self._uncommitted[owned.partition] = flush.next_offset
         for other in self._owned.values():
             if other.stream is owned.stream:  # whatever was in the way is gone

@@ -1,79 +1,96 @@
-"""Fetched bytes → records, whatever the bytes of their headers' names.
+"""Records of one partition as Kafka holds them, by column. Pure.
 
-A broker takes any bytes for a header's name. aiokafka takes UTF-8 only, and what follows another
-name in its partition could never be read. Here what a fetch holds from that name's batch on is read
-by aiokafka's slower parser, in Python, over a buffer whose text is never refused. Nothing else
-costs anything: every other fetch is read by the parser in C, as ever.
+An object for each record would cost more than all that is done with it: of a record only the bytes
+of its key and value are objects here.
 """
 
-from typing import Any
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, overload
 
-from aiokafka import ConsumerRecord
-from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
-from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+# What a record takes beyond its own bytes: the headers of two bytes objects, their places in two
+# lists and two integers, by sys.getsizeof on 64-bit CPython and rounded up as its allocator does.
+RECORD_OVERHEAD_BYTES = 130
 
-
-class Batches(MemoryRecords):  # type: ignore[misc]  # aiokafka's classes are untyped
-    """The batches in the bytes that were fetched of a partition, and those bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.data = data
+Headers = Sequence[tuple[str, bytes | None]]
 
 
-class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likewise
-    """The records in the bytes that were fetched of a partition.
+class Record(NamedTuple):
+    """One record; `timestamp_ms` is negative where there is none."""
 
-    A header's name that is not UTF-8 holds its odd bytes as surrogates (PEP 383), so that
-    `name.encode(errors="surrogateescape")` gives back what was sent.
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Records(Sequence[Record]):
+    """Records in the order of their offsets.
+
+    `offsets`, `timestamps` (ms, negative where there is none), `keys` and `values` have n elements;
+    `headers` are by position, of those records that have any. `footprint` is the bytes that all of
+    it takes up in memory, about.
     """
 
-    _records: Any  # aiokafka's own, both
-    _records_iterator: Any
+    __slots__ = ("footprint", "headers", "keys", "offsets", "timestamps", "values")
 
-    def __next__(self) -> ConsumerRecord:
-        try:
-            record: ConsumerRecord = next(self._records_iterator)
-        except StopIteration:
-            self._records_iterator = None  # as aiokafka does: it breaks a cycle
-            raise
-        except UnicodeDecodeError:
-            self._records = _LenientBatches(self._records.data, self.next_fetch_offset)
-            self._records_iterator = self._unpack_records()
-            return next(self)
-        return record
+    def __init__(
+        self,
+        offsets: Iterable[int] = (),
+        timestamps: Iterable[int] = (),
+        keys: Iterable[bytes | None] = (),
+        values: Iterable[bytes | None] = (),
+        headers: dict[int, Headers] | None = None,
+    ) -> None:
+        self.offsets = array("q", offsets)
+        self.timestamps = array("q", timestamps)
+        self.keys = list(keys)
+        self.values = list(values)
+        self.headers = headers or {}
+        self.footprint = (
+            RECORD_OVERHEAD_BYTES * len(self.offsets)
+            + sum(map(len, filter(None, self.keys)))
+            + sum(map(len, filter(None, self.values)))
+            + sum(100 + len(n) + len(v or b"") for each in self.headers.values() for n, v in each)
+        )
 
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> "Records":
+        rows = list(records)
+        return cls(
+            [row.offset for row in rows],
+            [row.timestamp_ms for row in rows],
+            [row.key for row in rows],
+            [row.value for row in rows],
+            {place: row.headers for place, row in enumerate(rows) if row.headers},
+        )
 
-class _LenientBatches(_MemoryRecordsPy):  # type: ignore[misc]  # likewise
-    """The batches that hold an offset from `offset` on, of which there is at least one."""
+    def __len__(self) -> int:
+        return len(self.offsets)
 
-    def __init__(self, data: bytes, offset: int) -> None:
-        super().__init__(data)
-        self._offset = offset
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Records": ...
+    def __getitem__(self, place: int | slice) -> "Record | Records":
+        if isinstance(place, slice):
+            return self.of(self[row] for row in range(*place.indices(len(self))))
+        headers = self.headers.get(range(len(self))[place], ())
+        offset, time = self.offsets[place], self.timestamps[place]
+        return Record(offset, time, self.keys[place], self.values[place], headers)
 
-    def next_batch(self) -> Any:
-        while True:
-            data = self._next_slice
-            batch = super().next_batch()
-            if batch.next_offset > self._offset:
-                return _LenientBatch(data) if isinstance(batch, DefaultRecordBatch) else batch
+    def extend(self, more: "Records") -> None:
+        """Append records that follow these."""
+        self.headers.update({len(self) + place: those for place, those in more.headers.items()})
+        self.offsets.extend(more.offsets)
+        self.timestamps.extend(more.timestamps)
+        self.keys.extend(more.keys)
+        self.values.extend(more.values)
+        self.footprint += more.footprint
 
-
-class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # likewise
-    _buffer: bytearray
-
-    def _maybe_uncompress(self) -> None:
-        super()._maybe_uncompress()
-        self._buffer = _LenientBytes(self._buffer)
-
-
-class _LenientBytes(bytearray):
-    """Bytes that can always be decoded, and their slices too."""
-
-    def __getitem__(self, place: Any) -> Any:
-        found = super().__getitem__(place)
-        return _LenientBytes(found) if isinstance(found, bytearray) else found
-
-    def decode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> str:
-        return super().decode(encoding, errors)
+    def since(self, offset: int) -> "Records":
+        """Return those from the offset on."""
+        before = bisect_left(self.offsets, offset)
+        return self[before:] if before else self

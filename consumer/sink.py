@@ -11,7 +11,6 @@ import psycopg
 from psycopg.errors import InvalidParameterValue, LockNotAvailable, UniqueViolation
 from psycopg.types.json import Jsonb
 
-from consumer.batch import Record
 from consumer.columns import Columns, Mask
 from consumer.database import Connection, Database
 from consumer.decode import DeadLetter, Decoded
@@ -19,6 +18,7 @@ from consumer.errors import CommitUnknown, Fenced, RowVanished
 from consumer.metrics import Metrics
 from consumer.offsets import end_suspended_flushes
 from consumer.partitions import make_partitions
+from consumer.records import Record, Records
 from consumer.retry import is_data_error, is_missing_partition, is_outage
 from consumer.statements import StreamStatements, statement
 from telemetry.reasons import Reason
@@ -37,7 +37,7 @@ class Flush:
     partition: int
     believed: int
     next_offset: int
-    records: list[Record]
+    records: Records
     decoded: Decoded
 
 
@@ -314,10 +314,9 @@ def _datetime(instant_us: int) -> datetime:
 
 def _record_time(record: Record) -> datetime | None:
     """Return the record's time, None where there is none or no calendar has it."""
-    timestamp_ms = record.timestamp_ms
-    if timestamp_ms is None or not 0 <= timestamp_ms <= _LAST_MS:
+    if not 0 <= record.timestamp_ms <= _LAST_MS:
         return None
-    return _datetime(timestamp_ms * 1_000)
+    return _datetime(record.timestamp_ms * 1_000)
 
 
 def _headers(record: Record) -> Jsonb:

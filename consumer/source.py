@@ -7,17 +7,14 @@ seeks back to it after anything unexpected.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from operator import attrgetter
 from typing import Protocol
 
 import structlog
 from aiokafka import (
     AIOKafkaConsumer,
     ConsumerRebalanceListener,
-    ConsumerRecord,
     TopicPartition,
     conn,
 )
@@ -31,10 +28,10 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from consumer.batch import Record
 from consumer.connection import Connection
+from consumer.fetched import Batches, FetchResult, PartitionRecords
 from consumer.metrics import Metrics
-from consumer.records import Batches, PartitionRecords
+from consumer.records import Records
 from consumer.retry import backoff
 from consumer.settings import SourceSettings
 from telemetry.settings import KafkaSettings
@@ -43,9 +40,11 @@ from telemetry.topics import create_topics
 
 log = structlog.get_logger()
 
-# aiokafka takes none of these as an argument. Its own parsers stop a partition for good at a
-# header's name that is not UTF-8, and its connections take the process down when they break.
+# aiokafka takes none of these as an argument. Its own parsers make an object of each record, and
+# stop a partition for good at a header's name that is not UTF-8; its connections take the process
+# down when they break.
 fetcher.MemoryRecords, fetcher.PartitionRecords = Batches, PartitionRecords
+fetcher.FetchResult = FetchResult
 conn.AIOKafkaConnection = Connection
 
 
@@ -64,9 +63,6 @@ STOPPED_HELP = (
     " to go on: `python -m consumer offsets reset`"
 )
 _COMMIT_TIMEOUT_S = 5.0
-# A plain tuple of each record's fields, made without a line of Python: this runs once a message.
-_FIELDS = attrgetter("offset", "timestamp", "key", "value", "headers")
-_record: Callable[[object], Record] = partial(tuple.__new__, Record)
 _LONGEST_PAUSE_S = 3.0
 # Liveness is the watchdog's to judge. aiokafka would leave the group when nothing is fetched for
 # this long, as happens on purpose while the database is away.
@@ -148,8 +144,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             await self._consumer.stop()
 
     async def fetch(
-        self, partitions: Collection[TopicPartition], *, max_records: int, timeout: float
-    ) -> dict[TopicPartition, list[Record]]:
+        self, partitions: Collection[TopicPartition], *, timeout: float
+    ) -> dict[TopicPartition, Records]:
         """Return the next records of these partitions, of which there is at least one.
 
         Waits up to `timeout` seconds for a first record; a rebalance may make it wait longer.
@@ -159,9 +155,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         epoch = self._epoch
         try:
             # Never cancelled: that would leave aiokafka's count of fetches wrong for good.
-            fetched = await self._member.getmany(
-                *partitions, timeout_ms=int(timeout * 1_000), max_records=max_records
-            )
+            fetched = await self._member.getmany(*partitions, timeout_ms=int(timeout * 1_000))
         except NoOffsetForPartitionError:
             fetched = {}  # it looked before the partition was opened at its offset
         except OffsetOutOfRangeError as error:
@@ -176,17 +170,15 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         return dict(self._in_order(fetched))
 
     def _in_order(
-        self, fetched: Mapping[TopicPartition, list[ConsumerRecord]]
-    ) -> Iterable[tuple[TopicPartition, list[Record]]]:
+        self, fetched: Mapping[TopicPartition, Records]
+    ) -> Iterable[tuple[TopicPartition, Records]]:
         for partition, records in fetched.items():
             position = self._positions.get(partition)
             if position is None:
                 continue
-            taken = list(map(_record, map(_FIELDS, records)))
-            if taken and taken[0].offset < position:
-                taken = [record for record in taken if record.offset >= position]
+            taken = records.since(position)
             if taken:
-                self._positions[partition] = taken[-1].offset + 1
+                self._positions[partition] = taken.offsets[-1] + 1
                 yield partition, taken
 
     def open(self, partition: TopicPartition, offset: int) -> bool:

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from psycopg.conninfo import conninfo_to_dict
 
 from consumer.__main__ import main
-from consumer.batch import RECORD_OVERHEAD_BYTES
+from consumer.records import RECORD_OVERHEAD_BYTES
 from deploy.replica import ROOT, Replica
 from telemetry.settings import KafkaSettings
 from tests.acceptance.conftest import Environment, produce, query, until

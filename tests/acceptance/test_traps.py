@@ -24,8 +24,8 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from consumer import source as source_module
-from consumer.batch import Record
-from consumer.records import PartitionRecords
+from consumer.fetched import PartitionRecords
+from consumer.records import Records
 from consumer.settings import FlushSettings, SourceSettings
 from consumer.source import Source
 from deploy.local.stack import Addresses
@@ -47,7 +47,7 @@ from tests.acceptance.test_service import meter_messages
 FIRST, SECOND = (TopicPartition(METER.topic, number) for number in range(2))
 READINGS = "SELECT count(*) FROM meter_history"
 
-Fetched = dict[TopicPartition, list[Record]]
+Fetched = dict[TopicPartition, Records]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def source(environment: Environment) -> AsyncIterator[Source]:
 
 
 async def fetch(source: Source, *partitions: TopicPartition) -> Fetched:
-    return await source.fetch(partitions, max_records=1_000, timeout=0.05)
+    return await source.fetch(partitions, timeout=0.05)
 
 
 async def first_offset(source: Source, partition: TopicPartition) -> int:
@@ -129,7 +129,7 @@ async def test_what_was_fetched_before_a_rebalance_is_not_handed_out_after_it(
     await source.start(opener)
     with Held(source._member.getmany) as late, monkeypatch.context() as patch:
         patch.setattr(source._member, "getmany", late)
-        fetching = asyncio.create_task(source.fetch([FIRST], max_records=1_000, timeout=10.0))
+        fetching = asyncio.create_task(source.fetch([FIRST], timeout=10.0))
         await late.reached.wait()
         opener.offsets = {FIRST: base}  # another member had gone no further than this
         await opener.rebalance()
@@ -149,7 +149,7 @@ async def test_what_arrives_before_the_callback_begins_is_not_handed_out(
 
     async def watched(*partitions: TopicPartition, **limits: Any) -> Any:
         fetched = await getmany(*partitions, **limits)
-        arrived.extend(record.offset for record in fetched.get(FIRST, ()))
+        arrived.extend(fetched[FIRST].offsets if FIRST in fetched else ())
         return fetched
 
     with Held(source.on_partitions_assigned, before=True) as callback:
@@ -174,7 +174,7 @@ async def test_what_a_fetch_that_spans_a_rebalance_brings_is_handed_out_by_the_n
     ready = source._member._fetcher._records
     with Held(source._member.getmany, before=True) as late, monkeypatch.context() as patch:
         patch.setattr(source._member, "getmany", late)
-        fetching = asyncio.create_task(source.fetch([FIRST], max_records=1_000, timeout=10.0))
+        fetching = asyncio.create_task(source.fetch([FIRST], timeout=10.0))
         await late.reached.wait()
         await opener.rebalance()
         await eventually(lambda: FIRST in ready, what="fetched from where it was opened anew")

@@ -14,7 +14,8 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from consumer.pipeline import FETCH_RECORDS
+from consumer.fetched import HANDED_OUT_BYTES
+from consumer.records import RECORD_OVERHEAD_BYTES
 from consumer.settings import FlushSettings, SourceSettings
 from deploy.local.stack import Addresses
 from telemetry.settings import SettingsError, load
@@ -58,7 +59,9 @@ def main(
 def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int:
     """Return the bytes that the settings allow beyond those of an idle replica."""
     fetched = partitions * source.kafka_partition_fetch_max_bytes
-    rows = flush.flush_connections * (flush.batch_max_rows + FETCH_RECORDS)
+    rows = flush.flush_connections * (
+        flush.batch_max_rows + HANDED_OUT_BYTES // RECORD_OVERHEAD_BYTES
+    )
     return (
         flush.buffer_max_bytes  # records that wait or are being flushed
         + fetched  # what aiokafka holds of each partition, as it came

@@ -1,7 +1,7 @@
 """What must hold of any bytes: one end, the same by itself and in a batch."""
 
-from consumer.batch import Record
 from consumer.decode import DeadLetter, Decoded, decode_batch
+from consumer.records import Records
 from telemetry.decode import Rejected, decode
 from telemetry.readings import Reading
 from telemetry.streams import STREAMS, Stream
@@ -25,7 +25,7 @@ def _end(result: Reading | Rejected) -> object:
 
 def _in_a_batch(value: bytes, stream: Stream) -> list[object]:
     decoded = Decoded()
-    for _ in decode_batch([Record(0, -1, None, value, ())], stream, LIMITS, decoded):
+    for _ in decode_batch(Records([0], [-1], [None], [value]), stream, LIMITS, decoded):
         pass
     columns = decoded.columns
     if columns is None:

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from consumer.batch import Record
 from consumer.database import Connection, Database
 from consumer.decode import Decoded, decode_batch
 from consumer.metrics import Metrics
+from consumer.records import Record, Records
 from consumer.settings import DatabaseSettings
 from consumer.sink import Flush, Sink
 from telemetry.decode import TimeLimits
@@ -54,10 +54,10 @@ def flush_of(
     partition: int = 0,
 ) -> Flush:
     """Return the flush of a batch of these values, at consecutive offsets from `believed` on."""
-    records = [
+    records = Records.of(
         value if isinstance(value, Record) else record(believed + place, value)
         for place, value in enumerate(values)
-    ]
+    )
     decoded = Decoded()
     limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=400)
     for _ in decode_batch(records, stream, limits, decoded):
@@ -67,7 +67,7 @@ def flush_of(
         stream=stream,
         partition=partition,
         believed=believed,
-        next_offset=records[-1].offset + 1,
+        next_offset=records.offsets[-1] + 1,
         records=records,
         decoded=decoded,
     )

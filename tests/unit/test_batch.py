@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.batch import RECORD_OVERHEAD_BYTES, Batch, BatchPolicy, Record
+from consumer.batch import Batch, BatchPolicy
+from consumer.records import RECORD_OVERHEAD_BYTES, Record, Records
 
 POLICY = BatchPolicy(max_rows=3, max_bytes=10_000, max_age=0.5)
 HEADERS = (("trace", b"0123456789"), ("empty", None))
@@ -17,9 +18,13 @@ def record(offset: int, value: bytes | None = b"value", key: bytes | None = b"ke
     return Record(offset, 1_770_717_600_000, key, value, ())
 
 
+def footprint(one: Record) -> int:
+    return Records.of([one]).footprint
+
+
 def batch_of(*records: Record, now: float = 100.0) -> Batch:
     batch = Batch()
-    batch.add(records, now=now)
+    batch.add(Records.of(records), now=now)
     return batch
 
 
@@ -34,7 +39,7 @@ def test_a_batch_is_ready_at_its_most_rows() -> None:
     batch = batch_of(record(0), record(1))
     assert not batch.is_full(POLICY)
     assert not batch.is_due(POLICY, now=100.0)
-    batch.add([record(2)], now=100.0)
+    batch.add(Records.of([record(2)]), now=100.0)
     assert batch.is_full(POLICY)
     assert batch.is_due(POLICY, now=100.0)
 
@@ -51,7 +56,7 @@ def test_a_batch_is_ready_at_its_most_bytes() -> None:
 
 def test_a_batch_is_ready_at_the_age_of_its_first_record() -> None:
     batch = batch_of(record(0), now=100.0)
-    batch.add([record(1)], now=100.4)
+    batch.add(Records.of([record(1)]), now=100.4)
     assert not batch.is_due(POLICY, now=100.49)
     assert batch.is_due(POLICY, now=100.5)
     assert not batch.is_full(POLICY)
@@ -59,8 +64,8 @@ def test_a_batch_is_ready_at_the_age_of_its_first_record() -> None:
 
 def test_a_batch_ages_from_its_first_record_and_not_from_a_look_that_found_none() -> None:
     batch = Batch()
-    batch.add([], now=1.0)
-    batch.add([record(1)], now=200.0)
+    batch.add(Records.of([]), now=1.0)
+    batch.add(Records.of([record(1)]), now=200.0)
     assert batch.opened_at == 200.0
     assert not batch.is_due(POLICY, now=200.1)
 
@@ -71,21 +76,21 @@ def test_the_next_offset_follows_the_last_record_over_gaps(offsets: Sequence[int
 
 
 def test_a_tombstone_without_a_key_costs_what_a_record_costs() -> None:
-    assert record(0, value=None, key=None).footprint() == RECORD_OVERHEAD_BYTES
+    assert footprint(record(0, value=None, key=None)) == RECORD_OVERHEAD_BYTES
 
 
 def test_the_bytes_of_key_and_value_count_towards_the_footprint() -> None:
-    empty = record(0, value=b"", key=b"").footprint()
-    assert record(0, value=b"x" * 1_000, key=b"").footprint() == empty + 1_000
-    assert record(0, value=b"", key=b"x" * 1_000).footprint() == empty + 1_000
+    empty = footprint(record(0, value=b"", key=b""))
+    assert footprint(record(0, value=b"x" * 1_000, key=b"")) == empty + 1_000
+    assert footprint(record(0, value=b"", key=b"x" * 1_000)) == empty + 1_000
 
 
 def test_headers_count_towards_the_footprint() -> None:
     plain = record(0)
     with_headers = plain._replace(headers=HEADERS)
-    assert with_headers.footprint() >= plain.footprint() + 20
+    assert footprint(with_headers) >= footprint(plain) + 20
     crowd = plain._replace(headers=tuple((f"h{number}", b"x" * 10) for number in range(1_000)))
-    assert crowd.footprint() > 1_000 * 12
+    assert footprint(crowd) > 1_000 * 12
 
 
 RECORDS = st.builds(
@@ -110,12 +115,12 @@ def test_a_batch_accounts_for_every_record_it_was_given(
     batch, given, opened_at, now = Batch(), list[Record](), None, 0.0
     for pause, records in arrivals:
         now += pause
-        batch.add(iter(records), now=now)
+        batch.add(Records.of(records), now=now)
         given += records
         opened_at = now if opened_at is None and records else opened_at
-        size = sum(one.footprint() for one in given)
+        size = sum(map(footprint, given))
 
-        assert batch.records == given
+        assert list(batch.records) == given
         assert len(batch) == len(given)
         assert batch.footprint == size
         full = bool(given) and (len(given) >= max_rows or size >= max_bytes)

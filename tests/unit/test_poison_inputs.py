@@ -2,8 +2,8 @@
 
 import pytest
 
-from consumer.batch import Record
 from consumer.decode import Decoded, decode_batch
+from consumer.records import Record, Records
 from telemetry.decode import Rejected, decode
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
@@ -30,7 +30,7 @@ def test_all_of_them_in_one_batch_have_their_reasons(stream: Stream) -> None:
     inputs = list(corpus(stream, NOW).values())
     records = [Record(place, -1, None, value, ()) for place, (value, _) in enumerate(inputs)]
     decoded = Decoded()
-    for _ in decode_batch(records, stream, LIMITS, decoded):
+    for _ in decode_batch(Records.of(records), stream, LIMITS, decoded):
         pass
     refused = {letter.position: letter.reason for letter in decoded.dead_letters}
     assert decoded.columns is not None

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 
 import pytest
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.consumer.subscription_state import ManualSubscription
 from aiokafka.errors import CorruptRecordException
 
-from consumer.records import Batches, PartitionRecords
+from consumer.fetched import (
+    HANDED_OUT_BYTES,
+    RUN_RECORDS,
+    Batches,
+    FetchResult,
+    PartitionRecords,
+)
+from consumer.records import Record
 from tests.record_batches import Sent, batch_of
 
 GOOD = (b"k", b"value", ())
@@ -15,10 +23,16 @@ ODD_NAMES = [b"n\xffm", b"\xed\xa0\x80", b"utf-8 \xc3\xa9"]
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
-def records_of(data: bytes, *, offset: int = 0) -> list[ConsumerRecord]:
-    """Return the records of a fetch from this offset."""
+def records_of(
+    data: bytes, *, offset: int = 0, aborted: Sequence[tuple[int, int]] = ()
+) -> list[Record]:
+    """Return the records of a fetch from this offset.
+
+    `aborted` are transactions: their producer and first offset.
+    """
     place = TopicPartition("telemetry.meter", 0)
-    return list(PartitionRecords(place, Batches(data), None, offset, None, None, True, 1))
+    runs = PartitionRecords(place, Batches(data), aborted, offset, None, None, True, 1)
+    return [record for run in runs for record in run]
 
 
 def fetched(*batches: Sequence[Sent], codec: int = 0) -> bytes:
@@ -62,9 +76,7 @@ def test_an_aborted_transaction_with_odd_names_stays_hidden() -> None:
             batch_of([GOOD], offset=4),
         ]
     )
-    place = TopicPartition("telemetry.meter", 0)
-    records = PartitionRecords(place, Batches(data), [(7, 0)], 0, None, None, True, 1)
-    assert [record.offset for record in records] == [2, 3, 4]
+    assert [record.offset for record in records_of(data, aborted=[(7, 0)])] == [2, 3, 4]
 
 
 def test_a_batch_whose_bytes_have_changed_is_refused_whatever_its_names() -> None:
@@ -72,3 +84,37 @@ def test_a_batch_whose_bytes_have_changed_is_refused_whatever_its_names() -> Non
     data[-3] ^= 1
     with pytest.raises(CorruptRecordException):
         records_of(bytes(data))
+
+
+def test_every_field_is_as_it_was_sent_over_many_runs() -> None:
+    sent: list[Sent] = [
+        (
+            None if n % 7 == 0 else b"k%d" % n,
+            None if n % 5 == 0 else b"v%d" % n,
+            ((b"name", b"%d" % n), (b"none", None)) if n % 3 == 0 else (),
+        )
+        for n in range(3 * RUN_RECORDS + 1)
+    ]
+    found = records_of(fetched(sent))
+    assert [record.offset for record in found] == list(range(len(sent)))
+    assert [(record.key, record.value) for record in found] == [one[:2] for one in sent]
+    as_text = [tuple((name.decode(), held) for name, held in headers) for _, _, headers in sent]
+    assert [tuple(record.headers) for record in found] == as_text
+    assert all(record.timestamp_ms >= 0 for record in found)
+
+
+async def test_a_hand_out_ends_soon_after_its_most_bytes_and_the_next_goes_on() -> None:
+    place = TopicPartition("telemetry.meter", 0)
+    assignment = ManualSubscription({place}).assignment
+    position = assignment.state_value(place)
+    position.seek(0)
+    half = (b"k", b"x" * (HANDED_OUT_BYTES // 2), ())
+    data = fetched(*[[half]] * 5)
+    runs = PartitionRecords(place, Batches(data), None, 0, None, None, True, 1)
+    result = FetchResult(place, assignment=assignment, partition_records=runs, backoff=0)
+    handed_out = []
+    while result.has_more():
+        handed_out.append(list(result.getall().offsets))
+        assert position.position == handed_out[-1][-1] + 1
+    assert handed_out == [[0, 1], [2, 3], [4]]
+    assert not result.getall()

@@ -1,0 +1,77 @@
+"""Timestamps by column are what they are one by one."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer.instants import UNREADABLE, read_instants
+from telemetry.timestamps import parse_timestamp
+
+USUAL = "2026-02-10T10:00:00.000Z"
+
+usual = st.datetimes(datetime(1999, 12, 30), datetime(9999, 12, 31)).map(  # noqa: DTZ001  in UTC
+    lambda at: at.replace(tzinfo=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+)
+# One character is another: mostly no timestamp, or a time or a date that there is not.
+spoilt = st.builds(
+    lambda text, place, char: text[:place] + char + text[place + 1 :],
+    usual,
+    st.integers(0, len(USUAL) - 1),
+    st.one_of(st.sampled_from("0123456789-:.TtZz+ \n\0٣é"), st.characters()),
+)
+
+
+def one_by_one(texts: list[str]) -> list[int]:
+    return [_instant(text) for text in texts]
+
+
+def _instant(text: str) -> int:
+    try:
+        return parse_timestamp(text)
+    except ValueError:
+        return UNREADABLE
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(usual | spoilt, max_size=12))
+def test_those_of_the_usual_length_are_read_as_the_definition_reads_them(texts: list[str]) -> None:
+    assert read_instants(texts).tolist() == one_by_one(texts)
+
+
+@settings(deadline=None)
+@given(st.lists(usual | spoilt | st.text(max_size=40), max_size=6))
+def test_texts_of_any_length_are_read_as_the_definition_reads_them(texts: list[str]) -> None:
+    assert read_instants(texts).tolist() == one_by_one(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-02-29T10:00:00.000Z",
+        "2028-02-29T10:00:00.000Z",
+        "2026-00-10T10:00:00.000Z",
+        "2026-13-10T10:00:00.000Z",
+        "2026-04-31T10:00:00.000Z",
+        "2026-02-10T24:00:00.000Z",
+        "2026-02-10T23:59:59.999Z",
+        "2026-02-10T10:60:00.000Z",
+        "2026-02-10T10:00:60.000Z",
+        "1999-12-31T23:59:59.999Z",
+        "2000-01-01T00:00:00.000Z",
+        "9999-12-31T23:59:59.999Z",
+        "2026-02-10t10:00:00.000z",
+        "2026-02-10T10:00:00+01:0",
+        "2026-02-10T10:00:00,000Z",
+    ],
+)
+@pytest.mark.parametrize("neighbours", [0, 3])
+def test_the_edges_are_the_definitions(text: str, neighbours: int) -> None:
+    texts = [USUAL] * neighbours + [text] + [USUAL] * neighbours
+    assert read_instants(texts).tolist() == one_by_one(texts)
+
+
+def test_one_text_that_ends_in_the_next_is_not_read_across() -> None:
+    texts = [USUAL[:-1], "Z" + USUAL]
+    assert read_instants(texts).tolist() == [UNREADABLE, UNREADABLE]
