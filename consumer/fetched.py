@@ -39,7 +39,7 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka's clas
     def getall(self, _max_records: None = None) -> Records:
         """Return the next records; none where the partition is no longer to be read from there."""
         taken = Records()
-        if not self.check_assignment(self._topic_partition) or not self.has_more():
+        if not self.has_more() or not self.check_assignment(self._topic_partition):
             return taken
         for records in self._partition_records:
             taken.extend(records)

@@ -210,7 +210,11 @@ class Pipeline:
     async def _decode(self, owned: Owned, batch: Batch) -> Flush:
         limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=self._retention_days)
         decoded = Decoded()
-        for _ in decode_batch(batch.records, owned.stream, limits, decoded):
+        steps = decode_batch(batch.records, owned.stream, limits, decoded)
+        is_done = False
+        while not is_done:
+            with self._metrics.timed("decode", clock=time.thread_time):
+                is_done = bool(next(steps, True))
             await asyncio.sleep(0)  # let the loop send what another flush has ready
         return Flush(
             consumer_group=self._consumer_group,

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -99,7 +100,7 @@ class Sink:
 
     async def _transaction(self, connection: Connection, flush: Flush) -> Outcome:
         await self._make_partitions(connection, flush)
-        transaction_id, outcome = "", None
+        transaction_id, outcome, done = "", None, 0.0
         try:
             async with connection.transaction():
                 # 1. Advance the offset from where this replica believes it to be.
@@ -109,8 +110,9 @@ class Sink:
                 written.dead_letters += flush.decoded.dead_letters
                 # 4. The dead letters, in the same transaction.
                 await self._insert_dead_letters(connection, flush, written.dead_letters)
-                outcome = written
+                outcome, done = written, time.perf_counter()
             # 5. COMMIT, on leaving the block.
+            self._metrics.stage_seconds.labels("commit").inc(time.perf_counter() - done)
         except BaseException as error:
             refused = isinstance(error, psycopg.Error) and not connection.broken
             if outcome is not None and not refused:
@@ -151,10 +153,13 @@ class Sink:
         try:
             async with connection.transaction():  # a savepoint
                 outcome = await self._write_history(connection, stream, columns)
-                stored = columns.take(~_at(columns, outcome.dead_letters))
+                stored = columns
+                if outcome.dead_letters:
+                    stored = columns.take(~_at(columns, outcome.dead_letters))
                 if len(stored):
-                    await self._upsert_current_state(connection, stream, stored.newest())
-                    await self._note_touched_hours(connection, stream, stored)
+                    with self._metrics.timed("upsert"):
+                        await self._upsert_current_state(connection, stream, stored.newest())
+                        await self._note_touched_hours(connection, stream, stored)
                 return outcome
         except psycopg.Error as error:
             if not is_data_error(error):
@@ -173,13 +178,19 @@ class Sink:
         self, connection: Connection, stream: Stream, columns: Columns
     ) -> Outcome:
         leads = columns.leads()
+        is_clean = bool(leads.all())
         try:
             async with connection.transaction():  # a savepoint
                 sql = self._statements[stream.name].copy_history
-                async with connection.cursor().copy(sql) as copy:
-                    await copy.write(columns.take(leads).copy_data())
+                with self._metrics.timed("encode", clock=time.thread_time):
+                    data = (columns if is_clean else columns.take(leads)).copy_data()
+                with self._metrics.timed("copy"):
+                    async with connection.cursor().copy(sql) as copy:
+                        await copy.write(data)
         except UniqueViolation:
             return await self._write_through_stage(connection, stream, columns)
+        if is_clean:
+            return Outcome(stored=len(columns))
         same = columns.equals_lead()
         return Outcome(
             stored=int(leads.sum()),
