@@ -36,7 +36,7 @@ faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=1
 	@$(RUN) -m tests.faults
 	@$(RUN) -m tests.fuzz --inputs 100000
 
-bench: $(VENV)/.dev ## Measure the drain rate beside what the same PostgreSQL can load at all
+bench: $(VENV)/.dev ## Measure rate, CPU and memory of a drain beside the raw limit, then the latency
 	@$(RUN) -m tests.benchmarks.drain
 
 bench-memory: $(VENV)/.dev ## Measure the most memory that a replica takes, beside what its settings promise

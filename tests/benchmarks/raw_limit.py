@@ -18,29 +18,32 @@ from telemetry.streams import STREAMS, Stream
 
 CHUNK_ROWS = 20_000
 
+_PLACES = "SELECT partition FROM read_parquet(?) WHERE topic = ? GROUP BY 1 ORDER BY 1"
+# Once a partition: a search of the whole ledger for each chunk would take minutes of ten million.
 _ROWS = """
-    SELECT {id} AS id, make_timestamptz(recorded_at) AS recorded_at, {measures}
-    FROM (SELECT *, (row_number() OVER (ORDER BY record_offset) - 1) // {rows} AS chunk
-          FROM read_parquet('{ledger}/*.parquet', union_by_name = true)
-          WHERE topic = '{topic}' AND partition = {partition})
-    WHERE chunk = {chunk}
+    CREATE OR REPLACE TEMP TABLE rows AS
+    SELECT device_id AS id, make_timestamptz(recorded_at) AS recorded_at, {measures},
+           (row_number() OVER (ORDER BY record_offset) - 1) // {chunk_rows} AS chunk
+    FROM read_parquet(?, union_by_name = true)
+    WHERE topic = ? AND partition = ?
 """
 
 
 def write_script(ledger: Path, folder: Path) -> Path:
     """Write the chunks and the script that loads them; return the script."""
     blocks: list[tuple[int, str]] = []
+    files = str(ledger / "*.parquet")
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
         for stream in STREAMS:
-            partitions = database.execute(
-                "SELECT partition, count(*) FROM read_parquet(?) WHERE topic = ? GROUP BY 1",
-                [str(ledger / "*.parquet"), stream.topic],
-            ).fetchall()
-            for partition, rows in partitions:
-                for chunk in range(-(-rows // CHUNK_ROWS)):
-                    text = _block(database, stream, ledger, folder, (partition, chunk))
-                    blocks.append((chunk, text))
+            create = _ROWS.format(measures=", ".join(stream.measures), chunk_rows=CHUNK_ROWS)
+            for (partition,) in database.execute(_PLACES, [files, stream.topic]).fetchall():
+                database.execute(create, [files, stream.topic, partition])
+                (chunks,) = database.execute("SELECT max(chunk) + 1 FROM rows").fetchall()[0]
+                blocks += (
+                    (chunk, _block(database, stream, folder, (partition, chunk)))
+                    for chunk in range(chunks)
+                )
     blocks.sort(key=lambda block: block[0])  # all partitions go on together, as in the consumer
     script = folder / "load.sql"
     script.write_text("".join(text for _, text in blocks))
@@ -48,23 +51,11 @@ def write_script(ledger: Path, folder: Path) -> Path:
 
 
 def _block(
-    database: duckdb.DuckDBPyConnection,
-    stream: Stream,
-    ledger: Path,
-    folder: Path,
-    place: tuple[int, int],
+    database: duckdb.DuckDBPyConnection, stream: Stream, folder: Path, place: tuple[int, int]
 ) -> str:
     partition, chunk = place
     measures = ", ".join(stream.measures)
-    rows = _ROWS.format(
-        id="device_id",
-        measures=measures,
-        rows=CHUNK_ROWS,
-        ledger=ledger,
-        topic=stream.topic,
-        partition=partition,
-        chunk=chunk,
-    )
+    rows = f"SELECT id, recorded_at, {measures} FROM rows WHERE chunk = {chunk}"
     file = folder / f"{stream.name}-{partition}-{chunk}.tsv"
     database.execute(
         f"COPY (SELECT * FROM ({rows}) ORDER BY 1, 2) TO '{file}' (DELIMITER '\t', HEADER false)"

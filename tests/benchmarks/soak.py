@@ -10,7 +10,6 @@ is printed, and a short run says little: in 2 minutes a single step may look lik
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -29,9 +28,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from deploy.local.stack import Addresses
-from deploy.replica import Replica, ReplicaError
-from tests.benchmarks.backlog import DEVICES, Backlog, new_fleet, read_ends
+from deploy.replica import ROOT, Replica, ReplicaError
+from tests.benchmarks.backlog import DEVICES, Backlog, read_ends
 from tests.benchmarks.drain import console
+from tests.benchmarks.load import steady_load
 from tests.benchmarks.servers import new_database, servers
 
 REPLICAS = 2
@@ -98,19 +98,12 @@ def _soak(
             ending.callback(replica.stop)
             replica.wait_for("partitions_opened")
             replicas.append(replica)
-        simulator = subprocess.Popen(_simulator(rate), env={**os.environ, **environment})
+        simulator = subprocess.Popen(steady_load(rate), cwd=ROOT, env={**os.environ, **environment})
         ending.callback(simulator.wait)
         ending.callback(simulator.terminate)
         samples = _look(simulator, replicas, minutes=minutes)
         stored = Backlog(ends, ends).left(group, onlooker)
     return [Trend.of(of_one) for of_one in samples], -stored
-
-
-def _simulator(rate: float) -> list[str]:
-    interval = max(0.1, 2 * DEVICES / rate)
-    devices = str(round(rate * interval / 2))
-    command = ["producer_sim", "run", "--devices", devices, "--interval", f"{interval:.3f}"]
-    return [sys.executable, "-m", *command, "--no-ledger", "--quiet", *new_fleet()]
 
 
 def _look(

@@ -1,0 +1,125 @@
+"""The results of benchmarks over the commits: docs/benchmarks/NAME.jsonl, an object a line.
+
+    record("drain", {"ratio": {"min": 0.58, "median": 0.6, "max": 0.61}})
+
+appends a line of these and of commit, date and machine. Nothing in it names the host.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+
+from deploy.replica import ROOT
+
+FOLDER = ROOT / "docs" / "benchmarks"
+
+Entry = dict[str, Any]
+
+
+def record(name: str, figures: dict[str, object]) -> None:
+    """Append the figures to the history of that name, with commit, date and machine."""
+    entry = {"commit": _commit(), "date": _now(), "machine": _machine(), **figures}
+    append(FOLDER / f"{name}.jsonl", entry)
+
+
+def append(file: Path, entry: Mapping[str, object]) -> None:
+    """Add one line to the file; makes it, and its folder, where they are missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read(file: Path) -> list[Entry]:
+    """Return the entries, oldest first; none where there is no file."""
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """Return the least, the median and the most, to four digits; None where there is no value."""
+    if not values:
+        return None
+    ends = {"min": min(values), "median": median(values), "max": max(values)}
+    return {name: float(f"{value:.4g}") for name, value in ends.items()}
+
+
+def draw(entries: Sequence[Entry], file: Path) -> None:
+    """Draw the drain's history as SVG: the ratio, and below it the consumer's CPU, over commits.
+
+    Medians, with a bar from the least to the most; backlogs of different lengths are different
+    lines. Equal entries give an equal file.
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - only a result that is recorded needs it
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    # Text stays text, and neither chance nor the date goes into the file.
+    with mpl.rc_context({"svg.hashsalt": "wattline", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(max(6.0, 2.0 + 0.6 * len(entries)), 5.0), layout="constrained")
+        ratio, cpu = figure.subplots(2, 1, sharex=True)
+        for axes, name, title in (
+            (ratio, "ratio", "consumer ÷ raw limit, rows/s"),
+            (cpu, "consumer_cpu_us", "consumer's CPU per message, µs"),
+        ):
+            for messages in sorted({entry["messages"] for entry in entries}):
+                places = [n for n, one in enumerate(entries) if one["messages"] == messages]
+                values = [entries[place][name] for place in places]
+                middles = [value["median"] for value in values]
+                bars = [
+                    [value["median"] - value["min"] for value in values],
+                    [value["max"] - value["median"] for value in values],
+                ]
+                label = f"{messages:,} messages"
+                axes.errorbar(places, middles, yerr=bars, marker="o", capsize=3, label=label)
+            axes.set_title(title, fontsize="medium", loc="left")
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y", alpha=0.3)
+        ratio.legend(fontsize="small", loc="lower right")
+        commits = [entry["commit"] for entry in entries]
+        cpu.set_xticks(range(len(entries)), commits, rotation=45, ha="right")
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _commit() -> str:
+    """Return the commit's short id, with a + where other files than results differ from it.
+
+    Where git cannot tell it is unknown: what took minutes to measure is kept even so.
+    """
+    try:
+        changed = _git("status", "--porcelain", "--", ".", ":!docs/benchmarks")
+        return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*words: str) -> str:
+    answer = subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True)
+    return answer.stdout.strip()
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _machine() -> dict[str, object]:
+    return {
+        "cores": os.cpu_count(),
+        "cpu": _cpu_model(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+    }
+
+
+def _cpu_model() -> str | None:
+    """Return the model as the kernel names it, None where it names none."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, model = line.partition(":")
+        if name.strip() == "model name":
+            return model.strip()
+    return None
