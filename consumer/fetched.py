@@ -2,7 +2,8 @@
 
 aiokafka makes a ConsumerRecord of each record, which costs more than all that it holds. Here the
 records of a batch, as its parser in C reads them, go into columns, some hundreds at a time. What a
-batch is (of an aborted transaction, say) stays aiokafka's to judge.
+batch is (of an aborted transaction, say) stays aiokafka's to judge. What `getmany` returns of a
+partition is then one Records, for every consumer of the process.
 
 A broker takes any bytes for a header's name. aiokafka takes UTF-8 only, and what follows another
 name in its partition could never be read. Here what a fetch holds from that name's batch on is read

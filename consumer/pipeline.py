@@ -19,12 +19,13 @@ from consumer.batch import Batch
 from consumer.database import Database
 from consumer.decode import Decoded, decode_batch
 from consumer.errors import Fenced, RowVanished
+from consumer.history import Outcome
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets
 from consumer.records import Record, Records
 from consumer.retry import cause_of, is_conflict, is_outage, pause
 from consumer.settings import FlushSettings
-from consumer.sink import Flush, Outcome, Sink
+from consumer.sink import Flush, Sink
 from consumer.source import Source
 from telemetry.decode import TimeLimits
 from telemetry.streams import BY_TOPIC, Stream

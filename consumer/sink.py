@@ -3,19 +3,19 @@
 import asyncio
 import base64
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
 
 import numpy as np
 import psycopg
-from psycopg.errors import InvalidParameterValue, LockNotAvailable, UniqueViolation
+from psycopg.errors import InvalidParameterValue, LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from consumer.columns import Columns, Mask
 from consumer.database import Connection, Database
 from consumer.decode import DeadLetter, Decoded
-from consumer.errors import CommitUnknown, Fenced, RowVanished
+from consumer.errors import CommitUnknown, Fenced
+from consumer.history import History, Outcome
 from consumer.metrics import Metrics
 from consumer.offsets import end_suspended_flushes
 from consumer.partitions import make_partitions
@@ -42,21 +42,6 @@ class Flush:
     decoded: Decoded
 
 
-@dataclass(slots=True)
-class Outcome:
-    """Where the messages of a batch ended; the three counts add up to the batch."""
-
-    stored: int = 0
-    duplicates: int = 0
-    dead_letters: list[DeadLetter] = field(default_factory=list)
-
-    def __iadd__(self, other: "Outcome") -> Self:
-        self.stored += other.stored
-        self.duplicates += other.duplicates
-        self.dead_letters += other.dead_letters
-        return self
-
-
 class Sink:
     """One connection that flushes one batch at a time."""
 
@@ -67,6 +52,9 @@ class Sink:
         self._connection: Connection | None = None
         self._statements = {stream.name: StreamStatements(stream) for stream in STREAMS}
         self._days: dict[str, set[int]] = {stream.name: set() for stream in STREAMS}
+        self._histories = {
+            stream.name: History(self._statements[stream.name], metrics) for stream in STREAMS
+        }
         self._unsettled: tuple[Flush, str, Outcome] | None = None
 
     async def aclose(self) -> None:
@@ -152,7 +140,7 @@ class Sink:
             return Outcome()
         try:
             async with connection.transaction():  # a savepoint
-                outcome = await self._write_history(connection, stream, columns)
+                outcome = await self._histories[stream.name].write(connection, columns)
                 stored = columns
                 if outcome.dead_letters:
                     stored = columns.take(~_at(columns, outcome.dead_letters))
@@ -173,52 +161,6 @@ class Sink:
         for half in columns.halves():
             outcome += await self._store(connection, stream, half)
         return outcome
-
-    async def _write_history(
-        self, connection: Connection, stream: Stream, columns: Columns
-    ) -> Outcome:
-        leads = columns.leads()
-        is_clean = bool(leads.all())
-        try:
-            async with connection.transaction():  # a savepoint
-                sql = self._statements[stream.name].copy_history
-                with self._metrics.timed("encode", clock=time.thread_time):
-                    data = (columns if is_clean else columns.take(leads)).copy_data()
-                with self._metrics.timed("copy"):
-                    async with connection.cursor().copy(sql) as copy:
-                        await copy.write(data)
-        except UniqueViolation:
-            return await self._write_through_stage(connection, stream, columns)
-        if is_clean:
-            return Outcome(stored=len(columns))
-        same = columns.equals_lead()
-        return Outcome(
-            stored=int(leads.sum()),
-            duplicates=int((same & ~leads).sum()),
-            dead_letters=_conflicts(columns.positions[~same].tolist()),
-        )
-
-    async def _write_through_stage(
-        self, connection: Connection, stream: Stream, columns: Columns
-    ) -> Outcome:
-        """Store what is new, and compare the rest with what is stored."""
-        sql = self._statements[stream.name]
-        await connection.execute(sql.create_stage)
-        await connection.execute(sql.clear_stage)
-        async with connection.cursor().copy(sql.copy_stage) as copy:
-            await copy.write(columns.copy_data(with_positions=True))
-        inserted = await connection.execute(sql.insert_new)
-        first, last = (_datetime(int(end)) for end in (columns.times.min(), columns.times.max()))
-        cursor = await connection.execute(sql.compare_staged, {"first": first, "last": last})
-        duplicates, conflicts = 0, []
-        async for position, same, vanished in cursor:
-            if vanished:
-                raise RowVanished("a row that was in the way has been removed")
-            if same:
-                duplicates += 1
-            else:
-                conflicts.append(position)
-        return Outcome(inserted.rowcount, duplicates, _conflicts(conflicts))
 
     async def _upsert_current_state(
         self, connection: Connection, stream: Stream, newest: Columns
@@ -312,11 +254,6 @@ class Sink:
 
 def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:
     return np.isin(columns.positions, [letter.position for letter in dead_letters])
-
-
-def _conflicts(positions: list[int]) -> list[DeadLetter]:
-    detail = "this device and time are stored with other values"
-    return [DeadLetter(position, Reason.CONFLICTING_DUPLICATE, detail) for position in positions]
 
 
 def _datetime(instant_us: int) -> datetime:

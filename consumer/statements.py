@@ -44,6 +44,7 @@ class StreamStatements:
             return sql.SQL(statement(name)).format(**names)
 
         self.copy_history = composed("copy_history")
+        self.read_newest = composed("read_newest")
         self.create_stage = composed("create_stage")
         self.clear_stage = sql.SQL("DELETE FROM {stage}").format(**names)
         self.copy_stage = composed("copy_stage")

@@ -8,7 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from consumer.sink import Flush, Outcome, Sink
+from consumer.history import Outcome
+from consumer.sink import Flush, Sink
 
 BEGUN, ENDED = "begun", "ended"
 

@@ -14,8 +14,9 @@ from psycopg import sql
 
 from consumer.database import Connection, Database
 from consumer.errors import CommitUnknown, Fenced
+from consumer.history import Outcome
 from consumer.metrics import Metrics
-from consumer.sink import Outcome, Sink
+from consumer.sink import Sink
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
 from tests.integration.conftest import NOW, flush_of, meter_value, record, rows

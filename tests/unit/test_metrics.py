@@ -65,7 +65,7 @@ def test_every_metric_of_the_contract_is_shown_with_its_labels(name: str) -> Non
 
 
 def test_no_label_can_hold_a_device() -> None:
-    bounded = {"topic", "outcome", "reason", "cause", "partition", "state", "le"}
+    bounded = {"topic", "outcome", "reason", "cause", "partition", "stage", "state", "le"}
     series = scraped(used())
     ours = [labels for name, labels in series if name.startswith("telemetry_")]
     assert {label for labels in ours for label, _ in labels} == bounded
