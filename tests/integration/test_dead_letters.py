@@ -12,10 +12,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 from psycopg.types.json import Jsonb
 
+import consumer.source  # noqa: F401  what is fetched becomes Records
 from consumer.database import Connection, connect
 from consumer.dead_letters import (
     READ_AT_ONCE,
@@ -27,7 +29,7 @@ from consumer.dead_letters import (
     purge_dead_letters,
     read_dead_letters,
 )
-from consumer.records import Record
+from consumer.records import Record, Records
 from consumer.redrive import NAME_IS_NOT_UTF8, Redrive, Tally, original_headers
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
@@ -103,28 +105,25 @@ async def redrive(
     return tally
 
 
-def received(kafka: KafkaSettings, topic: str) -> list[Record]:
+async def received(kafka: KafkaSettings, topic: str) -> list[Record]:
     """Return all that the topic holds, by partition and offset."""
-    return [record for records in by_partition(kafka, topic).values() for record in records]
+    return [record for records in (await by_partition(kafka, topic)).values() for record in records]
 
 
-def by_partition(kafka: KafkaSettings, topic: str) -> dict[int, list[Record]]:
+async def by_partition(kafka: KafkaSettings, topic: str) -> dict[int, Records]:
     """Return all that each partition of the topic holds, in order."""
-    consumer = Consumer(kafka.librdkafka() | {"group.id": "-", "enable.partition.eof": True})
-    consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-    found: dict[int, list[Record]] = {number: [] for number in range(PARTITIONS)}
-    at_end: set[int] = set()
-    while len(at_end) < PARTITIONS:
-        for message in consumer.consume(500, timeout=1.0):
-            error, number = message.error(), message.partition()
-            if error is None:
-                headers = tuple(message.headers() or ())
-                fields = message.offset(), message.timestamp()[1], message.key(), message.value()
-                found[number].append(Record(*fields, headers))
-            else:
-                assert error.code() == KafkaError._PARTITION_EOF, error
-                at_end.add(number)
-    consumer.close()
+    consumer = AIOKafkaConsumer(**kafka.aiokafka(), auto_offset_reset="earliest")
+    await consumer.start()
+    found = {number: Records() for number in range(PARTITIONS)}
+    try:
+        places = [TopicPartition(topic, number) for number in found]
+        consumer.assign(places)
+        for place, end in (await consumer.end_offsets(places)).items():
+            while await consumer.position(place) < end:
+                fetched = await consumer.getmany(place, timeout_ms=1_000)
+                found[place.partition].extend(fetched.get(place, Records()))
+    finally:
+        await consumer.stop()
     return found
 
 
@@ -156,7 +155,7 @@ async def test_a_letter_goes_out_as_it_came(
     begun_ms = datetime.now(UTC).timestamp() * 1_000
     tally = await redrive(connection, kafka)
     assert (tally.sent, tally.left_out.total()) == (4, 0)
-    found = {(record.key, record.value): record for record in received(kafka, topic)}
+    found = {(record.key, record.value): record for record in await received(kafka, topic)}
     assert found.keys() == {
         (b"\x00\xfe", b"\xff{\x00"),
         (None, b"no key"),
@@ -185,7 +184,7 @@ async def test_a_letter_goes_to_the_partition_of_its_key_in_the_order_of_its_dev
     assert producer.flush(30) == 0
     places: dict[bytes, set[int]] = {}
     values: dict[bytes, list[int]] = {}
-    for partition, records in by_partition(kafka, topic).items():
+    for partition, records in (await by_partition(kafka, topic)).items():
         for record in records:
             assert record.key is not None
             assert record.value is not None
@@ -224,7 +223,7 @@ async def test_a_letter_larger_than_the_topic_takes_is_left_out_and_others_go_on
     assert tally.sent == 6
     assert tally.left_out == {"larger than the topic takes": 2}
     assert await marked(connection) == [1, 2, 4, 5, 7, 8]
-    values = Counter(record.value for record in received(kafka, topic))
+    values = Counter(record.value for record in await received(kafka, topic))
     assert values == Counter([b"1", b"2", b"4", b"5", b"7", b"8"])
 
 
@@ -239,7 +238,7 @@ async def test_two_redrives_at_once_send_no_letter_twice(
             stack.push_async_callback(one.close)
         tallies = await asyncio.gather(*(redrive(one, kafka) for one in connections))
     assert sum(tally.sent for tally in tallies) == count
-    values = Counter(int(record.value or b"") for record in received(kafka, topic))
+    values = Counter(int(record.value or b"") for record in await received(kafka, topic))
     assert values == Counter(range(1, count + 1))
     assert await marked(connection) == list(range(1, count + 1))
 
@@ -269,7 +268,7 @@ async def test_only_what_is_chosen_not_yet_redriven_and_older_than_the_redrive_i
     assert await marked(connection) == [1, 2]
     assert (await redrive(connection, kafka)).sent == 0
     assert (await redrive(connection, kafka, again=True)).sent == 2
-    assert len(received(kafka, topic)) == 4
+    assert len(await received(kafka, topic)) == 4
 
 
 @pytest.mark.parametrize(
