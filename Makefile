@@ -5,7 +5,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test faults lint model bench bench-api bench-memory bench-disturbed soak lock clean
+.PHONY: help demo down test faults lint model bench bench-api bench-memory bench-disturbed \
+	bench-replicas bench-stored soak lock clean
 
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +46,14 @@ bench-memory: $(VENV)/.dev ## Measure the most memory that a replica takes, besi
 bench-api: $(VENV)/.dev ## Measure the API over three days of history, 86.4 million rows (needs wrk, 15 GB)
 	@$(RUN) -m tests.benchmarks.answers
 
-bench-disturbed: $(VENV)/.dev ## Measure what poison and kills cost of the drain rate
+bench-disturbed: $(VENV)/.dev ## Measure what poison, copies, late readings and kills cost of the drain rate
 	@$(RUN) -m tests.benchmarks.disturbed
+
+bench-replicas: $(VENV)/.dev ## Measure the drain rate of eight replicas beside that of one
+	@$(RUN) -m tests.benchmarks.replicas
+
+bench-stored: $(VENV)/.dev ## Measure the drain rate over 300 million stored rows beside an empty database (70 GB)
+	@$(RUN) -m tests.benchmarks.stored
 
 soak: $(VENV)/.dev ## Look for a quarter of an hour whether the memory of two replicas grows
 	@$(RUN) -m tests.benchmarks.soak

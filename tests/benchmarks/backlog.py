@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from aiokafka import AIOKafkaConsumer
@@ -28,10 +28,14 @@ Offsets = dict[tuple[str, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The first offset and the one after the last, by topic and partition."""
+    """The first offset and the one after the last, by topic and partition.
+
+    Of its messages so many are `copies`: a reading that another one of them has brought already.
+    """
 
     firsts: Offsets
     ends: Offsets
+    copies: int = 0
 
     def __len__(self) -> int:
         return sum(self.ends.values()) - sum(self.firsts.values())
@@ -74,9 +78,9 @@ async def _read_ends(kafka: KafkaSettings) -> Offsets:
 def preload(addresses: Addresses, messages: int, *options: str) -> Backlog:
     """Let the simulator send whole minutes of its devices, at least one, about so many messages.
 
-    `options` are the simulator's. Raises CalledProcessError.
+    `options` are the simulator's; none that leaves readings out. Raises CalledProcessError.
     """
-    minutes = max(1, messages // (2 * DEVICES))
+    minutes = minutes_of(messages)
     firsts = read_ends(addresses)
     command = ["run", "--devices", str(DEVICES), "--duration", f"{minutes}m", "--rate", "max"]
     subprocess.run(
@@ -85,7 +89,14 @@ def preload(addresses: Addresses, messages: int, *options: str) -> Backlog:
         env=os.environ | {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap_servers},
         check=True,
     )
-    return Backlog(firsts, read_ends(addresses))
+    sent = Backlog(firsts, read_ends(addresses))
+    # A reading a minute of each device, or something malformed in its place; the rest is copies.
+    return replace(sent, copies=len(sent) - minutes * 2 * DEVICES)
+
+
+def minutes_of(messages: int) -> int:
+    """Return for how many minutes the simulator's devices send so many messages, at least one."""
+    return max(1, messages // (2 * DEVICES))
 
 
 def new_fleet() -> Sequence[str]:

@@ -1,8 +1,11 @@
-"""`make bench-disturbed`: what 1 % of poison, and a kill a minute, cost of the drain rate.
+"""`make bench-disturbed`: what poison, copies, late readings and a kill cost of the drain rate.
 
-Three drains in every order: a clean backlog; one of the same length with 1 % of poison; a clean one
-again, with the replica killed (-9) when half of it is stored and started again at once, under the
-same instance id. All their rates are messages by seconds until the last of them is stored.
+Five drains a round, each with a backlog of its own, of readings that are otherwise alike: a clean
+one; one with 1 % of poison; one of which 10 % of the readings are sent twice (a quarter of the
+copies in other words, a few of these of 64 KiB); one of which 10 % come late, overtaken by up to 30
+newer ones of their device; and a clean one again, with the replica killed (-9) when half of it is
+stored and started again at once, under the same instance id. All their rates are messages by
+seconds until the last of them is stored; copies are messages too.
 
 A drain takes seconds, not a minute, so one kill in it weighs more than one a minute. What a kill
 costs does not depend on the length: the start of the process, joining, and the batches that were
@@ -11,59 +14,76 @@ in memory. It is the time of the killed drain less that of the clean one, and a 
 and its own ratio, which is printed too, is that of a kill a minute.
 """
 
-from collections import deque
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 from rich.progress import track
 
+from tests.benchmarks import history
 from tests.benchmarks.backlog import preload
-from tests.benchmarks.drain import Drain, console, drain, report
+from tests.benchmarks.drain import Drain, Figures, console, drain, report
 from tests.benchmarks.servers import servers
 
-POISON = 0.01
 HALFWAY = 0.5
 MINUTE_S = 60.0
+CLEAN = "clean"
+KILLED = "one kill"
+OPTIONS = {
+    CLEAN: (),
+    "1% poison": ("--malformed", "0.01"),
+    "10% duplicates": ("--duplicates", "0.1"),
+    "10% late": ("--late", "0.1"),
+    KILLED: (),
+}
+"""Those of the simulator, by the kind of drain."""
 
 
 def main(
     messages: Annotated[int, typer.Option(min=20_000, help="of each backlog")] = 2_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="of three drains each")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="of five drains each")] = 3,
+    record: Annotated[
+        bool, typer.Option("--record", help="add the figures to docs/benchmarks/disturbed.jsonl")
+    ] = False,
 ) -> None:
-    """Drain a clean backlog, a poisoned one, and a clean one with a kill, in turn."""
+    """Drain a clean backlog, three disturbed ones, and a clean one with a kill, in turn."""
+    drains: dict[str, list[Drain]] = {kind: [] for kind in OPTIONS}
     with servers(purge=True) as addresses:
-
-        def measure(*options: str, kill_at: float | None = None) -> Drain:
-            # A backlog of its own: a replica goes on into what was sent after it.
-            backlog = preload(addresses, messages, "--no-ledger", "--quiet", *options)
-            return drain(addresses, backlog, kill_at=kill_at)
-
-        kinds: dict[str, Callable[[], Drain]] = {
-            "clean": measure,
-            "poisoned": lambda: measure("--malformed", str(POISON)),
-            "killed": lambda: measure(kill_at=HALFWAY),
-        }
-        drains = []
         for number in track(range(rounds), "measuring", console=console):
-            # Another order each time: vacuum and checkpoints of one drain run on into the next.
-            order = deque(kinds)
-            order.rotate(number)
-            done = {kind: kinds[kind]() for kind in order}
-            drains.append((done["clean"], done["poisoned"], done["killed"]))
-    lost = [killed.seconds - undisturbed.seconds for undisturbed, _, killed in drains]
-    report(
-        f"{drains[0][0].messages:,} messages, {rounds} rounds",
-        {
-            "clean, messages/s": ([one.rate for one, _, _ in drains], ",.0f"),
-            f"{POISON:.0%} poison, messages/s": ([one.rate for _, one, _ in drains], ",.0f"),
-            "one kill, messages/s": ([one.rate for _, _, one in drains], ",.0f"),
-            "poison / clean": ([two.rate / one.rate for one, two, _ in drains], ".2f"),
-            "one kill in this drain / clean": ([k.rate / c.rate for c, _, k in drains], ".2f"),
-            "seconds that a kill costs": (lost, ".1f"),
-            "a kill a minute / clean": ([1 - seconds / MINUTE_S for seconds in lost], ".2f"),
-        },
-    )
+            for kind in order(number):
+                # A backlog of its own: a replica goes on into what was sent after it.
+                backlog = preload(addresses, messages, "--no-ledger", "--quiet", *OPTIONS[kind])
+                kill_at = HALFWAY if kind == KILLED else None
+                drains[kind].append(drain(addresses, backlog, kill_at=kill_at))
+    figures = figures_of(drains)
+    report(f"{drains[CLEAN][0].messages:,} messages, {rounds} rounds", figures)
+    if record:
+        spreads = {name: history.spread(values) for name, (values, _) in figures.items()}
+        history.record("disturbed", {"messages": messages, "rounds": rounds, **spreads})
+
+
+def order(number: int) -> list[str]:
+    """Return the kinds in another order each round: vacuum of one drain runs on into the next."""
+    kinds = list(OPTIONS)
+    turned = kinds[number % len(kinds) :] + kinds[: number % len(kinds)]
+    return turned[::-1] if number % 2 else turned
+
+
+def figures_of(drains: dict[str, list[Drain]]) -> Figures:
+    """Return rates, their ratios within a round, and what a kill costs."""
+    rates = {kind: [one.rate for one in of_kind] for kind, of_kind in drains.items()}
+    ratios = {
+        kind: [rate / clean for rate, clean in zip(of_kind, rates[CLEAN], strict=True)]
+        for kind, of_kind in rates.items()
+        if kind != CLEAN
+    }
+    pairs = zip(drains[KILLED], drains[CLEAN], strict=True)
+    lost = [killed.seconds - clean.seconds for killed, clean in pairs]
+    return {
+        **{f"{kind}, messages/s": (of_kind, ",.0f") for kind, of_kind in rates.items()},
+        **{f"{kind} / clean": (of_kind, ".2f") for kind, of_kind in ratios.items()},
+        "seconds that a kill costs": (lost, ".1f"),
+        "a kill a minute / clean": ([1 - seconds / MINUTE_S for seconds in lost], ".2f"),
+    }
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -62,6 +64,14 @@ class Drain:
     @property
     def rate(self) -> float:
         return self.messages / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LivedIn:
+    """A database that holds readings already, none of this time or later."""
+
+    url: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +210,9 @@ def drain(
     *,
     kill_at: float | None = None,
     on_look: Callable[[int], None] = lambda _left: None,
+    into: LivedIn | None = None,
 ) -> Drain:
-    """Let one replica store the backlog in a new database.
+    """Let one replica store the backlog, in a new database or in one where its rows then stay.
 
     `kill_at` is the share of the backlog, once stored, at which the replica is killed and started
     again at once; its memory, CPU and stages are then those of the second. `on_look` is told what
@@ -211,7 +222,7 @@ def drain(
     processes = ServerProcesses.at(addresses)
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        new_database(addresses) as url,
+        nullcontext(into.url) if into else new_database(addresses) as url,
         psycopg.connect(url, autocommit=True) as onlooker,
     ):
         backlog.give_to(group, onlooker)
@@ -245,7 +256,7 @@ def drain(
             stages = stage_seconds(replica)
         finally:
             replica.stop()
-        _check_stored(onlooker, len(backlog))
+        check_stored(onlooker, backlog, group, since=into.until if into else None)
     return Drain(len(backlog), seconds, peak, cpu, servers_cpu, stages)
 
 
@@ -262,12 +273,23 @@ def peak_memory(pid: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1_024
 
 
-def _check_stored(onlooker: psycopg.Connection, messages: int) -> None:
-    tables = ("meter_history", "vehicle_history", "dead_letter")
-    counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in tables)
-    (stored,) = onlooker.execute(f"SELECT {counts}").fetchall()[0]
-    if stored != messages:
-        raise SystemExit(f"error: {stored} rows are stored of {messages} messages")
+def check_stored(
+    onlooker: psycopg.Connection, backlog: Backlog, group: str, *, since: datetime | None = None
+) -> None:
+    """Exit unless the rows, of this time or later, and the dead letters are the backlog's."""
+    (stored,) = onlooker.execute(
+        """
+        SELECT (SELECT count(*) FROM meter_history WHERE recorded_at >= %(since)s)
+             + (SELECT count(*) FROM vehicle_history WHERE recorded_at >= %(since)s)
+             + (SELECT count(*) FROM dead_letter WHERE consumer_group = %(group)s)
+        """,
+        {"since": since or "-infinity", "group": group},
+    ).fetchall()[0]
+    if stored != len(backlog) - backlog.copies:
+        raise SystemExit(
+            f"error: {stored} rows are stored of {len(backlog)} messages,"
+            f" {backlog.copies} copies among them"
+        )
 
 
 def report(title: str, figures: Figures) -> None:

@@ -19,6 +19,7 @@ from consumer.records import RECORD_OVERHEAD_BYTES
 from consumer.settings import FlushSettings, SourceSettings
 from deploy.local.stack import Addresses
 from telemetry.settings import SettingsError, load
+from tests.benchmarks import history
 from tests.benchmarks.backlog import Backlog, preload, read_ends
 from tests.benchmarks.drain import Drain, console, drain
 from tests.benchmarks.large import preload_large
@@ -30,8 +31,11 @@ MIB = 1 << 20
 
 
 def main(
-    messages: Annotated[int, typer.Option(min=20_000, help="of the small backlog")] = 5_000_000,
+    messages: Annotated[int, typer.Option(min=20_000, help="of the small backlog")] = 10_000_000,
     large: Annotated[int, typer.Option(min=1_000, help="of 60 KiB, in each backlog")] = 20_000,
+    record: Annotated[
+        bool, typer.Option("--record", help="add the figures to docs/benchmarks/memory.jsonl")
+    ] = False,
 ) -> None:
     """Drain each backlog with one replica; print its peak memory and the bound beside it."""
     try:
@@ -53,7 +57,11 @@ def main(
         idle = drain(addresses, Backlog(ends, ends)).peak
         drains = {name: _drain(addresses, name, make()) for name, make in loads.items()}
         partitions = len(ends)
-    _report(drains, idle=idle, bound=idle + _bound(source, flush, partitions))
+    bound = idle + _bound(source, flush, partitions)
+    _report(drains, idle=idle, bound=bound)
+    if record:
+        peaks = {name: {"messages": one.messages, "peak": one.peak} for name, one in drains.items()}
+        history.record("memory", {"unit": "bytes", "idle": idle, "bound": bound, "backlogs": peaks})
 
 
 def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int:

@@ -7,7 +7,7 @@ after the other, so that a device's readings lie as far apart as they do in earn
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from consumer.partitions import make_partitions, number_of
 from telemetry.streams import STREAMS, Stream
 
 DEVICES = 10_000
+ROWS_A_DAY = 2 * DEVICES * 24 * 60
 REGISTERS = 500
 """So many pairs, the last ones, are registers."""
 SHARED = 200
@@ -84,13 +85,53 @@ _REGISTRY = (
 )
 
 
+# With the day before the first: what reads on over midnight would find readings for it.
+_CALL_COMPLETE = """
+    INSERT INTO rollup_day (stream, day)
+    SELECT stream, day::date
+    FROM unnest(ARRAY['meter', 'vehicle']) AS stream
+    CROSS JOIN generate_series(
+        %(start)s::date - 1, %(end)s::date, interval '1 day') AS day
+    ON CONFLICT DO NOTHING
+"""
+
+
 def load_days(database_url: str, *, fleet: str, days: int, progress: Progress) -> int:
     """Fill history up to now, register the devices and roll everything up; return the rows.
 
     The last row of a device is at most a minute old. Raises psycopg.Error.
     """
-    end = datetime.now(UTC).replace(second=0, microsecond=0)
-    facts: dict[str, Any] = {
+    facts = _facts(fleet, days, datetime.now(UTC).replace(second=0, microsecond=0))
+    _fill(database_url, facts, progress)
+    _at_once(database_url, progress, "rolling up", facts, _roll_up)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        complete = "SELECT complete_a_day(%s, %s, %s)"
+        span = [facts["start"].date(), facts["end"].date(), DEVICES]
+        while connection.execute(complete, span).fetchone() == (True,):
+            pass
+    return ROWS_A_DAY * days
+
+
+def load_past(
+    database_url: str, *, fleet: str, days: int, end: datetime, progress: Progress
+) -> int:
+    """Fill history up to a whole minute and register the devices; return the rows.
+
+    For readings to go into, not for questions: of all days only the last one, which goes on, is
+    rolled up. The others are called complete, so that no replica begins to roll them up.
+    Raises psycopg.Error.
+    """
+    facts = _facts(fleet, days, end)
+    _fill(database_url, facts, progress)
+    midnight = datetime.combine(end, time.min, UTC)
+    _at_once(database_url, progress, "rolling up", facts | {"start": midnight}, _roll_up)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(_CALL_COMPLETE, facts)
+    return ROWS_A_DAY * days
+
+
+def _facts(fleet: str, days: int, end: datetime) -> dict[str, Any]:
+    return {
         "fleet": fleet,
         "devices": DEVICES,
         "registers": REGISTERS,
@@ -98,19 +139,15 @@ def load_days(database_url: str, *, fleet: str, days: int, progress: Progress) -
         "start": end - timedelta(days=days),
         "end": end,
     }
-    asyncio.run(_make_partitions(database_url, facts["start"], end))
+
+
+def _fill(database_url: str, facts: dict[str, Any], progress: Progress) -> None:
+    asyncio.run(_make_partitions(database_url, facts["start"], facts["end"]))
     with psycopg.connect(database_url, autocommit=True) as connection:
         cursor = psycopg.ClientCursor(connection)
         for statement in _REGISTRY:
             cursor.execute(statement, facts)
     _at_once(database_url, progress, "loading", facts, _load)
-    _at_once(database_url, progress, "rolling up", facts, _roll_up)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        complete = "SELECT complete_a_day(%s, %s, %s)"
-        span = [facts["start"].date(), facts["end"].date(), DEVICES]
-        while connection.execute(complete, span).fetchone() == (True,):
-            pass
-    return 2 * DEVICES * days * 24 * 60
 
 
 async def _make_partitions(database_url: str, start: datetime, end: datetime) -> None:
