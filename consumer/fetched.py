@@ -26,7 +26,7 @@ from consumer.records import Headers, Records
 RUN_RECORDS = 500
 # Handed out of a partition at a time, and as much again as the last run of records holds. What
 # compression kept small is unpacked: 500 records can be 30 MB.
-HANDED_OUT_BYTES = 1 << 20
+HANDED_OUT_BYTES = 1 << 19
 
 _offset, _time, _key = attrgetter("offset"), attrgetter("timestamp"), attrgetter("key")
 _value, _headers = attrgetter("value"), attrgetter("headers")

@@ -6,6 +6,7 @@ from history. So ingestion comes first; this gives way to it, and stops at nothi
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import psycopg
 import structlog
@@ -20,16 +21,23 @@ log = structlog.get_logger()
 PAUSE_S = 1.0
 NOTES = 100
 COMPLETE_EVERY_S = 60.0
-# Of PostgreSQL's time it takes at the most one part in ten, however far behind it is.
+# Of PostgreSQL's time it takes at the most one part in ten, however far behind it is, and while the
+# replica itself is behind it waits: but not for long, or the fleet's answers would become slow.
 IDLE_SHARE = 9
+PUT_OFF_S = 60.0
 _PAUSE_AFTER_ERROR_S = 60.0
 
 
-async def keep_rolled_up(database: Database, settings: HistorySettings) -> None:
+async def keep_rolled_up(
+    database: Database, settings: HistorySettings, *, is_behind: Callable[[], bool]
+) -> None:
     """Work off the notes for ever, then complete days; replicas take turns as they come."""
     worker = _Worker(database, settings)
     try:
         while True:
+            put_off_until = time.monotonic() + PUT_OFF_S
+            while is_behind() and time.monotonic() < put_off_until:  # noqa: ASYNC110  looks will do
+                await asyncio.sleep(PAUSE_S)
             begun = time.monotonic()
             try:
                 await database.patiently(worker.work_off)

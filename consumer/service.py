@@ -97,7 +97,9 @@ async def run(settings: Settings) -> int:
                         serve(app, listening),
                         _check_regularly(database),
                         keep_maintained(database, settings.history),
-                        keep_rolled_up(database, settings.history),
+                        keep_rolled_up(
+                            database, settings.history, is_behind=lambda: pipeline.is_behind
+                        ),
                         lag.run(),
                         pipeline.run(),
                     )

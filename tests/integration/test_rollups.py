@@ -48,7 +48,9 @@ async def test_what_is_noted_is_rolled_up(
     database: Database, sink: Sink, connection: Connection
 ) -> None:
     await sink.flush(flush_of([meter_value("mtr-1", kwh=0.25), meter_value("mtr-2", kwh=0.5)]))
-    worker = asyncio.create_task(keep_rolled_up(database, HistorySettings()))
+    worker = asyncio.create_task(
+        keep_rolled_up(database, HistorySettings(), is_behind=lambda: False)
+    )
     try:
         while await rows(connection, "SELECT FROM rollup_due"):
             assert not worker.done()
@@ -65,7 +67,9 @@ async def test_a_fault_in_rolling_up_stops_nothing(
 ) -> None:
     await sink.flush(flush_of([meter_value()]))
     await connection.execute("ALTER FUNCTION roll_up_day RENAME TO roll_up_another_day")
-    worker = asyncio.create_task(keep_rolled_up(database, HistorySettings()))
+    worker = asyncio.create_task(
+        keep_rolled_up(database, HistorySettings(), is_behind=lambda: False)
+    )
     try:
         done, _ = await asyncio.wait([worker], timeout=1)
         assert not done
@@ -97,7 +101,9 @@ async def test_days_that_are_over_are_completed_once_nothing_is_noted(
     ago = timedelta(days=2)
     await sink.flush(flush_of([meter_value(f"mtr-{n}", kwh=0.25, ago=ago) for n in range(3)]))
     await connection.execute("TRUNCATE rollup_due")  # as if it was stored before there were notes
-    worker = asyncio.create_task(keep_rolled_up(database, HistorySettings()))
+    worker = asyncio.create_task(
+        keep_rolled_up(database, HistorySettings(), is_behind=lambda: False)
+    )
     try:
         while not await rows(connection, "SELECT FROM rollup_day WHERE done_to IS NULL"):
             assert not worker.done()
