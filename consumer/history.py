@@ -1,7 +1,6 @@
 """History: rows that are new are stored, rows that are there already are compared."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -40,26 +39,30 @@ class History:
     def __init__(self, statements: StreamStatements, metrics: Metrics) -> None:
         self._statements = statements
         self._metrics = metrics
-        self._meets_copies = False
+        self.meets_copies = False
 
     async def write(self, connection: Connection, columns: Columns) -> Outcome:
-        """Copy the rows; where some are stored already, only those that cannot be.
+        """Copy the rows; while it meets copies of what is stored, only those that cannot be one.
 
         What is newer than its device's current state is stored nowhere yet. The rest takes a stage.
+        The first copy that it meets raises UniqueViolation: what was done is to be taken back.
         """
-        if not self._meets_copies:
-            with suppress(UniqueViolation):
+        if not self.meets_copies:
+            try:
                 return await self._copy(connection, columns)
-        self._meets_copies = True
+            except UniqueViolation:
+                self.meets_copies = True
+                raise
         outcome, is_newer = Outcome(), await self._are_newer(connection, columns)
         try:
             if is_newer.any():
-                outcome += await self._copy(connection, columns.take(is_newer))
+                async with connection.transaction():  # a savepoint
+                    outcome += await self._copy(connection, columns.take(is_newer))
         except UniqueViolation:  # stored past the current state, by hand
             is_newer[:] = False
         rest = columns.take(~is_newer)
         staged = await self._write_through_stage(connection, rest)
-        self._meets_copies = staged.stored < len(rest)
+        self.meets_copies = staged.stored < len(rest)
         outcome += staged
         return outcome
 
@@ -70,10 +73,8 @@ class History:
         with self._metrics.timed("encode", clock=time.thread_time):
             data = (columns if is_clean else columns.take(leads)).copy_data()
         with self._metrics.timed("copy"):
-            async with connection.transaction():  # a savepoint
-                sql = self._statements.copy_history
-                async with connection.cursor().copy(sql) as copy:
-                    await copy.write(data)
+            async with connection.cursor().copy(self._statements.copy_history) as copy:
+                await copy.write(data)
         if is_clean:
             return Outcome(stored=len(columns))
         same = columns.equals_lead()

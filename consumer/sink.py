@@ -138,20 +138,22 @@ class Sink:
         """
         if columns is None:
             return Outcome()
+        history = self._histories[stream.name]
+        met_copies = history.meets_copies
         try:
             async with connection.transaction():  # a savepoint
-                outcome = await self._histories[stream.name].write(connection, columns)
+                outcome = await history.write(connection, columns)
                 stored = columns
                 if outcome.dead_letters:
                     stored = columns.take(~_at(columns, outcome.dead_letters))
                 if len(stored):
-                    with self._metrics.timed("upsert"):
-                        await self._upsert_current_state(connection, stream, stored.newest())
-                        await self._note_touched_hours(connection, stream, stored)
+                    await self._upsert_current_state(connection, stream, stored)
                 return outcome
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise
+            if history.meets_copies and not met_copies:
+                return await self._store(connection, stream, columns)
             if len(columns) == 1:
                 detail = f"{error.sqlstate} {error.diag.constraint_name or ''}".rstrip()
                 position = int(columns.positions[0])
@@ -163,25 +165,20 @@ class Sink:
         return outcome
 
     async def _upsert_current_state(
-        self, connection: Connection, stream: Stream, newest: Columns
-    ) -> None:
-        await connection.execute(
-            self._statements[stream.name].upsert_current_state,
-            [
-                newest.ids(),
-                [_datetime(instant) for instant in newest.times.tolist()],
-                *newest.measures.T.tolist(),
-            ],
-        )
-
-    async def _note_touched_hours(
         self, connection: Connection, stream: Stream, stored: Columns
     ) -> None:
-        devices, hours = stored.touched_hours()
-        await connection.execute(
-            statement("note_touched_hours"),
-            {"stream": stream.name, "devices": devices, "hours": hours},
-        )
+        newest = stored.newest()
+        with self._metrics.timed("upsert"):
+            await connection.execute(
+                self._statements[stream.name].upsert_current_state,
+                [
+                    stream.name,
+                    *stored.touched_hours(),
+                    newest.ids(),
+                    [_datetime(instant) for instant in newest.times.tolist()],
+                    *newest.measures.T.tolist(),
+                ],
+            )
 
     async def _insert_dead_letters(
         self, connection: Connection, flush: Flush, dead_letters: list[DeadLetter]
