@@ -81,7 +81,7 @@ class FlushSettings(BaseSettings):
     buffer_max_bytes: int = Field(
         64 << 20, ge=1 << 20, description="bytes of all records that wait for a flush"
     )
-    flush_connections: int = Field(2, ge=1, le=16, description="flushes at a time")
+    flush_connections: int = Field(3, ge=1, le=16, description="flushes at a time")
     drain_timeout_s: float = Field(
         8.0, gt=0, le=3_600, description="time to flush what waits on SIGTERM"
     )
