@@ -34,7 +34,6 @@ from telemetry.streams import BY_TOPIC, Stream
 log = structlog.get_logger()
 
 FETCH_TIMEOUT_S = 0.05
-NO_RECORDS = Records()
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0
 SECOND_LOOK_S = 1.0
@@ -113,13 +112,16 @@ class Pipeline:
                     self._changed.clear()
                     await self._changed.wait()
                     continue
-                fetched = await self._source.fetch(hungry, timeout=FETCH_TIMEOUT_S)
-                for partition in hungry:
-                    self._take(partition, fetched.get(partition, NO_RECORDS))
+                asked = [owned.partition for owned in hungry]
+                fetched = await self._source.fetch(asked, timeout=FETCH_TIMEOUT_S)
+                for owned in hungry:
+                    owned.has_more = False
+                for partition, records in fetched.items():
+                    self._take(partition, records)
                 self._dispatch()
                 await asyncio.sleep(0)  # what was fetched already is handed out without a pause
 
-    def _hungry(self) -> list[TopicPartition]:
+    def _hungry(self) -> list[Owned]:
         """Return the partitions to read from now; none while memory or time is short.
 
         Where more has been fetched than was handed out, the batch that waits longest is filled
@@ -136,7 +138,7 @@ class Pipeline:
         if behind:
             first = min(behind, key=lambda owned: owned.batch.opened_at)
             hungry = [owned for owned in hungry if owned is first or not owned.batch]
-        return [owned.partition for owned in hungry]
+        return hungry
 
     def _take(self, partition: TopicPartition, records: Records) -> None:
         owned = self._owned.get(partition)

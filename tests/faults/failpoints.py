@@ -16,6 +16,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCopy
 from psycopg.sql import Composable
 
+from consumer.history import History
 from consumer.pipeline import Pipeline
 from consumer.sink import Sink
 from consumer.source import Source
@@ -171,7 +172,7 @@ POINTS: dict[str, Callable[[Trap], None]] = {
     "begun": _before(Sink, "_advance_offset"),
     "offset_moved": _after(Sink, "_advance_offset"),
     "copying": _in_copy,
-    "copied": _after(Sink, "_write_history"),
+    "copied": _after(History, "write"),
     "upserting": _under_way(Sink, "_upsert_current_state"),
     "upserted": _after(Sink, "_upsert_current_state"),
     "dead_letters_writing": _before(Sink, "_insert_dead_letters", lambda args: bool(args[3])),

@@ -77,7 +77,7 @@ MUTANTS = [
     ),
     Mutant(
         name="one row in a thousand dropped",
-        file="consumer/sink.py",
+        file="consumer/history.py",
         before="        leads = columns.leads()\n",
         after="        leads = columns.leads()\n"
         "        leads[columns.positions % 1000 == 77] = False\n",
@@ -88,9 +88,9 @@ MUTANTS = [
         file="consumer/sink.py",
         before="                await self._insert_dead_letters("
         "connection, flush, written.dead_letters)\n"
-        "                outcome = written\n"
+        "                outcome, done = written, time.perf_counter()\n"
         "            # 5. COMMIT, on leaving the block.\n",
-        after="                outcome = written\n"
+        after="                outcome, done = written, time.perf_counter()\n"
         "            await self._insert_dead_letters(connection, flush, written.dead_letters)\n",
         caught_by=("killed_at_every_point",),
     ),
@@ -104,8 +104,8 @@ MUTANTS = [
     Mutant(
         name="float32 stored",
         file="consumer/columns.py",
-        before="            np.array(measures, np.float64).T[order],\n",
-        after="            np.array(measures, np.float32).astype(np.float64).T[order],\n",
+        before="measures.T[order]",
+        after="measures.T[order].astype(np.float32).astype(np.float64)",
         caught_by=("killed_at_random",),
     ),
     Mutant(
@@ -125,10 +125,17 @@ MUTANTS = [
     ),
     Mutant(
         name="a copy stored twice counts as a conflict",
-        file="consumer/sink.py",
+        file="consumer/history.py",
         before="            if same:\n",
         after="            if not same:\n",
         caught_by=("killed_at_random",),
+    ),
+    Mutant(
+        name="late readings beside a copy dropped",
+        file="consumer/history.py",
+        before="        rest = columns.take(~is_newer)\n",
+        after="        rest = columns.take(is_newer & ~is_newer)\n",
+        caught_by=("copies_and_disorder",),
     ),
     Mutant(
         name="a suspended flush is waited for",

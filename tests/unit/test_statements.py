@@ -61,7 +61,7 @@ def test_a_streams_statements_name_no_table_of_the_other(stream: Stream, other: 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 def test_the_upsert_takes_every_column_and_newer_readings_only(stream: Stream) -> None:
     text = composed(stream)["upsert_current_state"]
-    places = 2 + len(stream.measures)
+    places = 2 + 2 + len(stream.measures)  # the note, the key and time, the measures
     assert text.count("%b::") == places
     for column in stream.measures:
         assert f'"{column}" = excluded."{column}"' in text
