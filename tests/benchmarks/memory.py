@@ -67,13 +67,14 @@ def main(
 def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int:
     """Return the bytes that the settings allow beyond those of an idle replica."""
     fetched = partitions * source.kafka_partition_fetch_max_bytes
+    handed_out = partitions * HANDED_OUT_BYTES
     rows = flush.flush_connections * (
         flush.batch_max_rows + HANDED_OUT_BYTES // RECORD_OVERHEAD_BYTES
     )
     return (
         flush.buffer_max_bytes  # records that wait or are being flushed
         + fetched  # what aiokafka holds of each partition, as it came
-        + fetched  # the records of it that are handed out when the buffer is not quite full
+        + handed_out  # the records of it that are handed out when the buffer is not quite full
         + 2 * source.kafka_fetch_max_bytes  # an answer while it is taken apart
         + rows * ROW_BYTES  # what flushes make of their batches
     )
