@@ -102,8 +102,8 @@ class Columns:
     def ids(self) -> list[str]:
         return [self.devices[code] for code in self.codes.tolist()]
 
-    def copy_data(self, *, with_positions: bool = False) -> bytes:
-        """Return binary COPY data: id, time, measures and, where asked for, the position (int8).
+    def copy_data(self) -> bytes:
+        """Return binary COPY data: id, time and measures.
 
         Rows differ in length by their id only: those whose ids are of one length are one array, and
         one such array follows the other.
@@ -113,10 +113,10 @@ class Columns:
         blocks = [_SIGNATURE]
         for length in np.unique(lengths).tolist():
             alike = self if (lengths == length).all() else self.take(lengths[self.codes] == length)
-            blocks.append(alike._rows(names.astype(f"S{length}"), with_positions=with_positions))
+            blocks.append(alike._rows(names.astype(f"S{length}")))
         return b"".join([*blocks, _TRAILER])
 
-    def _rows(self, names: NDArray[np.bytes_], *, with_positions: bool) -> bytes:
+    def _rows(self, names: NDArray[np.bytes_]) -> bytes:
         """Return the rows; `names` are the ids of all devices, in the length of these rows'."""
         measures = self.measures.shape[1]
         value = np.dtype([("length", ">i4"), ("value", ">f8")])
@@ -128,13 +128,9 @@ class Columns:
             ("time", ">i8"),
             ("measures", value, (measures,)),
         ]
-        if with_positions:
-            layout += [("position_length", ">i4"), ("position", ">i8")]
         rows = np.empty(len(self), layout)
-        rows["fields"] = 2 + measures + with_positions
+        rows["fields"] = 2 + measures
         rows["id_length"], rows["id"] = names.itemsize, names[self.codes]
         rows["time_length"], rows["time"] = 8, self.times - _POSTGRES_EPOCH_US
         rows["measures"]["length"], rows["measures"]["value"] = 8, self.measures
-        if with_positions:
-            rows["position_length"], rows["position"] = 8, self.positions
         return rows.tobytes()

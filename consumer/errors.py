@@ -3,7 +3,6 @@
 ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
-├── RowVanished       a stored row that was in the way is gone: try again
 └── Stuck             there is work, the servers answer, and nothing moves
 """
 
@@ -25,10 +24,6 @@ class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more tha
     def __init__(self, transaction_id: str) -> None:
         super().__init__(f"the outcome of transaction {transaction_id} is unknown")
         self.transaction_id = transaction_id
-
-
-class RowVanished(ConsumerError):  # noqa: N818  as psycopg names its own
-    """A row that kept another from being stored is no longer there."""
 
 
 class Stuck(ConsumerError):  # noqa: N818  what the watchdog says

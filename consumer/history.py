@@ -1,6 +1,7 @@
 """History: rows that are new are stored, rows that are there already are compared."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -11,11 +12,12 @@ from psycopg.errors import UniqueViolation
 from consumer.columns import Columns, Mask
 from consumer.database import Connection
 from consumer.decode import DeadLetter
-from consumer.errors import RowVanished
 from consumer.metrics import Metrics
 from consumer.statements import StreamStatements
 from telemetry.reasons import Reason
 from telemetry.timestamps import EPOCH, MICROSECOND
+
+ATTEMPTS = 3
 
 
 @dataclass(slots=True)
@@ -42,10 +44,10 @@ class History:
         self.meets_copies = False
 
     async def write(self, connection: Connection, columns: Columns) -> Outcome:
-        """Copy the rows; while it meets copies of what is stored, only those that cannot be one.
+        """Copy the rows that are not stored yet, and compare the others.
 
-        What is newer than its device's current state is stored nowhere yet. The rest takes a stage.
-        The first copy that it meets raises UniqueViolation: what was done is to be taken back.
+        Rows are looked for only while copies of stored ones come in. The first that is met raises
+        UniqueViolation: what was done is to be taken back, and the same call made again.
         """
         if not self.meets_copies:
             try:
@@ -53,17 +55,26 @@ class History:
             except UniqueViolation:
                 self.meets_copies = True
                 raise
-        outcome, is_newer = Outcome(), await self._are_newer(connection, columns)
-        try:
-            if is_newer.any():
-                async with connection.transaction():  # a savepoint
-                    outcome += await self._copy(connection, columns.take(is_newer))
-        except UniqueViolation:  # stored past the current state, by hand
-            is_newer[:] = False
-        rest = columns.take(~is_newer)
-        staged = await self._write_through_stage(connection, rest)
-        self.meets_copies = staged.stored < len(rest)
-        outcome += staged
+        # What is newer than the current state of its device is stored nowhere yet.
+        suspected = ~await self._are_newer(connection, columns)
+        for _ in range(ATTEMPTS - 1):
+            with suppress(UniqueViolation):
+                return await self._compare(connection, columns, suspected)
+            # Stored by hand past the current state, or by another replica just now.
+            suspected = np.ones(len(columns), np.bool_)
+        return await self._compare(connection, columns, suspected)
+
+    async def _compare(self, connection: Connection, columns: Columns, suspected: Mask) -> Outcome:
+        """Copy the rows but those of the suspected ones that are stored."""
+        is_stored, is_same = await self._find_stored(connection, columns, suspected)
+        outcome = Outcome(
+            duplicates=int(is_same.sum()),
+            dead_letters=_conflicts(columns.positions[is_stored & ~is_same].tolist()),
+        )
+        if not is_stored.all():
+            async with connection.transaction():  # a savepoint
+                outcome += await self._copy(connection, columns.take(~is_stored))
+        self.meets_copies = bool(is_stored.any())
         return outcome
 
     async def _copy(self, connection: Connection, columns: Columns) -> Outcome:
@@ -95,27 +106,24 @@ class History:
         is_newer: Mask = columns.times > newest[columns.codes]
         return is_newer
 
-    async def _write_through_stage(self, connection: Connection, columns: Columns) -> Outcome:
-        """Store what is new, and compare the rest with what is stored."""
-        if not len(columns):
-            return Outcome()
-        sql = self._statements
-        await connection.execute(sql.create_stage)
-        await connection.execute(sql.clear_stage)
-        async with connection.cursor().copy(sql.copy_stage) as copy:
-            await copy.write(columns.copy_data(with_positions=True))
-        inserted = await connection.execute(sql.insert_new)
-        first, last = (_datetime(int(end)) for end in (columns.times.min(), columns.times.max()))
-        cursor = await connection.execute(sql.compare_staged, {"first": first, "last": last})
-        duplicates, conflicts = 0, []
-        async for position, same, vanished in cursor:
-            if vanished:
-                raise RowVanished("a row that was in the way has been removed")
-            if same:
-                duplicates += 1
-            else:
-                conflicts.append(position)
-        return Outcome(inserted.rowcount, duplicates, _conflicts(conflicts))
+    async def _find_stored(
+        self, connection: Connection, columns: Columns, suspected: Mask
+    ) -> tuple[Mask, Mask]:
+        """Say of each row whether it is stored, and whether with the same measures."""
+        is_stored, is_same = np.zeros((2, len(columns)), np.bool_)
+        rows = np.flatnonzero(suspected)
+        if not len(rows):
+            return is_stored, is_same
+        asked = columns.take(rows)
+        times = [_datetime(instant) for instant in asked.times.tolist()]
+        with self._metrics.timed("copy"):
+            cursor = await connection.execute(
+                self._statements.find_stored,
+                [asked.ids(), times, *asked.measures.T.tolist(), min(times), max(times)],
+            )
+            async for place, same in cursor:
+                is_stored[rows[place]], is_same[rows[place]] = True, same
+        return is_stored, is_same
 
 
 def _conflicts(positions: list[int]) -> list[DeadLetter]:

@@ -18,7 +18,7 @@ from aiokafka import TopicPartition
 from consumer.batch import Batch
 from consumer.database import Database
 from consumer.decode import Decoded, decode_batch
-from consumer.errors import Fenced, RowVanished
+from consumer.errors import Fenced
 from consumer.fetched import HANDED_OUT_BYTES
 from consumer.history import Outcome
 from consumer.metrics import Metrics
@@ -204,7 +204,7 @@ class Pipeline:
         except Fenced as error:
             self._forget(owned)
             self._lose(owned, error)
-        except (psycopg.Error, RowVanished) as error:
+        except psycopg.Error as error:
             if not is_conflict(error):
                 raise
             self._postpone(owned, error)

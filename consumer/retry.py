@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
-from consumer.errors import CommitUnknown, RowVanished
+from consumer.errors import CommitUnknown
 
 _DATA_CLASSES = ("22", "23")
 _CAUSES = {
@@ -42,7 +42,7 @@ def is_data_error(error: BaseException) -> bool:
 
 def is_worth_waiting(error: BaseException) -> bool:
     """Say whether the same attempt is to be made again."""
-    if isinstance(error, CommitUnknown | RowVanished | TimeoutError | OSError):
+    if isinstance(error, CommitUnknown | TimeoutError | OSError):
         return True
     return isinstance(error, psycopg.Error) and not is_data_error(error)
 
@@ -54,15 +54,13 @@ def is_outage(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Say whether the error is about another session's work, and the server itself is well."""
-    return cause_of(error) in ("serialization", "lock", "missing_partition", "vanished")
+    return cause_of(error) in ("serialization", "lock", "missing_partition")
 
 
 def cause_of(error: BaseException) -> str:
     """Return a word for the error: a label of few values."""
     if is_missing_partition(error):
         return "missing_partition"
-    if isinstance(error, RowVanished):
-        return "vanished"
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate is None:
         return "connection"

@@ -67,7 +67,7 @@ class Sink:
         """Store the batch, or raise and have stored nothing of it.
 
         Raises Fenced where another replica has moved the offset, and psycopg.Error, TimeoutError,
-        CommitUnknown or RowVanished where the same call is to be made again.
+        or CommitUnknown where the same call is to be made again.
         """
         try:
             async with asyncio.timeout(self._timeout):

@@ -25,15 +25,14 @@ class StreamStatements:
         names: dict[str, sql.Composable] = {
             "history": sql.Identifier(stream.history),
             "current_state": sql.Identifier(stream.current_state),
-            "stage": sql.Identifier("pg_temp", f"{stream.name}_stage"),
             "id": sql.Identifier(stream.id_column),
             "measures": comma.join(measures),
             "arrays": comma.join([sql.SQL("%b::float8[]")] * len(measures)),
             "assignments": comma.join(
                 sql.SQL("{0} = excluded.{0}").format(measure) for measure in measures
             ),
-            "staged_measures": comma.join(
-                sql.SQL("staged.{}").format(measure) for measure in measures
+            "asked_measures": comma.join(
+                sql.SQL("asked.{}").format(measure) for measure in measures
             ),
             "stored_measures": comma.join(
                 sql.SQL("stored.{}").format(measure) for measure in measures
@@ -45,9 +44,5 @@ class StreamStatements:
 
         self.copy_history = composed("copy_history")
         self.read_newest = composed("read_newest")
-        self.create_stage = composed("create_stage")
-        self.clear_stage = sql.SQL("DELETE FROM {stage}").format(**names)
-        self.copy_stage = composed("copy_stage")
-        self.insert_new = composed("insert_new")
-        self.compare_staged = composed("compare_staged")
+        self.find_stored = composed("find_stored")
         self.upsert_current_state = composed("upsert_current_state")

@@ -126,15 +126,15 @@ MUTANTS = [
     Mutant(
         name="a copy stored twice counts as a conflict",
         file="consumer/history.py",
-        before="            if same:\n",
-        after="            if not same:\n",
+        before="is_stored[rows[place]], is_same[rows[place]] = True, same\n",
+        after="is_stored[rows[place]], is_same[rows[place]] = True, not same\n",
         caught_by=("killed_at_random",),
     ),
     Mutant(
         name="late readings beside a copy dropped",
         file="consumer/history.py",
-        before="        rest = columns.take(~is_newer)\n",
-        after="        rest = columns.take(is_newer & ~is_newer)\n",
+        before="columns.take(~is_stored))\n",
+        after="columns.take(~suspected))\n",
         caught_by=("copies_and_disorder",),
     ),
     Mutant(

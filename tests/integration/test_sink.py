@@ -117,6 +117,55 @@ async def test_copies_and_conflicts_with_what_is_stored_are_told_apart(
     assert dead == [(again[0],), (again[3],)]
 
 
+async def test_beside_copies_late_readings_are_stored_and_newer_ones_too(
+    sink: Sink, connection: Connection
+) -> None:
+    first = [meter_value(ago=minutes * MINUTE, kwh=minutes) for minutes in (9, 5)]
+    await sink.flush(flush_of(first))
+    late, newer = meter_value(ago=7 * MINUTE, kwh=7), meter_value(ago=1 * MINUTE, kwh=1)
+    for believed, values, stored, copies in (
+        (2, [first[0], late, newer, first[1]], 2, 2),  # the first copies that are met
+        (6, [late, meter_value(ago=8 * MINUTE, kwh=8), first[0]], 1, 2),  # others are known of
+        (9, [meter_value(ago=6 * MINUTE, kwh=6)], 1, 0),  # and none any more
+        (10, [late], 0, 1),
+    ):
+        outcome = await sink.flush(flush_of(values, believed=believed))
+        assert (outcome.stored, outcome.duplicates) == (stored, copies)
+        assert not outcome.dead_letters
+    history = await rows(connection, "SELECT kwh_consumed_ac FROM meter_history ORDER BY 1")
+    assert history == [(1,), (5,), (6,), (7,), (8,), (9,)]
+    assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_current_state") == [(1,)]
+
+
+async def test_rows_that_are_stored_beyond_the_current_state_are_found_too(
+    sink: Sink, connection: Connection
+) -> None:
+    by_hand = meter_value(ago=1 * MINUTE, kwh=3)
+    await sink.flush(flush_of([meter_value(ago=9 * MINUTE)]))
+    await sink.flush(flush_of([by_hand], believed=1))
+    await connection.execute(
+        "UPDATE meter_current_state SET recorded_at = recorded_at - '1 h'::interval"
+    )
+    # That copies come in is known by the second.
+    for believed in (2, 3):
+        outcome = await sink.flush(flush_of([by_hand], believed=believed))
+        assert (outcome.stored, outcome.duplicates) == (0, 1)
+
+
+async def test_another_unique_rule_on_history_rejects_the_reading_that_breaks_it(
+    sink: Sink, connection: Connection
+) -> None:
+    await sink.flush(flush_of([meter_value(kwh=1)]))
+    (day,) = (await rows(connection, "SELECT tableoid::regclass::text FROM meter_history"))[0]
+    await connection.execute(f"CREATE UNIQUE INDEX house_rule ON {day} (kwh_consumed_ac)")
+    values = [meter_value("mtr-2", kwh=2), meter_value("mtr-3", kwh=1)]
+    outcome = await sink.flush(flush_of(values, believed=1))
+    assert outcome.stored == 1
+    assert [(letter.position, letter.detail) for letter in outcome.dead_letters] == [
+        (1, "23505 house_rule")
+    ]
+
+
 async def test_a_replica_that_lost_the_partition_writes_nothing(
     sink: Sink, connection: Connection
 ) -> None:

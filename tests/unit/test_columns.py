@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -60,18 +59,15 @@ def copied(data: bytes) -> Iterator[tuple[bytes, ...]]:
     assert place + 2 == len(data)
 
 
-def encoded(row: Row, *, with_position: bool) -> tuple[bytes, ...]:
+def encoded(row: Row) -> tuple[bytes, ...]:
     fields = [row.device_id.encode(), struct.pack(">q", row.time - POSTGRES_EPOCH_US)]
     fields += [struct.pack(">d", measure) for measure in row.measures]
-    return (*fields, struct.pack(">q", row.position)) if with_position else tuple(fields)
+    return tuple(fields)
 
 
-def copied_rows(rows: Sequence[Row], *, with_positions: bool) -> list[tuple[bytes, ...]]:
+def copied_rows(rows: Sequence[Row]) -> list[tuple[bytes, ...]]:
     """Return the fields of the rows in the order of COPY: shorter ids first."""
-    return [
-        encoded(row, with_position=with_positions)
-        for row in sorted(rows, key=lambda row: len(row.device_id))
-    ]
+    return [encoded(row) for row in sorted(rows, key=lambda row: len(row.device_id))]
 
 
 # Few ids, times and values, so that equal ones meet often; ids of which one starts the other.
@@ -139,13 +135,13 @@ def test_the_newest_of_each_device_is_its_last_row(batch: tuple[list[Reading], l
 
 
 @MANY
-@given(batches(), st.booleans())
-@example((ONE, [3]), True)
+@given(batches())
+@example((ONE, [3]))
 def test_copy_data_holds_every_row_bit_for_bit(
-    batch: tuple[list[Reading], list[int]], with_positions: bool
+    batch: tuple[list[Reading], list[int]],
 ) -> None:
-    data = columns_of(*batch).copy_data(with_positions=with_positions)
-    assert list(copied(data)) == copied_rows(in_order(*batch), with_positions=with_positions)
+    data = columns_of(*batch).copy_data()
+    assert list(copied(data)) == copied_rows(in_order(*batch))
 
 
 @MANY
@@ -165,8 +161,7 @@ def test_rows_taken_by_mask_slice_or_place_stay_whole_and_in_order(
     assert repr(rows_of(by_mask)) == repr(rows_of(by_place)) == repr(kept)
     assert repr(rows_of(by_slice)) == repr(rows[start:end])
     for part, part_rows in ((by_mask, kept), (by_slice, rows[start:end])):
-        data_of_part = part.copy_data(with_positions=True)
-        assert list(copied(data_of_part)) == copied_rows(part_rows, with_positions=True)
+        assert list(copied(part.copy_data())) == copied_rows(part_rows)
         leads = {(row.device_id, row.time) for row in part_rows}
         assert int(part.leads().sum()) == len(leads)
         assert len(part.newest()) == len({row.device_id for row in part_rows})
@@ -194,15 +189,14 @@ def test_halving_again_and_again_ends_in_single_rows() -> None:
     assert sorted(singles) == in_order(readings, range(37))
 
 
-@pytest.mark.parametrize("with_positions", [False, True])
-def test_a_batch_of_10_000_is_encoded_whole(with_positions: bool) -> None:
+def test_a_batch_of_10_000_is_encoded_whole() -> None:
     readings = [
         Reading(f"mtr-{number * 7919 % 10_007}", NOW + number % 3, (number / 7, 230.0))
         for number in range(10_007)
     ]
     positions = range(0, 20_014, 2)
-    data = columns_of(readings, positions).copy_data(with_positions=with_positions)
-    expected = copied_rows(in_order(readings, positions), with_positions=with_positions)
+    data = columns_of(readings, positions).copy_data()
+    expected = copied_rows(in_order(readings, positions))
     assert list(copied(data)) == expected
 
 

@@ -25,7 +25,7 @@ SURROUNDINGS = {
 }
 DATA = ["22000", "22003", "22007", "22008", "22021", "22P02", "22P03", "22P05"]
 DATA += ["23000", "23502", "23503", "23505"]
-CAUSES = {*SURROUNDINGS.values(), "missing_partition", "vanished"}
+CAUSES = {*SURROUNDINGS.values(), "missing_partition"}
 
 EVERY_SQLSTATE = sorted(
     {

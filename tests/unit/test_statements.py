@@ -46,10 +46,8 @@ def test_no_place_is_left_open_in_a_streams_statements(stream: Stream) -> None:
 def test_copying_takes_the_columns_in_the_order_in_which_they_are_encoded(
     stream: Stream, columns: str
 ) -> None:
-    copies = composed(stream)
-    history, stage = (" ".join(copies[name].split()) for name in ("copy_history", "copy_stage"))
+    history = " ".join(composed(stream)["copy_history"].split())
     assert history == f'COPY "{stream.history}" ({columns}) FROM STDIN (FORMAT binary)'
-    assert stage.endswith(f" ({columns}, position) FROM STDIN (FORMAT binary)")
 
 
 @pytest.mark.parametrize(("stream", "other"), [(METER, VEHICLE), (VEHICLE, METER)])

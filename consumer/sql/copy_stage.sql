@@ -1,1 +1,0 @@
-COPY {stage} ({id}, recorded_at, {measures}, position) FROM STDIN (FORMAT binary)
