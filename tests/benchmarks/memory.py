@@ -25,7 +25,7 @@ from tests.benchmarks.drain import Drain, console, drain
 from tests.benchmarks.large import preload_large
 from tests.benchmarks.servers import servers
 
-ROW_BYTES = 1_500
+ROW_BYTES = 1_000
 """What one row of a flush takes at most: decoded, by column and as COPY data."""
 MIB = 1 << 20
 
