@@ -25,6 +25,7 @@ from api.routes import analytics, assignments, devices, health, ingest, live, se
 from api.same_site import SameSite
 from api.settings import Settings
 from telemetry.settings import KafkaSettings
+from telemetry.tasks import cancel
 from telemetry.topics import create_topics
 
 log = structlog.get_logger()
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
                 ("figures", parts.figures.run()),
                 ("topics", _make_topics(settings.kafka)),
             ):
-                stack.push_async_callback(_cancel, asyncio.create_task(work, name=name))
+                stack.push_async_callback(_end, asyncio.create_task(work, name=name))
             yield
 
     app = FastAPI(
@@ -110,7 +111,7 @@ async def _make_topics(kafka: KafkaSettings) -> None:
         log.info("topics_created", topics=created)
 
 
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
+async def _end(task: "asyncio.Task[None]") -> None:
+    await cancel([task])
     with suppress(asyncio.CancelledError):
-        await task
+        task.result()

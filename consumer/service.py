@@ -20,6 +20,7 @@ from consumer.settings import Settings
 from consumer.sink import Sink
 from consumer.source import STOPPED_HELP, Source
 from telemetry.server import listen, serve
+from telemetry.tasks import cancel
 
 log = structlog.get_logger()
 
@@ -109,8 +110,7 @@ async def run(settings: Settings) -> int:
                 begun = time.monotonic()
                 await pipeline.drain(settings.flush.drain_timeout_s)
                 log.info("service_drained", seconds=round(time.monotonic() - begun, 3))
-                for part in parts:
-                    part.cancel()
+                await cancel(parts)
         except* ConsumerError as failures:
             for failure in failures.exceptions:
                 log.error("service_failed", error=str(failure))  # noqa: TRY400  one line says it

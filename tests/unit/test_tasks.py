@@ -1,0 +1,36 @@
+"""Tasks that run for ever end when they are to."""
+
+import asyncio
+
+import pytest
+
+from telemetry import tasks
+
+
+async def deaf(times: int) -> None:
+    """Run for ever, and drop so many cancellations."""
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not times:
+                raise
+            times -= 1
+
+
+async def test_a_task_that_drops_a_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "_AGAIN_S", 0.01)
+    running = [asyncio.create_task(deaf(times)) for times in (0, 1, 3)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await tasks.cancel(running)
+    assert all(task.cancelled() for task in running)
+
+
+async def test_a_task_that_has_ended_is_no_reason_to_wait() -> None:
+    ended = asyncio.create_task(asyncio.sleep(0))
+    await ended
+    await tasks.cancel([ended])
+    await tasks.cancel([])
