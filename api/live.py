@@ -21,7 +21,7 @@ from api.metrics import Metrics
 from api.models import MeterState, VehicleState
 from api.problems import Problem
 from api.statements import statement
-from telemetry.timestamps import EPOCH, MICROSECOND
+from telemetry.timestamps import EPOCH, MICROSECOND, as_datetime
 
 log = structlog.get_logger()
 
@@ -141,7 +141,7 @@ class Live:
     async def since(self, event_id: int) -> list[Event]:
         """Return the states that were stored since an event, or just before it."""
         try:
-            at = EPOCH + event_id * MICROSECOND - OVERLAP
+            at = as_datetime(event_id) - OVERLAP
         except OverflowError:
             return []
         async with self._database.read() as connection:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from api.problems import Problem
-from telemetry.timestamps import EPOCH, MICROSECOND, parse_timestamp
+from telemetry.timestamps import as_datetime, parse_timestamp
 
 DEFAULT = timedelta(hours=24)
 LONGEST = timedelta(days=31)
@@ -27,7 +27,7 @@ def instant(text: str, field: str, now: datetime, *, ahead: timedelta = FURTHEST
     """Return the time that an RFC 3339 text names; raises Problem (422) with the field named."""
     try:
         # In a query a plus sign stands for a blank; no time holds one otherwise.
-        at = EPOCH + parse_timestamp(text.replace(" ", "+")) * MICROSECOND
+        at = as_datetime(parse_timestamp(text.replace(" ", "+")))
     except (ValueError, OverflowError) as error:  # the latter: past the last day of year 9999
         raise Problem(
             422,

@@ -3,7 +3,6 @@
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from consumer.decode import DeadLetter
 from consumer.metrics import Metrics
 from consumer.statements import StreamStatements
 from telemetry.reasons import Reason
-from telemetry.timestamps import EPOCH, MICROSECOND
+from telemetry.timestamps import EPOCH, MICROSECOND, as_datetime
 
 ATTEMPTS = 3
 
@@ -115,7 +114,7 @@ class History:
         if not len(rows):
             return is_stored, is_same
         asked = columns.take(rows)
-        times = [_datetime(instant) for instant in asked.times.tolist()]
+        times = [as_datetime(instant) for instant in asked.times.tolist()]
         with self._metrics.timed("copy"):
             cursor = await connection.execute(
                 self._statements.find_stored,
@@ -129,7 +128,3 @@ class History:
 def _conflicts(positions: list[int]) -> list[DeadLetter]:
     detail = "this device and time are stored with other values"
     return [DeadLetter(position, Reason.CONFLICTING_DUPLICATE, detail) for position in positions]
-
-
-def _datetime(instant_us: int) -> datetime:
-    return EPOCH + instant_us * MICROSECOND

@@ -24,7 +24,7 @@ from consumer.retry import is_data_error, is_missing_partition, is_outage
 from consumer.statements import StreamStatements, statement
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
-from telemetry.timestamps import DAY_US, EPOCH, MICROSECOND
+from telemetry.timestamps import DAY_US, as_datetime
 
 _LAST_MS = 253_402_300_799_999  # the end of year 9999
 
@@ -175,7 +175,7 @@ class Sink:
                     stream.name,
                     *stored.touched_hours(),
                     newest.ids(),
-                    [_datetime(instant) for instant in newest.times.tolist()],
+                    [as_datetime(instant) for instant in newest.times.tolist()],
                     *newest.measures.T.tolist(),
                 ],
             )
@@ -253,15 +253,11 @@ def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:
     return np.isin(columns.positions, [letter.position for letter in dead_letters])
 
 
-def _datetime(instant_us: int) -> datetime:
-    return EPOCH + instant_us * MICROSECOND
-
-
 def _record_time(record: Record) -> datetime | None:
     """Return the record's time, None where there is none or no calendar has it."""
     if not 0 <= record.timestamp_ms <= _LAST_MS:
         return None
-    return _datetime(record.timestamp_ms * 1_000)
+    return as_datetime(record.timestamp_ms * 1_000)
 
 
 def _headers(record: Record) -> Jsonb:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from producer_sim.statements import statement
 from telemetry.streams import STREAMS, Stream
-from telemetry.timestamps import EPOCH, MICROSECOND
+from telemetry.timestamps import as_datetime
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -155,8 +155,8 @@ def _read_stream(
     parameters = {
         "exact": scope.exact,
         "devices": devices or [],
-        "first_at": EPOCH + (first_at or 0) * MICROSECOND,
-        "last_at": EPOCH + (last_at or 0) * MICROSECOND,
+        "first_at": as_datetime(first_at or 0),
+        "last_at": as_datetime(last_at or 0),
     }
     names: dict[str, sql.Composable] = {
         "id": sql.Identifier(stream.id_column),

@@ -14,7 +14,7 @@ from producer_sim.malformed import document
 from producer_sim.records import Record
 from telemetry.decode import MAX_VALUE_BYTES
 from telemetry.streams import STREAMS
-from telemetry.timestamps import EPOCH, MICROSECOND
+from telemetry.timestamps import as_datetime
 
 Rewrite = Callable[[Record], bytes]
 
@@ -55,7 +55,7 @@ def _blanks(record: Record) -> bytes:
 
 def _other_offset(record: Record) -> bytes:
     zone = timezone(timedelta(hours=5, minutes=30))
-    local = (EPOCH + record.recorded_at * MICROSECOND).astimezone(zone)
+    local = as_datetime(record.recorded_at).astimezone(zone)
     return _dumps(document(record) | {"timestamp": local.isoformat(timespec="microseconds")})
 
 

@@ -47,9 +47,14 @@ def _parse(text: str) -> int:
     return instant
 
 
+def as_datetime(instant_us: int) -> datetime:
+    """Return the instant as a datetime in UTC."""
+    return EPOCH + instant_us * MICROSECOND
+
+
 def format_timestamp(instant_us: int) -> str:
     """Return the instant as RFC 3339 in UTC with microseconds."""
-    return (EPOCH + instant_us * MICROSECOND).isoformat(timespec="microseconds")
+    return as_datetime(instant_us).isoformat(timespec="microseconds")
 
 
 def _cut(text: str) -> str:

@@ -14,7 +14,7 @@ from consumer.settings import GroupSettings
 from telemetry.reasons import Reason
 from telemetry.settings import load
 from telemetry.streams import BY_TOPIC
-from telemetry.timestamps import EPOCH, MICROSECOND, parse_timestamp
+from telemetry.timestamps import as_datetime, parse_timestamp
 
 ReasonOption = Annotated[Reason | None, typer.Option(help="only this reason")]
 TopicOption = Annotated[str | None, typer.Option(help="only this topic")]
@@ -88,6 +88,6 @@ def place(letter: Entry | Letter) -> str:
 
 def _time(option: str, text: str | None) -> datetime | None:
     try:
-        return None if text is None else EPOCH + parse_timestamp(text) * MICROSECOND
+        return None if text is None else as_datetime(parse_timestamp(text))
     except ValueError as error:
         fail(f"{option}: {text!r} is {error}", code=2)
