@@ -46,6 +46,7 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka's clas
             taken.extend(records)
             if taken.footprint >= HANDED_OUT_BYTES:
                 self._update_position()
+                taken.has_more = self._partition_records.has_more
                 return taken
         self._update_position()
         self._partition_records = None
@@ -60,6 +61,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likew
     """
 
     next_fetch_offset: int
+    _is_amid_a_batch = False
     _records: Any  # aiokafka's own, both
     _records_iterator: Any
 
@@ -76,7 +78,13 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likew
         return records
 
     def _consumer_record(self, _partition: TopicPartition, run: "_Run") -> Records:
+        self._is_amid_a_batch = len(run.records) == RUN_RECORDS
         return run.records.since(self.next_fetch_offset)
+
+    @property
+    def has_more(self) -> bool:
+        """Say whether there is more to come: that there is not is certain."""
+        return self._is_amid_a_batch or bool(self._records.has_next())
 
 
 class _Run(NamedTuple):

@@ -19,7 +19,6 @@ from consumer.batch import Batch
 from consumer.database import Database
 from consumer.decode import Decoded, decode_batch
 from consumer.errors import Fenced
-from consumer.fetched import HANDED_OUT_BYTES
 from consumer.history import Outcome
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets
@@ -144,7 +143,7 @@ class Pipeline:
         owned = self._owned.get(partition)
         if owned is None or self._draining:
             return
-        owned.has_more = records.footprint >= HANDED_OUT_BYTES
+        owned.has_more = records.has_more
         owned.batch.add(records, now=time.monotonic())
         self._buffer(records.footprint)
 

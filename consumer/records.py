@@ -31,10 +31,10 @@ class Records(Sequence[Record]):
 
     `offsets`, `timestamps` (ms, negative where there is none), `keys` and `values` have n elements;
     `headers` are by position, of those records that have any. `footprint` is the bytes that all of
-    it takes up in memory, about.
+    it takes up in memory, about; `has_more` says of what was fetched that more has been.
     """
 
-    __slots__ = ("footprint", "headers", "keys", "offsets", "timestamps", "values")
+    __slots__ = ("footprint", "has_more", "headers", "keys", "offsets", "timestamps", "values")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Records(Sequence[Record]):
         self.keys = list(keys)
         self.values = list(values)
         self.headers = headers or {}
+        self.has_more = False
         self.footprint = (
             RECORD_OVERHEAD_BYTES * len(self.offsets)
             + sum(map(len, filter(None, self.keys)))

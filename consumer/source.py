@@ -177,6 +177,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             if position is None:
                 continue
             taken = records.since(position)
+            taken.has_more = records.has_more
             if taken:
                 self._positions[partition] = taken.offsets[-1] + 1
                 yield partition, taken

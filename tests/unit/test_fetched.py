@@ -114,7 +114,8 @@ async def test_a_hand_out_ends_soon_after_its_most_bytes_and_the_next_goes_on() 
     result = FetchResult(place, assignment=assignment, partition_records=runs, backoff=0)
     handed_out = []
     while result.has_more():
-        handed_out.append(list(result.getall().offsets))
-        assert position.position == handed_out[-1][-1] + 1
-    assert handed_out == [[0, 1], [2, 3], [4]]
+        records = result.getall()
+        handed_out.append((list(records.offsets), records.has_more))
+        assert position.position == records.offsets[-1] + 1
+    assert handed_out == [([0, 1], True), ([2, 3], True), ([4], False)]
     assert not result.getall()
