@@ -70,7 +70,9 @@ def decode_batch(
     unread: list[int] = []
     for start in range(0, len(records), STEP):
         values = records.values[start : start + STEP]
-        unread += _read(values, start, QUICK_DECODERS[stream.name], messages)
+        read, skipped = _read(values, QUICK_DECODERS[stream.name])
+        messages += read
+        unread += [start + place for place in skipped]
         yield
     rows = _Rows.of(messages, np.delete(np.arange(len(records)), unread), stream)
     odd = _odd_rows(rows, records, limits)
@@ -97,29 +99,22 @@ def decode_batch(
 
 
 def _read(
-    values: Sequence[bytes | None],
-    start: int,
-    quick: Callable[[bytes], Any],
-    messages: list[Any],
-) -> list[int]:
-    """Append to the messages what can be read; return the positions of the other values.
-
-    `start` is the position of the first value.
-    """
+    values: Sequence[bytes | None], quick: Callable[[bytes], Any]
+) -> tuple[list[Any], list[int]]:
+    """Return the messages that can be read, and the places of the other values."""
     with suppress(TypeError, *_NOT_READ):  # a TypeError: a null has no length
         if max(map(len, values)) <= MAX_VALUE_BYTES:  # type: ignore[arg-type]
-            messages += list(map(quick, values))  # type: ignore[arg-type]
-            return []
-    unread = []
-    for position, value in enumerate(values, start):
+            return list(map(quick, values)), []  # type: ignore[arg-type]
+    messages, unread = [], []
+    for place, value in enumerate(values):
         if value is None or len(value) > MAX_VALUE_BYTES:
-            unread.append(position)
+            unread.append(place)
             continue
         try:
             messages.append(quick(value))
         except _NOT_READ:
-            unread.append(position)
-    return unread
+            unread.append(place)
+    return messages, unread
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,8 +24,8 @@ from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 from consumer.records import Headers, Records
 
 RUN_RECORDS = 500
-# Handed out of a partition at a time, and as much again as the last run of records holds. What
-# compression kept small is unpacked: 500 records can be 30 MB.
+# Handed out of a partition at a time, and as much again as the last run of records holds: what
+# compression kept small is unpacked.
 HANDED_OUT_BYTES = 1 << 19
 
 _offset, _time, _key = attrgetter("offset"), attrgetter("timestamp"), attrgetter("key")
@@ -78,7 +78,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likew
         return records
 
     def _consumer_record(self, _partition: TopicPartition, run: "_Run") -> Records:
-        self._is_amid_a_batch = len(run.records) == RUN_RECORDS
+        self._is_amid_a_batch = run.is_full
         return run.records.since(self.next_fetch_offset)
 
     @property
@@ -92,6 +92,7 @@ class _Run(NamedTuple):
 
     offset: int
     records: Records
+    is_full: bool
 
 
 class _Batch:
@@ -108,7 +109,10 @@ class _Batch:
 
     def __iter__(self) -> Iterator[_Run]:
         unread = chain(self._batch)  # it may be asked for its iterator only once
-        while run := list(islice(unread, RUN_RECORDS)):
+        for first in unread:
+            # As many as are about one hand-out, if all are as long as the first.
+            most = min(RUN_RECORDS, 1 + HANDED_OUT_BYTES // len(first.value or b"-"))
+            run = [first, *islice(unread, most - 1)]
             headers: dict[int, Headers] = {}
             if any(map(_headers, run)):
                 headers = {n: tuple(one.headers) for n, one in enumerate(run) if one.headers}
@@ -116,7 +120,7 @@ class _Batch:
             if times[0] is None:  # the oldest format of a batch has none
                 times = [-1] * len(run)
             records = Records(map(_offset, run), times, map(_key, run), map(_value, run), headers)
-            yield _Run(records.offsets[-1], records)
+            yield _Run(records.offsets[-1], records, len(run) == most)
 
 
 class Batches(MemoryRecords):  # type: ignore[misc]  # likewise

@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 from consumer.database import Database
 from consumer.errors import Stuck
 from consumer.metrics import Metrics
-from consumer.pipeline import Owned, Pipeline
+from consumer.owned import Owned
+from consumer.pipeline import Pipeline
 from consumer.settings import WatchdogSettings
 from consumer.source import STOPPED_HELP, Source
 from telemetry.settings import KafkaSettings

@@ -1,15 +1,14 @@
 """The loop: fetch → batch → decode → flush → commit.
 
 One batch of a partition fills while the one before is flushed, so that Kafka, this process and
-PostgreSQL work at the same time. A batch that is due goes on filling until a connection is free:
-under backlog batches grow, and cost less per row.
+PostgreSQL work at the same time. Under backlog batches are filled one after the other, to the full,
+and as many wait as there are connections.
 """
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 
 import psycopg
 import structlog
@@ -22,13 +21,15 @@ from consumer.errors import Fenced
 from consumer.history import Outcome
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets
-from consumer.records import Record, Records
+from consumer.owned import Owned
+from consumer.records import Records
 from consumer.retry import cause_of, is_conflict, is_outage, pause
 from consumer.settings import FlushSettings
 from consumer.sink import Flush, Sink
 from consumer.source import Source
 from telemetry.decode import TimeLimits
 from telemetry.streams import BY_TOPIC, Stream
+from telemetry.tasks import cancel
 
 log = structlog.get_logger()
 
@@ -36,37 +37,6 @@ FETCH_TIMEOUT_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0
 SECOND_LOOK_S = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class Owned:
-    """A partition that this replica owns: what is stored of it, what waits, what is in flight."""
-
-    partition: TopicPartition
-    stream: Stream
-    stored: int
-    stored_up_to_ms: int
-    batch: Batch = field(default_factory=Batch)
-    flushing: Batch | None = None
-    decoded: Flush | None = None
-    in_flight: bool = False
-    has_more: bool = False
-    conflicts: int = 0
-    retry_at: float = 0.0
-
-    @property
-    def waiting_since(self) -> float:
-        return (self.flushing or self.batch).opened_at
-
-    @property
-    def footprint(self) -> int:
-        """The bytes of what is held of it."""
-        return self.batch.footprint + (self.flushing.footprint if self.flushing else 0)
-
-    @property
-    def oldest_waiting(self) -> Record | None:
-        waiting = self.flushing or self.batch
-        return waiting.records[0] if waiting.records else None
 
 
 class Pipeline:
@@ -291,7 +261,7 @@ class Pipeline:
         self._draining = True
         try:
             async with asyncio.timeout(seconds):
-                await _cancelled(self._openings)
+                await cancel(self._openings)
                 while self._flushes or any(owned.footprint for owned in self._owned.values()):
                     self._dispatch()
                     self._changed.clear()
@@ -301,7 +271,7 @@ class Pipeline:
             log.warning("drain_incomplete", records_to_be_read_again=left)
         finally:
             self._disown(list(self._owned.values()))
-            await _cancelled(self._flushes)
+            await cancel(self._flushes)
             self._draining = False
             self._changed.set()
         await self._commit()
@@ -394,11 +364,3 @@ class Pipeline:
     def _buffer(self, change: int) -> None:
         self._buffered += change
         self._metrics.buffered_bytes.set(self._buffered)
-
-
-async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel the tasks and wait until they have ended."""
-    ending = list(tasks)
-    for task in ending:
-        task.cancel()
-    await asyncio.gather(*ending, return_exceptions=True)

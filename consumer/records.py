@@ -57,17 +57,6 @@ class Records(Sequence[Record]):
             + sum(100 + len(n) + len(v or b"") for each in self.headers.values() for n, v in each)
         )
 
-    @classmethod
-    def of(cls, records: Iterable[Record]) -> "Records":
-        rows = list(records)
-        return cls(
-            [row.offset for row in rows],
-            [row.timestamp_ms for row in rows],
-            [row.key for row in rows],
-            [row.value for row in rows],
-            {place: row.headers for place, row in enumerate(rows) if row.headers},
-        )
-
     def __len__(self) -> int:
         return len(self.offsets)
 
@@ -77,7 +66,7 @@ class Records(Sequence[Record]):
     def __getitem__(self, place: slice) -> "Records": ...
     def __getitem__(self, place: int | slice) -> "Record | Records":
         if isinstance(place, slice):
-            return self.of(self[row] for row in range(*place.indices(len(self))))
+            return self._slice(place)
         headers = self.headers.get(range(len(self))[place], ())
         offset, time = self.offsets[place], self.timestamps[place]
         return Record(offset, time, self.keys[place], self.values[place], headers)
@@ -94,4 +83,18 @@ class Records(Sequence[Record]):
     def since(self, offset: int) -> "Records":
         """Return those from the offset on."""
         before = bisect_left(self.offsets, offset)
-        return self[before:] if before else self
+        if not before:
+            return self
+        rest = self[before:]
+        rest.has_more = self.has_more
+        return rest
+
+    def _slice(self, places: slice) -> "Records":
+        rows = range(*places.indices(len(self)))
+        return Records(
+            self.offsets[places],
+            self.timestamps[places],
+            self.keys[places],
+            self.values[places],
+            {new: self.headers[old] for new, old in enumerate(rows) if old in self.headers},
+        )

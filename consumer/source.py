@@ -176,9 +176,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             position = self._positions.get(partition)
             if position is None:
                 continue
-            taken = records.since(position)
-            taken.has_more = records.has_more
-            if taken:
+            if taken := records.since(position):
                 self._positions[partition] = taken.offsets[-1] + 1
                 yield partition, taken
 

@@ -1,9 +1,9 @@
 """What is new in a topic: read back from the broker, byte by byte."""
 
-import time
 from typing import NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from telemetry.topics import DEFAULT_PARTITIONS
 
@@ -57,15 +57,14 @@ class Topic:
     def _ends(self) -> list[int]:
         return [self._end(number) for number in range(DEFAULT_PARTITIONS)]
 
+    # A topic was just made: its leaders are chosen one by one, and learn of it later.
+    @retry(
+        retry=retry_if_exception_type(KafkaException),
+        stop=stop_after_delay(_SECONDS),
+        wait=wait_fixed(0.05),
+        reraise=True,
+    )
     def _end(self, number: int) -> int:
-        deadline = time.monotonic() + _SECONDS
-        while True:
-            try:
-                place = TopicPartition(self._name, number)
-                end: int = self._consumer.get_watermark_offsets(place, _SECONDS)[1]
-            except KafkaException as error:  # a topic just made, whose leaders are being chosen
-                if not error.args[0].retriable() or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-            else:
-                return end
+        place = TopicPartition(self._name, number)
+        end: int = self._consumer.get_watermark_offsets(place, _SECONDS)[1]
+        return end

@@ -13,11 +13,12 @@ from psycopg import AsyncConnection
 from consumer.database import Connection, Database
 from consumer.decode import Decoded, decode_batch
 from consumer.metrics import Metrics
-from consumer.records import Record, Records
+from consumer.records import Record
 from consumer.settings import DatabaseSettings
 from consumer.sink import Flush, Sink
 from telemetry.decode import TimeLimits
 from telemetry.streams import METER, Stream
+from tests.by_column import by_column
 
 GROUP = "test-group"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -54,7 +55,7 @@ def flush_of(
     partition: int = 0,
 ) -> Flush:
     """Return the flush of a batch of these values, at consecutive offsets from `believed` on."""
-    records = Records.of(
+    records = by_column(
         value if isinstance(value, Record) else record(believed + place, value)
         for place, value in enumerate(values)
     )

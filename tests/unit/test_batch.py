@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.batch import Batch, BatchPolicy
-from consumer.records import RECORD_OVERHEAD_BYTES, Record, Records
+from consumer.records import RECORD_OVERHEAD_BYTES, Record
+from tests.by_column import by_column
 
 POLICY = BatchPolicy(max_rows=3, max_bytes=10_000, max_age=0.5)
 HEADERS = (("trace", b"0123456789"), ("empty", None))
@@ -19,12 +20,12 @@ def record(offset: int, value: bytes | None = b"value", key: bytes | None = b"ke
 
 
 def footprint(one: Record) -> int:
-    return Records.of([one]).footprint
+    return by_column([one]).footprint
 
 
 def batch_of(*records: Record, now: float = 100.0) -> Batch:
     batch = Batch()
-    batch.add(Records.of(records), now=now)
+    batch.add(by_column(records), now=now)
     return batch
 
 
@@ -39,7 +40,7 @@ def test_a_batch_is_ready_at_its_most_rows() -> None:
     batch = batch_of(record(0), record(1))
     assert not batch.is_full(POLICY)
     assert not batch.is_due(POLICY, now=100.0)
-    batch.add(Records.of([record(2)]), now=100.0)
+    batch.add(by_column([record(2)]), now=100.0)
     assert batch.is_full(POLICY)
     assert batch.is_due(POLICY, now=100.0)
 
@@ -56,7 +57,7 @@ def test_a_batch_is_ready_at_its_most_bytes() -> None:
 
 def test_a_batch_is_ready_at_the_age_of_its_first_record() -> None:
     batch = batch_of(record(0), now=100.0)
-    batch.add(Records.of([record(1)]), now=100.4)
+    batch.add(by_column([record(1)]), now=100.4)
     assert not batch.is_due(POLICY, now=100.49)
     assert batch.is_due(POLICY, now=100.5)
     assert not batch.is_full(POLICY)
@@ -64,8 +65,8 @@ def test_a_batch_is_ready_at_the_age_of_its_first_record() -> None:
 
 def test_a_batch_ages_from_its_first_record_and_not_from_a_look_that_found_none() -> None:
     batch = Batch()
-    batch.add(Records.of([]), now=1.0)
-    batch.add(Records.of([record(1)]), now=200.0)
+    batch.add(by_column([]), now=1.0)
+    batch.add(by_column([record(1)]), now=200.0)
     assert batch.opened_at == 200.0
     assert not batch.is_due(POLICY, now=200.1)
 
@@ -115,7 +116,7 @@ def test_a_batch_accounts_for_every_record_it_was_given(
     batch, given, opened_at, now = Batch(), list[Record](), None, 0.0
     for pause, records in arrivals:
         now += pause
-        batch.add(Records.of(records), now=now)
+        batch.add(by_column(records), now=now)
         given += records
         opened_at = now if opened_at is None and records else opened_at
         size = sum(map(footprint, given))

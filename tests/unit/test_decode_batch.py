@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.decode import STEP, DeadLetter, Decoded, decode_batch
-from consumer.records import Record, Records
+from consumer.records import Record
 from telemetry.decode import Rejected, decode
 from telemetry.readings import Reading
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 from telemetry.timestamps import format_timestamp
+from tests.by_column import by_column
 from tests.unit.json_texts import TEXTS
 from tests.unit.messages import FIELDS, LIMITS, NOW, bits, messages, mutants, spelled
 
@@ -30,7 +31,7 @@ def record(offset: int, value: bytes | None, key: bytes | None = b"mtr-1") -> Re
 def decoded_from(records: Sequence[Record], stream: Stream = METER) -> tuple[Decoded, int]:
     """Return what the batch holds, and in how many steps it was decoded."""
     decoded = Decoded()
-    return decoded, len(list(decode_batch(Records.of(records), stream, LIMITS, decoded)))
+    return decoded, len(list(decode_batch(by_column(records), stream, LIMITS, decoded)))
 
 
 def check(records: Sequence[Record], stream: Stream) -> None:
@@ -130,7 +131,7 @@ def test_each_stream_has_its_own_message() -> None:
     vehicle = {"vehicleId": "veh-1", "soc": 57.3, "kwhDeliveredDc": 0.8, "batteryTemp": -3.5}
     value = json.dumps(vehicle | {"timestamp": format_timestamp(NOW)}).encode()
     records = [record(0, meter_value()), record(1, value, b"veh-1")]
-    assert len(list(decode_batch(Records.of(records), VEHICLE, LIMITS, decoded))) == 1
+    assert len(list(decode_batch(by_column(records), VEHICLE, LIMITS, decoded))) == 1
     assert [letter.reason for letter in decoded.dead_letters] == [Reason.MISSING_FIELD]
     assert decoded.columns is not None
     assert decoded.columns.measures.tolist() == [[57.3, 0.8, -3.5]]
@@ -160,7 +161,7 @@ def test_a_batch_is_decoded_a_step_at_a_time_with_every_record_in_its_place(
 
 def test_nothing_is_decoded_before_it_is_asked_for() -> None:
     decoded = Decoded()
-    steps = decode_batch(Records.of([record(0, b"x")] * (STEP + 1)), METER, LIMITS, decoded)
+    steps = decode_batch(by_column([record(0, b"x")] * (STEP + 1)), METER, LIMITS, decoded)
     assert decoded.dead_letters == []
     assert len(list(steps)) > 1
     assert len(decoded.dead_letters) == STEP + 1

@@ -3,10 +3,11 @@
 import pytest
 
 from consumer.decode import Decoded, decode_batch
-from consumer.records import Record, Records
+from consumer.records import Record
 from telemetry.decode import Rejected, decode
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
+from tests.by_column import by_column
 from tests.poison import corpus
 from tests.unit.messages import LIMITS, NOW
 
@@ -30,7 +31,7 @@ def test_all_of_them_in_one_batch_have_their_reasons(stream: Stream) -> None:
     inputs = list(corpus(stream, NOW).values())
     records = [Record(place, -1, None, value, ()) for place, (value, _) in enumerate(inputs)]
     decoded = Decoded()
-    for _ in decode_batch(Records.of(records), stream, LIMITS, decoded):
+    for _ in decode_batch(by_column(records), stream, LIMITS, decoded):
         pass
     refused = {letter.position: letter.reason for letter in decoded.dead_letters}
     assert decoded.columns is not None

@@ -1,0 +1,41 @@
+"""A partition that this replica owns: what is stored of it, what waits, what is in flight."""
+
+from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
+
+from consumer.batch import Batch
+from consumer.records import Record
+from consumer.sink import Flush
+from telemetry.streams import Stream
+
+
+@dataclass(slots=True, eq=False)
+class Owned:
+    """`flushing` is the batch whose flush has begun, `decoded` the same once it is decoded."""
+
+    partition: TopicPartition
+    stream: Stream
+    stored: int
+    stored_up_to_ms: int
+    batch: Batch = field(default_factory=Batch)
+    flushing: Batch | None = None
+    decoded: Flush | None = None
+    in_flight: bool = False
+    has_more: bool = False
+    conflicts: int = 0
+    retry_at: float = 0.0
+
+    @property
+    def waiting_since(self) -> float:
+        return (self.flushing or self.batch).opened_at
+
+    @property
+    def footprint(self) -> int:
+        """The bytes of what is held of it."""
+        return self.batch.footprint + (self.flushing.footprint if self.flushing else 0)
+
+    @property
+    def oldest_waiting(self) -> Record | None:
+        waiting = self.flushing or self.batch
+        return waiting.records[0] if waiting.records else None
