@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
+from heapq import nsmallest
 
 import psycopg
 import structlog
@@ -101,13 +102,12 @@ class Pipeline:
         contended = self._contended
         readable = [owned for owned in self._owned.values() if owned.stream not in contended]
         hungry = [owned for owned in readable if not owned.batch.is_full(self._policy)]
-        if len(readable) - len(hungry) >= self._settings.flush_connections:
+        connections = self._settings.flush_connections
+        if len(readable) - len(hungry) >= connections:
             return []  # enough is ready for whichever connection is free next
         behind = [owned for owned in hungry if owned.has_more and owned.batch]
-        if behind:
-            first = min(behind, key=lambda owned: owned.batch.opened_at)
-            hungry = [owned for owned in hungry if owned is first or not owned.batch]
-        return hungry
+        first = nsmallest(connections, behind, key=lambda owned: owned.batch.opened_at)
+        return [owned for owned in hungry if not behind or owned in first or not owned.batch]
 
     def _take(self, partition: TopicPartition, records: Records) -> None:
         owned = self._owned.get(partition)

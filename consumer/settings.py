@@ -76,7 +76,7 @@ class FlushSettings(BaseSettings):
     model_config = ENVIRONMENT
 
     batch_max_rows: int = Field(20_000, ge=1, description="rows that fill a batch")
-    batch_max_bytes: int = Field(16 << 20, ge=1 << 16, description="bytes that fill a batch")
+    batch_max_bytes: int = Field(8 << 20, ge=1 << 16, description="bytes that fill a batch")
     flush_interval_ms: int = Field(500, ge=1, description="age at which a batch is flushed")
     buffer_max_bytes: int = Field(
         64 << 20, ge=1 << 20, description="bytes of all records that wait for a flush"
