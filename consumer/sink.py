@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,6 +28,8 @@ from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import DAY_US, as_datetime
 
 _LAST_MS = 253_402_300_799_999  # the end of year 9999
+
+_Write = Callable[[Connection, Stream, Columns], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,7 @@ class Sink:
             async with asyncio.timeout(self._timeout):
                 connection = await self._connect()
                 settled = await self._settle(connection, flush)
-                return settled or await self._transaction(connection, flush)
+                return settled or await self._apply(connection, flush)
         except Fenced:
             raise
         except BaseException as error:
@@ -86,15 +89,25 @@ class Sink:
                 await self.aclose()
             raise
 
-    async def _transaction(self, connection: Connection, flush: Flush) -> Outcome:
+    async def _apply(self, connection: Connection, flush: Flush) -> Outcome:
         await self._make_partitions(connection, flush)
+        try:
+            return await self._transaction(connection, flush, self._write)
+        except psycopg.Error as error:
+            if is_data_error(error):  # seldom, so that only then there are savepoints
+                return await self._transaction(connection, flush, self._write_or_bisect)
+            raise
+
+    async def _transaction(self, connection: Connection, flush: Flush, write: _Write) -> Outcome:
         transaction_id, outcome, done = "", None, 0.0
         try:
             async with connection.transaction():
                 # 1. Advance the offset from where this replica believes it to be.
                 transaction_id = await self._advance_offset(connection, flush)
-                # 2. and 3. History and current state; what the database rejects is set aside.
-                written = await self._store(connection, flush.stream, flush.decoded.columns)
+                # 2. and 3. History and current state.
+                written = Outcome()
+                if flush.decoded.columns is not None:
+                    written = await write(connection, flush.stream, flush.decoded.columns)
                 written.dead_letters += flush.decoded.dead_letters
                 # 4. The dead letters, in the same transaction.
                 await self._insert_dead_letters(connection, flush, written.dead_letters)
@@ -129,31 +142,32 @@ class Sink:
             )
         return str(row[0])
 
-    async def _store(
-        self, connection: Connection, stream: Stream, columns: Columns | None
+    async def _write(self, connection: Connection, stream: Stream, columns: Columns) -> Outcome:
+        outcome = await self._histories[stream.name].write(connection, columns)
+        stored = columns
+        if outcome.dead_letters:
+            stored = columns.take(~_at(columns, outcome.dead_letters))
+        if len(stored):
+            await self._upsert_current_state(connection, stream, stored)
+        return outcome
+
+    async def _write_or_bisect(
+        self, connection: Connection, stream: Stream, columns: Columns
     ) -> Outcome:
-        """Write history and current state; bisect down to the rows that the database rejects.
+        """Write what can be written, bisecting down to the rows that the database rejects.
 
         k bad rows of n take O(k log n) statements.
         """
-        if columns is None:
-            return Outcome()
         history = self._histories[stream.name]
         met_copies = history.meets_copies
         try:
             async with connection.transaction():  # a savepoint
-                outcome = await history.write(connection, columns)
-                stored = columns
-                if outcome.dead_letters:
-                    stored = columns.take(~_at(columns, outcome.dead_letters))
-                if len(stored):
-                    await self._upsert_current_state(connection, stream, stored)
-                return outcome
+                return await self._write(connection, stream, columns)
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise
             if history.meets_copies and not met_copies:
-                return await self._store(connection, stream, columns)
+                return await self._write_or_bisect(connection, stream, columns)
             if len(columns) == 1:
                 detail = f"{error.sqlstate} {error.diag.constraint_name or ''}".rstrip()
                 position = int(columns.positions[0])
@@ -161,7 +175,7 @@ class Sink:
                 return Outcome(dead_letters=[rejected])
         outcome = Outcome()
         for half in columns.halves():
-            outcome += await self._store(connection, stream, half)
+            outcome += await self._write_or_bisect(connection, stream, half)
         return outcome
 
     async def _upsert_current_state(

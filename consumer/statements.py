@@ -39,8 +39,8 @@ class StreamStatements:
             ),
         }
 
-        def composed(name: str) -> sql.Composed:
-            return sql.SQL(statement(name)).format(**names)
+        def composed(name: str) -> bytes:
+            return sql.SQL(statement(name)).format(**names).as_bytes()
 
         self.copy_history = composed("copy_history")
         self.read_newest = composed("read_newest")
