@@ -34,7 +34,7 @@ from telemetry.tasks import cancel
 
 log = structlog.get_logger()
 
-FETCH_TIMEOUT_S = 0.05
+FETCH_TIMEOUT_S = 0.02
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0
 SECOND_LOOK_S = 1.0
@@ -120,12 +120,12 @@ class Pipeline:
     def _dispatch(self) -> None:
         """Give every idle sink the batch that is due and has waited longest."""
         while self._idle:
-            now = time.monotonic()
+            now, in_haste = time.monotonic(), self._draining or self._is_crowded
             blocked = {stream for stream in self._contended if self._is_tried(stream)}
             due = [
                 owned
                 for owned in self._owned.values()
-                if owned.stream not in blocked and self._is_due(owned, now)
+                if owned.stream not in blocked and self._is_due(owned, now, in_haste=in_haste)
             ]
             if not due:
                 return
@@ -141,12 +141,12 @@ class Pipeline:
         self._flushes.discard(task)
         self._changed.set()  # only now: whoever waits for the last flush must not still see it
 
-    def _is_due(self, owned: Owned, now: float) -> bool:
+    def _is_due(self, owned: Owned, now: float, *, in_haste: bool) -> bool:
         if owned.in_flight:
             return False
         if owned.flushing is not None:
             return now >= owned.retry_at
-        if self._draining or self._is_crowded:
+        if in_haste:
             return len(owned.batch) > 0
         if owned.has_more:  # it is filled before it is flushed, however old
             return owned.batch.is_full(self._policy)

@@ -39,12 +39,14 @@ async def keep_rolled_up(
             while is_behind() and time.monotonic() < put_off_until:  # noqa: ASYNC110  looks will do
                 await asyncio.sleep(PAUSE_S)
             begun = time.monotonic()
+            is_done = True
             try:
-                await database.patiently(worker.work_off)
+                is_done = await database.patiently(worker.work_off)
             except psycopg.Error as error:  # ingestion goes on, and answers come from history
                 log.error("rollup_failed", error=" ".join(str(error).split()))  # noqa: TRY400  one line
                 await asyncio.sleep(_PAUSE_AFTER_ERROR_S)
-            await asyncio.sleep(max(PAUSE_S, IDLE_SHARE * (time.monotonic() - begun)))
+            pause = IDLE_SHARE * (time.monotonic() - begun)
+            await asyncio.sleep(max(PAUSE_S, pause) if is_done else pause)
     finally:
         await worker.aclose()
 
@@ -58,28 +60,29 @@ class _Worker:
         self._connection: Connection | None = None
         self._complete_from = 0.0
 
-    async def work_off(self) -> None:
-        """Work off some notes; raises psycopg.Error."""
+    async def work_off(self) -> bool:
+        """Work off some notes, and say whether there are no more; raises psycopg.Error."""
         was_open = self._connection is not None
         try:
-            await self._work_off()
+            return await self._work_off()
         except psycopg.OperationalError:
             if not was_open:
                 raise
             # It may have broken in an outage that is over: that would be no news of one.
-            await self._work_off()
+            return await self._work_off()
 
-    async def _work_off(self) -> None:
+    async def _work_off(self) -> bool:
         if self._connection is None:
             self._connection = await self._database.open()
         try:
             cursor = await self._connection.execute("SELECT roll_up(%s)", [NOTES])
-            row = await cursor.fetchone()
-            if row is not None and row[0] is not None and row[0] < NOTES:
+            (worked_off,) = await cursor.fetchone() or (None,)
+            if worked_off is not None and worked_off < NOTES:
                 await self._complete_days(self._connection)
         except BaseException:  # cancelled, too: what it was asked then is not known
             await self.aclose()
             raise
+        return bool(worked_off != NOTES)  # None while another replica does it
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None

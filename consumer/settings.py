@@ -77,7 +77,7 @@ class FlushSettings(BaseSettings):
 
     batch_max_rows: int = Field(20_000, ge=1, description="rows that fill a batch")
     batch_max_bytes: int = Field(8 << 20, ge=1 << 16, description="bytes that fill a batch")
-    flush_interval_ms: int = Field(500, ge=1, description="age at which a batch is flushed")
+    flush_interval_ms: int = Field(150, ge=1, description="age at which a batch is flushed")
     buffer_max_bytes: int = Field(
         64 << 20, ge=1 << 20, description="bytes of all records that wait for a flush"
     )

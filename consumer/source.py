@@ -64,6 +64,8 @@ STOPPED_HELP = (
 )
 _COMMIT_TIMEOUT_S = 5.0
 _LONGEST_PAUSE_S = 3.0
+_FETCH_MIN_BYTES = 1 << 14
+_FETCH_MAX_WAIT_MS = 50
 # Liveness is the watchdog's to judge. aiokafka would leave the group when nothing is fetched for
 # this long, as happens on purpose while the database is away.
 _MAX_POLL_INTERVAL_MS = 24 * 3_600 * 1_000
@@ -119,6 +121,10 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
             metadata_max_age_ms=_METADATA_MAX_AGE_MS,
             request_timeout_ms=60_000,
+            # An answer for each message, with all partitions named in each question, would cost
+            # more than the flushes.
+            fetch_min_bytes=_FETCH_MIN_BYTES,
+            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
             fetch_max_bytes=settings.kafka_fetch_max_bytes,
             max_partition_fetch_bytes=settings.kafka_partition_fetch_max_bytes,
             # Exactly one assignor, and not the sticky one, whose state is the class's.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from telemetry.readings import MeterReading, VehicleReading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one of each: a set of them is cheap
 class Stream:
     """A topic, its message, and the tables that its readings end in.
 

@@ -83,9 +83,10 @@ def test_what_is_buffered_is_flushed_and_committed_on_sigterm(
 ) -> None:
     replica = start(FLUSH_INTERVAL_MS="600000")
     replica.wait_for("partitions_opened")
-    produce(environment, "telemetry.meter", meter_messages(500))
-    all_of_them = 500 * RECORD_OVERHEAD_BYTES
-    until(lambda: replica.metric("telemetry_buffered_bytes") > all_of_them, what="all buffered")
+    messages = list(meter_messages(500))
+    produce(environment, "telemetry.meter", messages)
+    of_all = sum(RECORD_OVERHEAD_BYTES + len(key) + len(value) for key, value in messages)
+    until(lambda: replica.metric("telemetry_buffered_bytes") == of_all, what="all buffered")
     assert query(environment, "SELECT count(*) FROM meter_history") == [(0,)]
     assert replica.stop() == 0
     assert not replica.events("drain_incomplete")
