@@ -64,8 +64,8 @@ MUTANTS = [
     Mutant(
         name="a swallowed error",
         file="consumer/sink.py",
-        before="            if not is_data_error(error):\n                raise\n",
-        after="            if not is_data_error(error):\n                return Outcome()\n",
+        before="flush, self._write_or_bisect)\n            raise\n",
+        after="flush, self._write_or_bisect)\n            return Outcome()\n",
         caught_by=("every_retryable_error",),
     ),
     Mutant(
