@@ -197,6 +197,29 @@ async def test_what_the_database_rejects_is_bisected_down_to_the_message(
     assert await rows(connection, "SELECT count(*) FROM meter_current_state") == [(200 - len(bad),)]
 
 
+async def test_an_error_of_the_surroundings_while_it_bisects_takes_all_of_it_back(
+    sink: Sink, connection: Connection
+) -> None:
+    await connection.execute("CREATE SEQUENCE tries")
+    await connection.execute(
+        "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " CASE nextval('tries')"
+        " WHEN 1 THEN RAISE EXCEPTION 'the data' USING ERRCODE = 'data_exception';"
+        " WHEN 2 THEN RAISE EXCEPTION 'the server' USING ERRCODE = 'out_of_memory';"
+        " ELSE RETURN NULL; END CASE; END $$"
+    )
+    await connection.execute(
+        "CREATE TRIGGER trouble AFTER INSERT ON meter_current_state"
+        " FOR EACH STATEMENT EXECUTE FUNCTION trouble()"
+    )
+    flush = flush_of([meter_value("mtr-1"), meter_value("mtr-2")])
+    with pytest.raises(psycopg.errors.OutOfMemory):
+        await sink.flush(flush)
+    assert await rows(connection, "SELECT FROM meter_history") == []
+    assert await rows(connection, "SELECT FROM dead_letter") == []
+    assert (await sink.flush(flush)).stored == 2
+
+
 async def test_a_rejected_first_copy_leaves_its_place_to_the_next(
     sink: Sink, connection: Connection
 ) -> None:
