@@ -345,8 +345,8 @@ class Pipeline:
 
     @property
     def is_behind(self) -> bool:
-        """Say whether more has been fetched than could be taken up yet."""
-        return any(owned.has_more for owned in self._owned.values())
+        """Say whether more has been fetched than could be taken up yet, or nothing is known yet."""
+        return not self._owned or any(owned.has_more for owned in self._owned.values())
 
     # Memory.
 

@@ -63,6 +63,9 @@ def main(
             for into, drains in targets if number % 2 == 0 else reversed(targets):
                 checkpoint(url)
                 drains.append(drain(addresses, backlog, into=into))
+                console.print(
+                    f"round {number}, {'filled' if into else 'empty'}: {drains[-1].rate:,.0f}"
+                )
             at += step
     figures: Figures = {
         "empty, messages/s": ([one.rate for one in empty], ",.0f"),
