@@ -37,7 +37,9 @@ class Breaker:
         self._is_failure = is_failure
         self._on_change = on_change
         self._queue = asyncio.Lock()
-        self._failures = 0
+        self._in_a_row = 0
+        self.failures = 0
+        """How many there have been, of those that were news."""
         self.state: State | None = None
         """None until the first answer."""
 
@@ -45,13 +47,14 @@ class Breaker:
     async def attempt(self) -> AsyncIterator[None]:
         """Wait for the leave to try, then learn from what the block comes to."""
         is_trial = await self._queue_up()
+        failures = self.failures
         try:
             yield
         except BaseException as error:
-            self._learn(error, is_trial=is_trial)
+            self._learn(error, is_trial=is_trial, failures=failures)
             raise
         else:
-            self._learn(None, is_trial=is_trial)
+            self._learn(None, is_trial=is_trial, failures=failures)
         finally:
             if is_trial:
                 self._queue.release()
@@ -64,7 +67,7 @@ class Breaker:
             if self._lets_through():  # the one before was lucky
                 self._queue.release()
                 return False
-            await asyncio.sleep(pause(self._failures, longest=self._longest_pause))
+            await asyncio.sleep(pause(self._in_a_row, longest=self._longest_pause))
         except BaseException:  # cancelled: whoever is next in the queue has its turn
             self._queue.release()
             raise
@@ -74,15 +77,16 @@ class Breaker:
     def _lets_through(self) -> bool:
         return self.state in {None, State.CLOSED}
 
-    def _learn(self, error: BaseException | None, *, is_trial: bool) -> None:
+    def _learn(self, error: BaseException | None, *, is_trial: bool, failures: int) -> None:
+        if failures != self.failures:
+            return  # it began before a failure came and ends after it: it says nothing of now
         if error is None or (isinstance(error, Exception) and not self._is_failure(error)):
-            # It was done, or refused by a server that answers. One that began before a failure came
-            # and ends after it says nothing of now.
-            if is_trial or self._lets_through():
-                self._failures = 0
-                self._change(State.CLOSED, None)
+            # It was done, or refused by a server that answers.
+            self._in_a_row = 0
+            self._change(State.CLOSED, None)
         elif self._is_failure(error):
-            self._failures += 1
+            self.failures += 1
+            self._in_a_row += 1
             self._change(State.OPEN, error)
         elif is_trial:  # cancelled: nothing was learned
             self._change(State.OPEN, None)

@@ -87,6 +87,11 @@ class Database:
         return await connect(self._settings)
 
     @property
+    def failures(self) -> int:
+        """How often the server was found to be away."""
+        return self._breaker.failures
+
+    @property
     def is_available(self) -> bool:
         return self._available is True
 
@@ -131,3 +136,32 @@ class Database:
             text = " ".join(str(error).split())
             log.warning("database_unavailable", circuit=state, cause=cause_of(error), error=text)
             self._available = False
+
+
+class KeptConnection:
+    """A connection kept from one attempt to the next.
+
+    It is opened anew after an outage, whoever met it: it has broken meanwhile, which would be taken
+    for the next outage, or another server is the one to write to.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+        self._failures = 0
+
+    async def get(self) -> Connection:
+        """Return the connection, opened where it is not; raises psycopg.OperationalError."""
+        failures = self._database.failures
+        if self._failures != failures:
+            await self.aclose()
+        if self._connection is None:
+            self._connection = await self._database.open()
+            self._failures = failures
+        return self._connection
+
+    async def aclose(self) -> None:
+        """Close it; who asks next gets another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -1,8 +1,8 @@
 """The loop: fetch → batch → decode → flush → commit.
 
 One batch of a partition fills while the one before is flushed, so that Kafka, this process and
-PostgreSQL work at the same time. Under backlog batches are filled one after the other, to the full,
-and as many wait as there are connections.
+PostgreSQL work at the same time. Under backlog as many are filled at a time as there are
+connections, each to the full, and as many wait.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from consumer.database import Connection, Database
+from consumer.database import Connection, Database, KeptConnection
 from consumer.partitions import date_of, first_kept_day
 from consumer.settings import HistorySettings
 from telemetry.timestamps import DAY_US
@@ -55,39 +55,26 @@ class _Worker:
     """A connection of its own, opened again after every error."""
 
     def __init__(self, database: Database, settings: HistorySettings) -> None:
-        self._database = database
+        self._connection = KeptConnection(database)
         self._settings = settings
-        self._connection: Connection | None = None
         self._complete_from = 0.0
 
     async def work_off(self) -> bool:
         """Work off some notes, and say whether there are no more; raises psycopg.Error."""
-        was_open = self._connection is not None
         try:
-            return await self._work_off()
-        except psycopg.OperationalError:
-            if not was_open:
-                raise
-            # It may have broken in an outage that is over: that would be no news of one.
-            return await self._work_off()
-
-    async def _work_off(self) -> bool:
-        if self._connection is None:
-            self._connection = await self._database.open()
-        try:
-            cursor = await self._connection.execute("SELECT roll_up(%s)", [NOTES])
-            (worked_off,) = await cursor.fetchone() or (None,)
+            connection = await self._connection.get()
+            cursor = await connection.execute("SELECT roll_up(%s)", [NOTES])
+            row: tuple[int | None] | None = await cursor.fetchone()
+            (worked_off,) = row or (None,)
             if worked_off is not None and worked_off < NOTES:
-                await self._complete_days(self._connection)
+                await self._complete_days(connection)
         except BaseException:  # cancelled, too: what it was asked then is not known
             await self.aclose()
             raise
-        return bool(worked_off != NOTES)  # None while another replica does it
+        return worked_off != NOTES  # None while another replica does it
 
     async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        await self._connection.aclose()
 
     async def _complete_days(self, connection: Connection) -> None:
         """See to days that are over, some devices at a time; once all are, rest a while."""

@@ -13,7 +13,7 @@ from psycopg.errors import InvalidParameterValue, LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from consumer.columns import Columns, Mask
-from consumer.database import Connection, Database
+from consumer.database import Connection, Database, KeptConnection
 from consumer.decode import DeadLetter, Decoded
 from consumer.errors import CommitUnknown, Fenced
 from consumer.history import History, Outcome
@@ -49,10 +49,9 @@ class Sink:
     """One connection that flushes one batch at a time."""
 
     def __init__(self, *, database: Database, metrics: Metrics, timeout: float) -> None:
-        self._database = database
+        self._connection = KeptConnection(database)
         self._metrics = metrics
         self._timeout = timeout
-        self._connection: Connection | None = None
         self._statements = {stream.name: StreamStatements(stream) for stream in STREAMS}
         self._days: dict[str, set[int]] = {stream.name: set() for stream in STREAMS}
         self._histories = {
@@ -62,9 +61,7 @@ class Sink:
 
     async def aclose(self) -> None:
         """Close the connection; the next flush opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        await self._connection.aclose()
 
     async def flush(self, flush: Flush) -> Outcome:
         """Store the batch, or raise and have stored nothing of it.
@@ -74,7 +71,7 @@ class Sink:
         """
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await self._connect()
+                connection = await self._connection.get()
                 settled = await self._settle(connection, flush)
                 return settled or await self._apply(connection, flush)
         except Fenced:
@@ -84,7 +81,6 @@ class Sink:
                 await end_suspended_flushes(connection, flush.consumer_group)
             if is_missing_partition(error):
                 self._days[flush.stream.name].clear()
-            # After an outage another server may be the one to write to.
             if not isinstance(error, psycopg.Error) or is_outage(error):
                 await self.aclose()
             raise
@@ -256,11 +252,6 @@ class Sink:
             raise CommitUnknown(transaction_id)
         self._unsettled = None
         return outcome if status == "committed" and has_moved else None
-
-    async def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = await self._database.open()
-        return self._connection
 
 
 def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:

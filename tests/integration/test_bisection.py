@@ -26,11 +26,11 @@ async def test_k_bad_rows_of_n_take_k_log_n_statements(
     values = [
         meter_value(f"mtr-{place:04}", kwh=500 if place in places else 1) for place in range(ROWS)
     ]
-    assert sink._connection is not None
+    used = await sink._connection.get()
     with tempfile.TemporaryFile("w+") as trace:
-        sink._connection.pgconn.trace(trace.fileno())
+        used.pgconn.trace(trace.fileno())
         outcome = await sink.flush(flush_of(values, believed=1))
-        sink._connection.pgconn.untrace()
+        used.pgconn.untrace()
         trace.seek(0)
         statements = sum("\tQuery\t" in line or "\tExecute\t" in line for line in trace)
     assert (outcome.stored, len(outcome.dead_letters)) == (ROWS - bad, bad)

@@ -305,6 +305,29 @@ async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
     assert not any(outcome.dead_letters for outcome in outcomes)
 
 
+async def test_one_outage_is_met_once_however_many_connections_broke_in_it(
+    database: Database, metrics: Metrics, connection: Connection
+) -> None:
+    async with (
+        aclosing(Sink(database=database, metrics=metrics, timeout=30)) as one,
+        aclosing(Sink(database=database, metrics=metrics, timeout=30)) as other,
+    ):
+        for believed in range(2):
+            for partition, sink in enumerate((one, other)):
+                flush = flush_of(
+                    [meter_value(f"mtr-{partition}-{believed}")],
+                    believed=believed,
+                    partition=partition,
+                )
+                outcome = await database.patiently(lambda sink=sink, flush=flush: sink.flush(flush))  # type: ignore[misc]
+                assert outcome.stored == 1
+            assert database.failures == believed
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'wattline-consumer'"
+            )
+
+
 @pytest.mark.parametrize("survives", [True, False])
 async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
     sink: Sink, connection: Connection, forget_standby: Callable[[], None], *, survives: bool

@@ -1,6 +1,7 @@
 """The breaker lets everybody through, or one trial at a time, or waits."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -146,13 +147,34 @@ async def test_an_error_that_is_no_outage_closes_it_for_the_server_has_answered(
     assert server.states == [State.OPEN, State.HALF_OPEN, State.CLOSED]
 
 
-async def test_what_began_before_a_failure_and_succeeds_after_it_says_nothing_of_now() -> None:
+@pytest.mark.parametrize("late", [None, ConnectionResetError()])
+async def test_what_began_before_a_failure_and_ends_after_it_says_nothing_of_now(
+    late: Exception | None,
+) -> None:
     server = Server()
     earlier = asyncio.create_task(server.ask())
     await server.reached.wait()
     with pytest.raises(OSError, match="gone"):
         async with server.breaker.attempt():
             raise OSError("gone")
+    server.error = late
     server.answering.set()
-    await earlier
+    (ended,) = await asyncio.gather(earlier, return_exceptions=True)
+    assert ended is late
     assert server.states == [State.OPEN]
+
+
+async def test_one_outage_is_told_once_however_late_some_hear_of_it() -> None:
+    server = Server()
+    earlier = asyncio.create_task(server.ask())
+    await server.reached.wait()
+    for error in (OSError("gone"), None):
+        with contextlib.suppress(OSError):
+            async with server.breaker.attempt():
+                if error is not None:
+                    raise error
+    server.error = TimeoutError()
+    server.answering.set()
+    (ended,) = await asyncio.gather(earlier, return_exceptions=True)
+    assert ended is server.error
+    assert server.states == [State.OPEN, State.HALF_OPEN, State.CLOSED]
