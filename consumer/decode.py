@@ -102,18 +102,16 @@ def _read(
     values: Sequence[bytes | None], quick: Callable[[bytes], Any]
 ) -> tuple[list[Any], list[int]]:
     """Return the messages that can be read, and the places of the other values."""
-    with suppress(TypeError, *_NOT_READ):  # a TypeError: a null has no length
-        if max(map(len, values)) <= MAX_VALUE_BYTES:  # type: ignore[arg-type]
-            return list(map(quick, values)), []  # type: ignore[arg-type]
-    messages, unread = [], []
-    for place, value in enumerate(values):
-        if value is None or len(value) > MAX_VALUE_BYTES:
-            unread.append(place)
-            continue
+    messages: list[Any] = []
+    unread: list[int] = []
+    readable = [value if value and len(value) <= MAX_VALUE_BYTES else b"" for value in values]
+    reading = map(quick, readable)  # no bytes are never read
+    while len(messages) + len(unread) < len(values):
         try:
-            messages.append(quick(value))
+            for message in reading:  # it goes on behind one that was not read
+                messages.append(message)  # noqa: PERF402  an error must keep what there is
         except _NOT_READ:
-            unread.append(place)
+            unread.append(len(messages) + len(unread))
     return messages, unread
 
 

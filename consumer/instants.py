@@ -1,7 +1,8 @@
 """Timestamps by column. Pure.
 
 `telemetry.timestamps` is the definition. Here those that are written as nearly all devices write
-them, "2026-02-10T10:00:00.000Z", are read digit by digit for a whole batch at once.
+them, "2026-02-10T10:00:00.000Z", are read digit by digit for a whole batch at once. What is written
+in another way costs more itself, and its neighbours nothing.
 """
 
 from collections.abc import Sequence
@@ -14,38 +15,63 @@ from telemetry.timestamps import parse_timestamp
 UNREADABLE = np.iinfo(np.int64).min
 """Stands for what is no timestamp."""
 
-_USUAL = "0000-00-00T00:00:00.000Z"
-_DIGITS = np.array([place for place, char in enumerate(_USUAL) if char == "0"])
-_MARKS = np.array([place for place, char in enumerate(_USUAL) if char != "0"])
-_MARK_BYTES = np.frombuffer(_USUAL.encode(), np.uint8)[_MARKS]
-_MOST = np.frombuffer(b"99999999" + b"295959" + b"999", np.uint8) - ord("0")
 _HOUR, _HOURS = slice(8, 10), 24
-# What a digit counts in the number of its date (20260210) and in the milliseconds since midnight.
-_WORTH = np.zeros((len(_DIGITS), 2))
-_WORTH[:8, 0] = 10.0 ** np.arange(7, -1, -1)
-_WORTH[8:, 1] = [36e6, 36e5, 600e3, 60e3, 10e3, 1e3, 100, 10, 1]
+_TIME_WORTH_US = [36e9, 36e8, 600e6, 60e6, 10e6, 1e6, 1e5, 1e4, 1e3, 100, 10, 1]
+
+
+class _Form:
+    """One way to write a timestamp, as "0000-00-00T00:00:00.000Z": where its digits are."""
+
+    def __init__(self, form: str) -> None:
+        stamp = form.removesuffix("+00:00")
+        self._digits = np.array([place for place, char in enumerate(stamp) if char == "0"])
+        self._marks = np.setdiff1d(np.arange(len(form)), self._digits)
+        self._mark_bytes = np.frombuffer(form.encode(), np.uint8)[self._marks]
+        fraction = len(self._digits) - 14
+        most = b"99999999" + b"295959" + b"9" * fraction
+        self._most = np.frombuffer(most, np.uint8) - ord("0")
+        # What a digit counts in the number of its date (20260210), and in the time of day.
+        self._worth = np.zeros((len(self._digits), 2))
+        self._worth[:8, 0] = 10.0 ** np.arange(7, -1, -1)
+        self._worth[8:, 1] = _TIME_WORTH_US[: 6 + fraction]
+
+    def read(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return what `read_instants` does of texts that are all as long as the form."""
+        written = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
+        written = written.reshape(len(texts), -1)
+        digits = written[:, self._digits] - np.uint8(ord("0"))
+        usual = (digits <= self._most).all(axis=1)
+        usual &= (written[:, self._marks] == self._mark_bytes).all(axis=1)
+        usual &= digits[:, _HOUR] @ np.array([10, 1], np.uint8) < _HOURS
+        dates, times = (digits @ self._worth).astype(np.int64).T
+        known, days = np.unique(dates, return_inverse=True)
+        # Few days make a batch: which dates there are is the definition's to say.
+        midnights = np.array([_midnight(date) for date in known.tolist()], np.int64)[days]
+        usual &= midnights != UNREADABLE
+        instants: NDArray[np.int64] = midnights + times
+        for row in np.flatnonzero(~usual).tolist():
+            instants[row] = _instant(texts[row])
+        return instants
+
+
+_FORMS = {
+    len(form): _Form(form)
+    for fraction in ("", ".000", ".000000")
+    for zone in ("Z", "+00:00")
+    for form in [f"0000-00-00T00:00:00{fraction}{zone}"]
+}
+"""By their length: no two are alike in it."""
 
 
 def read_instants(texts: Sequence[str]) -> NDArray[np.int64]:
     """Return each in microseconds since 1970 UTC, and UNREADABLE where it is no timestamp."""
-    if set(map(len, texts)) != {len(_USUAL)}:
-        return np.array([_instant(text) for text in texts], np.int64)
-    try:
-        written = np.frombuffer("".join(texts).encode("ascii"), np.uint8)
-    except UnicodeEncodeError:
-        return np.array([_instant(text) for text in texts], np.int64)
-    written = written.reshape(len(texts), len(_USUAL))
-    digits = written[:, _DIGITS] - np.uint8(ord("0"))
-    usual = (digits <= _MOST).all(axis=1) & (written[:, _MARKS] == _MARK_BYTES).all(axis=1)
-    usual &= digits[:, _HOUR] @ np.array([10, 1], np.uint8) < _HOURS
-    dates, milliseconds = (digits @ _WORTH).astype(np.int64).T
-    known, days = np.unique(dates, return_inverse=True)
-    # Few days make a batch: which dates there are is the definition's to say.
-    midnights = np.array([_midnight(date) for date in known.tolist()], np.int64)[days]
-    usual &= midnights != UNREADABLE
-    instants: NDArray[np.int64] = midnights + milliseconds * 1_000
-    for row in np.flatnonzero(~usual).tolist():
-        instants[row] = _instant(texts[row])
+    instants = np.empty(len(texts), np.int64)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    for length in set(lengths.tolist()):
+        rows = np.flatnonzero(lengths == length)
+        alike = texts if len(rows) == len(texts) else [texts[row] for row in rows.tolist()]
+        form = _FORMS.get(length)
+        instants[rows] = form.read(alike) if form else list(map(_instant, alike))
     return instants
 
 

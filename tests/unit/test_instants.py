@@ -1,6 +1,6 @@
 """Timestamps by column are what they are one by one."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +11,17 @@ from telemetry.timestamps import parse_timestamp
 
 USUAL = "2026-02-10T10:00:00.000Z"
 
-usual = st.datetimes(datetime(1999, 12, 30), datetime(9999, 12, 31)).map(  # noqa: DTZ001  in UTC
-    lambda at: at.replace(tzinfo=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+usual = st.builds(
+    lambda at, timespec, zone: at.isoformat(timespec=timespec) + zone,
+    st.datetimes(datetime(1999, 12, 30), datetime(9999, 12, 31)),  # noqa: DTZ001  in UTC
+    st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+    st.sampled_from(["Z", "+00:00"]),
 )
-# One character is another: mostly no timestamp, or a time or a date that there is not.
+# One character is another: mostly no timestamp, or a time, a date or a zone that there is not.
 spoilt = st.builds(
-    lambda text, place, char: text[:place] + char + text[place + 1 :],
+    lambda text, place, char: text[: place % len(text)] + char + text[place % len(text) + 1 :],
     usual,
-    st.integers(0, len(USUAL) - 1),
+    st.integers(0, 99),
     st.one_of(st.sampled_from("0123456789-:.TtZz+ \n\0٣é"), st.characters()),
 )
 
@@ -36,7 +39,7 @@ def _instant(text: str) -> int:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(usual | spoilt, max_size=12))
-def test_those_of_the_usual_length_are_read_as_the_definition_reads_them(texts: list[str]) -> None:
+def test_those_of_the_usual_lengths_are_read_as_the_definition_reads_them(texts: list[str]) -> None:
     assert read_instants(texts).tolist() == one_by_one(texts)
 
 
@@ -66,8 +69,10 @@ def test_texts_of_any_length_are_read_as_the_definition_reads_them(texts: list[s
         "2026-02-10T10:00:00,000Z",
     ],
 )
+@pytest.mark.parametrize("ending", [".000Z", "Z", "+00:00", ".000000Z", ".000000+00:00"])
 @pytest.mark.parametrize("neighbours", [0, 3])
-def test_the_edges_are_the_definitions(text: str, neighbours: int) -> None:
+def test_the_edges_are_the_definitions(text: str, ending: str, neighbours: int) -> None:
+    text = text.replace(".000Z", ending)
     texts = [USUAL] * neighbours + [text] + [USUAL] * neighbours
     assert read_instants(texts).tolist() == one_by_one(texts)
 
