@@ -27,6 +27,8 @@ from tests.benchmarks.servers import servers
 
 ROW_BYTES = 1_000
 """What one row of a flush takes at most: decoded, by column and as COPY data."""
+COPIES = 3
+"""Of its bytes, in the making of the statement that stores dead letters: by psycopg and libpq."""
 MIB = 1 << 20
 
 
@@ -68,15 +70,14 @@ def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int
     """Return the bytes that the settings allow beyond those of an idle replica."""
     fetched = partitions * source.kafka_partition_fetch_max_bytes
     handed_out = partitions * HANDED_OUT_BYTES
-    rows = flush.flush_connections * (
-        flush.batch_max_rows + HANDED_OUT_BYTES // RECORD_OVERHEAD_BYTES
-    )
+    rows = flush.batch_max_rows + HANDED_OUT_BYTES // RECORD_OVERHEAD_BYTES
+    made = max(rows * ROW_BYTES, COPIES * flush.batch_max_bytes)
     return (
         flush.buffer_max_bytes  # records that wait or are being flushed
         + fetched  # what aiokafka holds of each partition, as it came
         + handed_out  # the records of it that are handed out when the buffer is not quite full
         + 2 * source.kafka_fetch_max_bytes  # an answer while it is taken apart
-        + rows * ROW_BYTES  # what flushes make of their batches
+        + flush.flush_connections * made  # what flushes make of batches: of rows, or dead letters
     )
 
 
