@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consumer.arrays import POSTGRES_EPOCH_US
+
 HOUR_US = 3_600_000_000
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 # Binary COPY, see "COPY" in PostgreSQL's manual: a signature, then for each row the count of
-# fields and each field behind its length, then a trailer. A timestamptz counts microseconds
-# from 2000-01-01 UTC.
+# fields and each field behind its length, then a trailer.
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER = b"\xff\xff"
-_POSTGRES_EPOCH_US = 946_684_800_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +89,7 @@ class Columns:
         last[:-1] = self.codes[1:] != self.codes[:-1]
         return self.take(last)
 
-    def touched_hours(self) -> tuple[list[str], list[int]]:
+    def touched_hours(self) -> tuple[list[str], NDArray[np.int32]]:
         """Return the devices and hours (since 1970 UTC) of the rows, each pair of them once.
 
         A reading on the hour belongs to the hour that it ends.
@@ -97,10 +97,14 @@ class Columns:
         hours = (self.times - 1) // HOUR_US
         first = np.ones(len(self), np.bool_)
         first[1:] = (self.codes[1:] != self.codes[:-1]) | (hours[1:] != hours[:-1])
-        return self.take(first).ids(), hours[first].tolist()
+        return self.take(first).ids(), hours[first].astype(np.int32)
 
     def ids(self) -> list[str]:
         return [self.devices[code] for code in self.codes.tolist()]
+
+    def parameters(self) -> list[Any]:
+        """Return ids, times and each measure, as parameters of a statement."""
+        return [self.ids(), self.times.view("datetime64[us]"), *self.measures.T]
 
     def copy_data(self) -> bytes:
         """Return binary COPY data: id, time and measures.
@@ -131,6 +135,6 @@ class Columns:
         rows = np.empty(len(self), layout)
         rows["fields"] = 2 + measures
         rows["id_length"], rows["id"] = names.itemsize, names[self.codes]
-        rows["time_length"], rows["time"] = 8, self.times - _POSTGRES_EPOCH_US
+        rows["time_length"], rows["time"] = 8, self.times - POSTGRES_EPOCH_US
         rows["measures"]["length"], rows["measures"]["value"] = 8, self.measures
         return rows.tobytes()

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import numpy as np
 import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from consumer.arrays import ArrayDumper
 from consumer.breaker import Breaker, State
 from consumer.metrics import Metrics
 from consumer.retry import cause_of, is_conflict, is_outage, is_worth_waiting, pause
@@ -36,6 +38,7 @@ async def connect(settings: DatabaseSettings) -> Connection:
         keepalives_count=_KEEPALIVES["keepalives_count"],
         tcp_user_timeout=_USER_TIMEOUT_MS,
     )
+    connection.adapters.register_dumper(np.ndarray, ArrayDumper)
     session = {
         "statement_timeout": f"{settings.database_statement_timeout_s}s",
         "lock_timeout": f"{settings.database_lock_timeout_s}s",

@@ -14,7 +14,7 @@ from consumer.decode import DeadLetter
 from consumer.metrics import Metrics
 from consumer.statements import StreamStatements
 from telemetry.reasons import Reason
-from telemetry.timestamps import EPOCH, MICROSECOND, as_datetime
+from telemetry.timestamps import as_datetime
 
 ATTEMPTS = 3
 
@@ -100,8 +100,8 @@ class History:
         cursor = await connection.execute(
             self._statements.read_newest, {"devices": columns.devices}
         )
-        async for code, recorded_at in cursor:
-            newest[code] = (recorded_at - EPOCH) // MICROSECOND
+        for code, instant in await cursor.fetchall():
+            newest[code] = instant
         is_newer: Mask = columns.times > newest[columns.codes]
         return is_newer
 
@@ -114,13 +114,12 @@ class History:
         if not len(rows):
             return is_stored, is_same
         asked = columns.take(rows)
-        times = [as_datetime(instant) for instant in asked.times.tolist()]
+        bounds = as_datetime(int(asked.times.min())), as_datetime(int(asked.times.max()))
         with self._metrics.timed("copy"):
             cursor = await connection.execute(
-                self._statements.find_stored,
-                [asked.ids(), times, *asked.measures.T.tolist(), min(times), max(times)],
+                self._statements.find_stored, [*asked.parameters(), *bounds]
             )
-            async for place, same in cursor:
+            for place, same in await cursor.fetchall():
                 is_stored[rows[place]], is_same[rows[place]] = True, same
         return is_stored, is_same
 

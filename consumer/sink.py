@@ -181,13 +181,7 @@ class Sink:
         with self._metrics.timed("upsert"):
             await connection.execute(
                 self._statements[stream.name].upsert_current_state,
-                [
-                    stream.name,
-                    *stored.touched_hours(),
-                    newest.ids(),
-                    [as_datetime(instant) for instant in newest.times.tolist()],
-                    *newest.measures.T.tolist(),
-                ],
+                [stream.name, *stored.touched_hours(), *newest.parameters()],
             )
 
     async def _insert_dead_letters(
