@@ -27,8 +27,8 @@ from tests.benchmarks.servers import servers
 
 ROW_BYTES = 1_000
 """What one row of a flush takes at most: decoded, by column and as COPY data."""
-COPIES = 3
-"""Of its bytes, in the making of the statement that stores dead letters: by psycopg and libpq."""
+TIMES_IN_STATEMENT = 3
+"""How often psycopg and libpq hold the bytes of a batch whose dead letters they send."""
 MIB = 1 << 20
 
 
@@ -71,7 +71,7 @@ def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int
     fetched = partitions * source.kafka_partition_fetch_max_bytes
     handed_out = partitions * HANDED_OUT_BYTES
     rows = flush.batch_max_rows + HANDED_OUT_BYTES // RECORD_OVERHEAD_BYTES
-    made = max(rows * ROW_BYTES, COPIES * flush.batch_max_bytes)
+    made = max(rows * ROW_BYTES, TIMES_IN_STATEMENT * flush.batch_max_bytes)
     return (
         flush.buffer_max_bytes  # records that wait or are being flushed
         + fetched  # what aiokafka holds of each partition, as it came
