@@ -8,13 +8,14 @@
 -- (device, time) also suits Citus (distribute by device) and TimescaleDB (the time is in the key). Its
 -- index carries what energy is computed from: a device's readings lie a minute of the whole fleet apart
 -- in the table, and side by side in the index.
+-- What many devices do not tell is NULL.
 -- No default partition: it would make attaching and detaching scan and lock. The consumer makes the
 -- partitions, one a UTC day.
 CREATE TABLE IF NOT EXISTS meter_history (
     meter_id        text COLLATE "C" NOT NULL,
     recorded_at     timestamptz      NOT NULL,
     kwh_consumed_ac double precision NOT NULL,
-    voltage         double precision NOT NULL,
+    voltage         double precision,
     ingested_at     timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (meter_id, recorded_at) INCLUDE (kwh_consumed_ac)
 ) PARTITION BY RANGE (recorded_at);
@@ -22,9 +23,9 @@ CREATE TABLE IF NOT EXISTS meter_history (
 CREATE TABLE IF NOT EXISTS vehicle_history (
     vehicle_id       text COLLATE "C" NOT NULL,
     recorded_at      timestamptz      NOT NULL,
-    soc              double precision NOT NULL,
+    soc              double precision,
     kwh_delivered_dc double precision NOT NULL,
-    battery_temp     double precision NOT NULL,
+    battery_temp     double precision,
     ingested_at      timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (vehicle_id, recorded_at) INCLUDE (kwh_delivered_dc, battery_temp)
 ) PARTITION BY RANGE (recorded_at);
@@ -36,7 +37,7 @@ CREATE TABLE IF NOT EXISTS meter_current_state (
     meter_id        text COLLATE "C" NOT NULL PRIMARY KEY,
     recorded_at     timestamptz      NOT NULL,
     kwh_consumed_ac double precision NOT NULL,
-    voltage         double precision NOT NULL,
+    voltage         double precision,
     updated_at      timestamptz      NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
@@ -44,12 +45,30 @@ CREATE TABLE IF NOT EXISTS meter_current_state (
 CREATE TABLE IF NOT EXISTS vehicle_current_state (
     vehicle_id       text COLLATE "C" NOT NULL PRIMARY KEY,
     recorded_at      timestamptz      NOT NULL,
-    soc              double precision NOT NULL,
+    soc              double precision,
     kwh_delivered_dc double precision NOT NULL,
-    battery_temp     double precision NOT NULL,
+    battery_temp     double precision,
     updated_at       timestamptz      NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
+
+-- Older schemas asked for what many devices do not tell. Looked for first: ALTER TABLE locks readers out.
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT attrelid::regclass AS name, attname
+        FROM pg_attribute
+        WHERE attrelid IN ('meter_history'::regclass, 'vehicle_history'::regclass,
+                           'meter_current_state'::regclass, 'vehicle_current_state'::regclass)
+          AND attname IN ('voltage', 'soc', 'battery_temp')
+          AND attnotnull
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', one.name, one.attname);
+    END LOOP;
+END
+$$;
 
 -- How far each partition of Kafka is stored: the next offset to read. Moved in the same transaction as
 -- the rows, and only from the offset that the writer believes in, which fences out a former owner.

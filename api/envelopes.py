@@ -64,7 +64,8 @@ class _MixedBatch(msgspec.Struct):
     records: list[Raw]
 
 
-# What tells the envelope from a reading, and the two kinds of reading from each other.
+# What tells the envelope from a reading (as `telemetry.envelope` has it), and the two kinds of
+# reading from each other.
 class _Form(msgspec.Struct, rename="camel"):
     stream_type: Raw = Raw()
     payload: Raw = Raw()
@@ -130,8 +131,7 @@ def _add_either(found: Sorted, index: int, value: bytes, limits: TimeLimits) -> 
         return
     named, payload = bytes(form.stream_type), bytes(form.payload)
     has_id = bool(bytes(form.meter_id) or bytes(form.vehicle_id))
-    # A reading may have any other fields, and either of these two among them.
-    if not (named and payload) and (has_id or not (named or payload)):
+    if has_id or not (named or payload):
         is_vehicle = bool(bytes(form.vehicle_id)) and not bytes(form.meter_id)
         found.add(index, value, VEHICLE if is_vehicle else METER, limits)
         return

@@ -33,7 +33,7 @@ class MeterState(Model):
 
     meter_id: str = Field(examples=["mtr-00042"])
     kwh_consumed_ac: float = Field(examples=[0.913])
-    voltage: float = Field(examples=[229.8])
+    voltage: float | None = Field(examples=[229.8])
     timestamp: Time
 
 
@@ -41,9 +41,9 @@ class VehicleState(Model):
     """A vehicle's newest reading, or one of its history."""
 
     vehicle_id: str = Field(examples=["veh-00042"])
-    soc: float = Field(examples=[57.3])
+    soc: float | None = Field(examples=[57.3])
     kwh_delivered_dc: float = Field(examples=[0.842])
-    battery_temp: float = Field(examples=[31.4])
+    battery_temp: float | None = Field(examples=[31.4])
     timestamp: Time
 
 

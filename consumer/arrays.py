@@ -15,13 +15,13 @@ from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
-# PostgreSQL counts microseconds from 2000-01-01 UTC.
-POSTGRES_EPOCH_US = 946_684_800_000_000
+from consumer.binary import POSTGRES_EPOCH_US, doubles, without_nulls
 
 
 class ArrayDumper(Dumper):
     """Writes an array (n,) of float64, int32 or datetime64[us] in UTC; raises KeyError for others.
 
+    NaN is NULL.
     For the format see array_recv in PostgreSQL's src/backend/utils/adt/arrayfuncs.c.
     """
 
@@ -42,10 +42,14 @@ class ArrayDumper(Dumper):
         if obj.dtype.type is np.datetime64:
             obj = obj.view(np.int64) - POSTGRES_EPOCH_US
         elements = np.empty(len(obj), [("length", ">i4"), ("value", obj.dtype.newbyteorder(">"))])
-        elements["length"], elements["value"] = obj.itemsize, obj
+        nulls = np.zeros(len(obj), np.bool_)
+        if obj.dtype.type is np.float64:
+            nulls = doubles(obj, elements)
+        else:
+            elements["length"], elements["value"] = obj.itemsize, obj
         dimensions = struct.pack(">ii", len(obj), 1) if len(obj) else b""
         return (
-            struct.pack(">iiI", bool(dimensions), 0, self._element.oid)
+            struct.pack(">iiI", bool(dimensions), bool(nulls.any()), self._element.oid)
             + dimensions
-            + elements.tobytes()
+            + without_nulls(elements, nulls[:, np.newaxis])
         )

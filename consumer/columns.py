@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.arrays import POSTGRES_EPOCH_US
+from consumer.binary import DOUBLE, POSTGRES_EPOCH_US, doubles, without_nulls
 
 HOUR_US = 3_600_000_000
 
@@ -29,8 +29,9 @@ class Columns:
     """Readings in order of (device id, time, position).
 
     `devices` are the distinct ids, ascending; of n readings with m measures, `codes` (n) says
-    which device, `times` (n) when in microseconds since 1970 UTC, `measures` (n, m) what, and
-    `positions` (n) at which place of the batch the reading stood.
+    which device, `times` (n) when in microseconds since 1970 UTC, `measures` (n, m) what, NaN where
+    the device did not tell it, and `positions` (n) at which place of the batch the reading stood.
+    PostgreSQL gets NULL for NaN, which no JSON number is.
     """
 
     devices: Sequence[str]
@@ -80,7 +81,9 @@ class Columns:
     def equals_lead(self) -> Mask:
         """Say of each row whether its measures equal those of the first of its device and time."""
         lead = np.maximum.accumulate(np.where(self.leads(), np.arange(len(self)), 0))
-        equal: Mask = (self.measures == self.measures[lead]).all(axis=1)
+        first = self.measures[lead]
+        both_untold = np.isnan(self.measures) & np.isnan(first)
+        equal: Mask = ((self.measures == first) | both_untold).all(axis=1)
         return equal
 
     def newest(self) -> "Columns":
@@ -109,8 +112,7 @@ class Columns:
     def copy_data(self) -> bytes:
         """Return binary COPY data: id, time and measures.
 
-        Rows differ in length by their id only: those whose ids are of one length are one array, and
-        one such array follows the other.
+        Those rows whose ids are of one length are one array, and one such array follows the other.
         """
         names = np.array([device.encode() for device in self.devices])
         lengths = np.strings.str_len(names)
@@ -123,18 +125,16 @@ class Columns:
     def _rows(self, names: NDArray[np.bytes_]) -> bytes:
         """Return the rows; `names` are the ids of all devices, in the length of these rows'."""
         measures = self.measures.shape[1]
-        value = np.dtype([("length", ">i4"), ("value", ">f8")])
         layout: list[Any] = [
             ("fields", ">i2"),
             ("id_length", ">i4"),
             ("id", names.dtype),
             ("time_length", ">i4"),
             ("time", ">i8"),
-            ("measures", value, (measures,)),
+            ("measures", DOUBLE, (measures,)),
         ]
         rows = np.empty(len(self), layout)
         rows["fields"] = 2 + measures
         rows["id_length"], rows["id"] = names.itemsize, names[self.codes]
         rows["time_length"], rows["time"] = 8, self.times - POSTGRES_EPOCH_US
-        rows["measures"]["length"], rows["measures"]["value"] = 8, self.measures
-        return rows.tobytes()
+        return without_nulls(rows, doubles(self.measures, rows["measures"]))

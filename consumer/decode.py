@@ -28,6 +28,7 @@ from telemetry.decode import (
     find_minus_zero,
     is_device_id,
 )
+from telemetry.foreign_bytes import without_schema_prefix
 from telemetry.readings import Reading
 from telemetry.reasons import Reason
 from telemetry.streams import Stream
@@ -60,35 +61,42 @@ class Decoded:
 
 
 def decode_batch(
-    records: Records, stream: Stream, limits: TimeLimits, decoded: Decoded
+    records: Records,
+    stream: Stream,
+    limits: TimeLimits,
+    decoded: Decoded,
+    *,
+    strips_schema_prefix: bool = False,
 ) -> Iterator[None]:
     """Fill `decoded` from the records, a step at a time.
 
-    Yields between steps, so that an event loop can see to its other work.
+    `strips_schema_prefix` says whether a value in Confluent's wire format is what follows its
+    prefix. Yields between steps, so that an event loop can see to its other work.
     """
+    values = records.values
+    if strips_schema_prefix:
+        values = list(map(without_schema_prefix, values))
     messages: list[Any] = []
+    positions: list[Ints] = [np.empty(0, np.int64)]
     unread: list[int] = []
-    for start in range(0, len(records), STEP):
-        values = records.values[start : start + STEP]
-        read, skipped = _read(values, QUICK_DECODERS[stream.name])
-        messages += read
-        unread += [start + place for place in skipped]
+    decoders = list(QUICK_DECODERS[stream.name])
+    for start in range(0, len(values), STEP):
+        step = values[start : start + STEP]
+        places = np.arange(start, start + len(step))
+        for decoder in decoders:
+            found, skipped = _read(step, decoder)
+            messages += found
+            positions.append(np.delete(places, skipped))
+            places, step = places[skipped], [step[place] for place in skipped]
+        unread += places.tolist()
+        if len(positions[-2]) < len(positions[-1]):
+            decoders.reverse()  # the next step tries first what most of this one was
         yield
-    rows = _Rows.of(messages, np.delete(np.arange(len(records)), unread), stream)
-    odd = _odd_rows(rows, records, limits)
+    rows = _Rows.of(messages, np.concatenate(positions), stream)
+    odd = _odd_rows(rows, values, limits)
     readings: dict[int, Reading] = {}
-    spent = 0
-    for position in sorted(unread + rows.positions[odd].tolist()):
-        value = records.values[position]
-        spent += ODD_COST + len(value or b"")
-        if spent > ODD_STEP:
-            spent = 0
-            yield
-        result = explain(value, stream, limits)
-        if isinstance(result, Rejected):
-            decoded.dead_letters.append(DeadLetter(position, result.reason, result.detail))
-        else:
-            readings[position] = result
+    places_of_odd = sorted(unread + rows.positions[odd].tolist())
+    yield from _explain(values, places_of_odd, stream, limits, readings, decoded.dead_letters)
     if odd.any():
         rows = rows.without(odd)
     if readings:
@@ -96,6 +104,29 @@ def decode_batch(
     if rows.ids:
         decoded.key_mismatches = _key_mismatches(rows, records)
         decoded.columns = Columns.of(rows.ids, rows.times, rows.measures, rows.positions)
+
+
+def _explain(  # noqa: PLR0917  where it reads from, and the two ends that a value may have
+    values: Sequence[bytes | None],
+    places: Sequence[int],
+    stream: Stream,
+    limits: TimeLimits,
+    readings: dict[int, Reading],
+    dead_letters: list[DeadLetter],
+) -> Iterator[None]:
+    """Judge the values at these places by the definition; yields where a while has been spent."""
+    spent = 0
+    for position in places:
+        value = values[position]
+        spent += ODD_COST + len(value or b"")
+        if spent > ODD_STEP:
+            spent = 0
+            yield
+        result = explain(value, stream, limits)
+        if isinstance(result, Rejected):
+            dead_letters.append(DeadLetter(position, result.reason, result.detail))
+        else:
+            readings[position] = result
 
 
 def _read(
@@ -117,7 +148,10 @@ def _read(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """n readings by column, in any order; `measures` (m, n) has a row for each of m measures."""
+    """n readings by column, in any order.
+
+    `measures` (m, n) has a row for each of m measures, NaN where a device did not tell it.
+    """
 
     ids: list[str]
     times: Ints
@@ -127,11 +161,10 @@ class _Rows:
     @classmethod
     def of(cls, messages: list[Any], positions: Ints, stream: Stream) -> "_Rows":
         device_id, *measures, timestamp = map(attrgetter, stream.message.model_fields)
-        n = len(messages)
         return cls(
             list(map(device_id, messages)),
             read_instants(list(map(timestamp, messages))),
-            np.array([np.fromiter(map(get, messages), np.float64, n) for get in measures]),
+            np.array([_numbers(messages, get) for get in measures]),
             positions,
         )
 
@@ -150,21 +183,27 @@ class _Rows:
         return _Rows(
             self.ids + list(ids),
             np.append(self.times, times),
-            np.hstack([self.measures, np.array(measures).T]),
+            np.hstack([self.measures, np.array(measures, np.float64).T]),
             np.append(self.positions, list(readings)),
         )
 
 
-def _odd_rows(rows: _Rows, records: Records, limits: TimeLimits) -> Mask:
+def _numbers(messages: list[Any], get: Callable[[Any], float | None]) -> NDArray[np.float64]:
+    with suppress(TypeError):  # a device did not tell it: None is NaN, which takes a little longer
+        return np.fromiter(map(get, messages), np.float64, len(messages))
+    return np.array(list(map(get, messages)), np.float64)
+
+
+def _odd_rows(rows: _Rows, values: Sequence[bytes | None], limits: TimeLimits) -> Mask:
     """Say of each row whether it is other than plainly good."""
     odd: Mask = (rows.times < limits.earliest) | (rows.times > limits.latest)
     bad_ids = {device for device in set(rows.ids) if not is_device_id(device)}
     if bad_ids:
         odd |= np.fromiter(map(bad_ids.__contains__, rows.ids), np.bool_, len(rows.ids))
     zeros = np.flatnonzero((rows.measures == 0).any(axis=0))
-    values = [records.values[position] or b"" for position in rows.positions[zeros].tolist()]
-    if find_minus_zero(b"\n".join(values)):  # seldom: so all of them at once first
-        odd[zeros] |= np.fromiter(map(bool, map(find_minus_zero, values)), np.bool_, len(values))
+    texts = [values[position] or b"" for position in rows.positions[zeros].tolist()]
+    if find_minus_zero(b"\n".join(texts)):  # seldom: so all of them at once first
+        odd[zeros] |= np.fromiter(map(bool, map(find_minus_zero, texts)), np.bool_, len(texts))
     return odd
 
 

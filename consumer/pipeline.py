@@ -52,6 +52,7 @@ class Pipeline:
         settings: FlushSettings,
         consumer_group: str,
         retention_days: int,
+        strips_schema_prefix: bool,
         metrics: Metrics,
     ) -> None:
         self._source = source
@@ -61,6 +62,7 @@ class Pipeline:
         self._policy = settings.policy
         self._consumer_group = consumer_group
         self._retention_days = retention_days
+        self._strips_schema_prefix = strips_schema_prefix
         self._metrics = metrics
         self._owned: dict[TopicPartition, Owned] = {}
         self._flushes: set[asyncio.Task[None]] = set()
@@ -200,7 +202,13 @@ class Pipeline:
     async def _decode(self, owned: Owned, batch: Batch) -> Flush:
         limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=self._retention_days)
         decoded = Decoded()
-        steps = decode_batch(batch.records, owned.stream, limits, decoded)
+        steps = decode_batch(
+            batch.records,
+            owned.stream,
+            limits,
+            decoded,
+            strips_schema_prefix=self._strips_schema_prefix,
+        )
         is_done = False
         while not is_done:
             with self._metrics.timed("decode", clock=time.thread_time):

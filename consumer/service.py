@@ -68,6 +68,7 @@ async def run(settings: Settings) -> int:
             settings=settings.flush,
             consumer_group=settings.source.consumer_group,
             retention_days=settings.history.history_retention_days,
+            strips_schema_prefix=settings.records.schema_registry_prefix == "strip",
             metrics=metrics,
         )
         lag = LagMonitor(

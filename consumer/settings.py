@@ -1,5 +1,7 @@
 """The settings, one frozen section per part, each read from the environment."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
@@ -70,6 +72,17 @@ class SourceSettings(GroupSettings):
     )
 
 
+class RecordSettings(BaseSettings):
+    """How the value of a record is read."""
+
+    model_config = ENVIRONMENT
+
+    schema_registry_prefix: Literal["refuse", "strip"] = Field(
+        "refuse",
+        description="Confluent's zero byte and schema id before the JSON: refuse or strip",
+    )
+
+
 class FlushSettings(BaseSettings):
     """When a batch is flushed, and how much may wait."""
 
@@ -130,6 +143,7 @@ SECTIONS = (
     KafkaSettings,
     DatabaseSettings,
     SourceSettings,
+    RecordSettings,
     FlushSettings,
     HistorySettings,
     HttpSettings,
@@ -148,6 +162,7 @@ class Settings:
         self.kafka = load(KafkaSettings)
         self.database = load(DatabaseSettings)
         self.source = load(SourceSettings)
+        self.records = load(RecordSettings)
         self.flush = load(FlushSettings)
         self.history = load(HistorySettings)
         self.http = load(HttpSettings)

@@ -18,7 +18,7 @@ from producer_sim.kinds import CONFLICT, DUPLICATE, LATE, REWRITTEN_DUPLICATE
 from producer_sim.malformed import MALFORMED
 from producer_sim.messages import canonical
 from producer_sim.records import NO_TIME, Record, Records
-from producer_sim.unusual import NULL_KEY, OTHER_KEY, REWRITINGS
+from producer_sim.unusual import ABSENT, NULL, NULL_KEY, OTHER_KEY, REWRITINGS, untold
 from telemetry.streams import STREAMS
 
 LONGEST_DELAY = 30
@@ -143,26 +143,30 @@ class Chaos:
         return record._replace(kind=REWRITTEN_DUPLICATE, value=way.rewrite(record))
 
     def _contradiction(self, record: Record) -> Record:
-        changed = int(self._rng.integers(len(record.measures)))
+        told = [(n, measure) for n, measure in enumerate(record.measures) if measure is not None]
+        changed, sent = told[self._rng.integers(len(told))]
         measures = list(record.measures)
         # Towards the middle of what SoC may be, so that it stays in its range.
-        away = _MIDDLE * 2 if measures[changed] < _MIDDLE else 0.0
+        away = _MIDDLE * 2 if sent < _MIDDLE else 0.0
         # Half of the differences are as small as a double allows.
         measures[changed] = (
-            float(np.nextafter(measures[changed], away))
+            float(np.nextafter(sent, away))
             if self._rng.random() < _HALF
-            else measures[changed] + math.copysign(1.5, away - _MIDDLE)
+            else sent + math.copysign(1.5, away - _MIDDLE)
         )
         value = canonical(STREAMS[record.stream], record.device_id, measures, record.recorded_at)
         return record._replace(kind=CONFLICT, value=value, measures=tuple(measures))
 
     def _rewritten(self, record: Record) -> Record:
-        way = int(self._rng.integers(len(REWRITINGS) + 2))
-        if way == len(REWRITINGS):
+        kinds = [*(way.kind for way in REWRITINGS), NULL_KEY, OTHER_KEY, ABSENT, NULL]
+        way = int(self._rng.integers(len(kinds)))
+        if kinds[way] is NULL_KEY:
             return record._replace(kind=NULL_KEY, key=None)
-        if way > len(REWRITINGS):
+        if kinds[way] is OTHER_KEY:
             return record._replace(kind=OTHER_KEY, key=f"gateway-{way}".encode())
-        return record._replace(kind=REWRITINGS[way].kind, value=REWRITINGS[way].rewrite(record))
+        if kinds[way] in (ABSENT, NULL):
+            return untold(record, kinds[way])
+        return record._replace(kind=kinds[way], value=REWRITINGS[way].rewrite(record))
 
     def _delay(self, *, shortest: float) -> float:
         """Draw a delay in intervals: a half of them near the shortest, a half spread out."""

@@ -47,10 +47,10 @@ def _text(name: str, spoil: Callable[[bytes], bytes]) -> Malformed:
 
 
 def _measure(name: str, reason: Reason, literal: str) -> Malformed:
-    """A good value whose first measure is this JSON literal."""
+    """A good value whose energy is this JSON literal."""
 
     def spoil(record: Record) -> bytes:
-        fields = document(record) | {STREAMS[record.stream].fields[0]: "@"}
+        fields = document(record) | {STREAMS[record.stream].energy_field: "@"}
         return _dumps(fields).replace(b'"@"', literal.encode(), 1)
 
     return Malformed(malformed(name, reason), spoil)
@@ -109,7 +109,7 @@ MALFORMED = (
     _bytes("empty_object", Reason.MISSING_FIELD, b"{}"),
     _without("no_timestamp", lambda _: "timestamp"),
     _without("no_device", lambda record: STREAMS[record.stream].id_field),
-    _without("no_measure", lambda record: STREAMS[record.stream].fields[-1]),
+    _without("no_measure", lambda record: STREAMS[record.stream].energy_field),
     _measure("number_in_quotes", Reason.WRONG_TYPE, '"12.5"'),
     _measure("true", Reason.WRONG_TYPE, "true"),
     _measure("null_measure", Reason.WRONG_TYPE, "null"),

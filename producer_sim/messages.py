@@ -26,13 +26,22 @@ def timestamps(instants: Integers) -> list[str]:
     return [f"{text}Z" for text in np.datetime_as_string(milliseconds).tolist()]
 
 
-def canonical(stream: Stream, device_id: str, measures: Sequence[float], recorded_at: int) -> bytes:
-    """Return one reading in the form that the fleet sends; microseconds only where there are."""
+def canonical(
+    stream: Stream, device_id: str, measures: Sequence[float | None], recorded_at: int
+) -> bytes:
+    """Return one reading in the form that the fleet sends; microseconds only where there are.
+
+    What the device does not tell is left out.
+    """
     stamp = format_timestamp(recorded_at).removesuffix("+00:00")
     if recorded_at % 1_000 == 0:
         stamp = stamp[: -len("000")]
     fields = [f'"{stream.id_field}":"{device_id}"']
-    fields += [f'"{name}":{value!r}' for name, value in zip(stream.fields, measures, strict=True)]
+    fields += [
+        f'"{name}":{value!r}'
+        for name, value in zip(stream.fields, measures, strict=True)
+        if value is not None
+    ]
     return f'{{{",".join(fields)},"timestamp":"{stamp}Z"}}'.encode()
 
 

@@ -1,5 +1,6 @@
 """Records on their way to Kafka, in columns: what is sent, and what is known about it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from producer_sim.kinds import Kind
+from telemetry.streams import STREAMS
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -19,7 +21,8 @@ MOST_MEASURES = 3
 class Record(NamedTuple):
     """One record. `stream` is an index into `STREAMS`, `due` the simulated instant to send at.
 
-    A malformed value is no reading: its `recorded_at` is `NO_TIME` and it has no measures.
+    A measure is None where the device does not tell it. A malformed value is not a reading: its
+    `recorded_at` is `NO_TIME` and it has no measures.
     """
 
     stream: int
@@ -27,7 +30,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     recorded_at: int
-    measures: tuple[float, ...]
+    measures: tuple[float | None, ...]
     kind: Kind
     due: int
 
@@ -37,7 +40,7 @@ class Records:
     """n records in the order of sending; the columns are those of `Record`.
 
     `stream`, `recorded_at` and `due` have the shape (n,), the times in microseconds since 1970;
-    `measures` has the shape (n, 3), NaN where a record has fewer.
+    `measures` has the shape (n, 3), NaN where there is none.
     """
 
     stream: Integers
@@ -53,14 +56,16 @@ class Records:
         return len(self.values)
 
     def row(self, index: int) -> Record:
-        measures = self.measures[index]
+        stream, recorded_at = int(self.stream[index]), int(self.recorded_at[index])
+        told = 0 if recorded_at == NO_TIME else len(STREAMS[stream].measures)
+        measures = self.measures[index, :told].tolist()
         return Record(
-            int(self.stream[index]),
+            stream,
             self.device_ids[index],
             self.keys[index],
             self.values[index],
-            int(self.recorded_at[index]),
-            tuple(measures[~np.isnan(measures)].tolist()),
+            recorded_at,
+            tuple(None if math.isnan(measure) else measure for measure in measures),
             self.kinds[index],
             int(self.due[index]),
         )
@@ -106,7 +111,7 @@ class Records:
     def of(cls, rows: Sequence[Record]) -> "Records":
         measures = np.full((len(rows), MOST_MEASURES), np.nan)
         for index, row in enumerate(rows):
-            measures[index, : len(row.measures)] = row.measures
+            measures[index, : len(row.measures)] = np.array(row.measures, np.float64)
         return cls(
             stream=np.array([row.stream for row in rows], dtype=np.int64),
             device_ids=[row.device_id for row in rows],

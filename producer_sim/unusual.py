@@ -85,8 +85,14 @@ def _padded_with_zeros(value: float) -> str:
 def _with_numbers(record: Record, write: Callable[[float], str]) -> bytes:
     text = _dumps(document(record)).decode()
     for name, value in zip(STREAMS[record.stream].fields, record.measures, strict=True):
+        if value is None:
+            continue
         text = text.replace(f'"{name}":{value!r}', f'"{name}":{write(value)}')
     return text.encode()
+
+
+def _envelope(record: Record) -> bytes:
+    return _dumps({"streamType": STREAMS[record.stream].name, "payload": document(record)})
 
 
 def _largest(record: Record) -> bytes:
@@ -106,7 +112,23 @@ REWRITINGS = (
     Unusual(unusual("exponents"), _exponents),
     Unusual(unusual("many_digits"), _many_digits),
     Unusual(unusual("largest"), _largest),
+    Unusual(unusual("envelope"), _envelope),
 )
 NULL_KEY = unusual("null_key")
 OTHER_KEY = unusual("other_key")
 """Both may land in another partition than the device's other readings."""
+ABSENT = unusual("absent")
+NULL = unusual("null")
+"""Both are of a device that tells nothing but its energy."""
+
+
+def untold(record: Record, kind: Kind) -> Record:
+    """Return the reading less what a device may leave out: ABSENT, or NULL in its JSON."""
+    stream = STREAMS[record.stream]
+    measures = {
+        name: measure if name == stream.energy_field else None
+        for name, measure in zip(stream.fields, record.measures, strict=True)
+    }
+    untold = record._replace(kind=kind, measures=tuple(measures.values()))
+    fields = document(untold) if kind is ABSENT else measures | document(untold)
+    return untold._replace(value=_dumps(fields))

@@ -4,18 +4,24 @@ Most values are plainly good: msgspec reads those from the bytes in one pass, by
 from the pydantic model. Whatever is not plainly good goes through `explain`, which is the
 definition: JSON by the letter, then the model itself. The first way only ever saves time: it
 returns what the second would.
+
+A reading may come in the gateway's envelope, which has a fast way of its own: plain messages are
+read without a look at it.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from operator import attrgetter
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from annotated_types import Ge, Le
 from pydantic import ValidationError
 
+from telemetry.envelope import PAYLOAD, STREAM_TYPE, is_envelope
+from telemetry.foreign_bytes import name_foreign
 from telemetry.json_text import parse_json
 from telemetry.readings import DEVICE_ID, Reading
 from telemetry.reasons import PRECEDENCE, Reason
@@ -68,7 +74,7 @@ def decode(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading |
     if not value or len(value) > MAX_VALUE_BYTES:
         return explain(value, stream, limits)
     try:
-        fields = msgspec.structs.astuple(QUICK_DECODERS[stream.name](value))
+        fields = msgspec.structs.astuple(QUICK_DECODERS[stream.name].plain(value))
         instant = parse_timestamp(fields[-1])
     except (msgspec.DecodeError, ValueError, RecursionError):
         return explain(value, stream, limits)
@@ -89,13 +95,48 @@ def explain(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading 
     try:
         document = parse_json(value.decode())
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are among them
-        return Rejected(Reason.MALFORMED_JSON, _first_words(error))
+        foreign = name_foreign(value)
+        detail = f"the value {foreign}" if foreign else _first_words(error)
+        return Rejected(Reason.MALFORMED_JSON, detail)
+    if isinstance(document, dict) and is_envelope(document):
+        return _explain_envelope(document, stream, limits)
+    return _explain_document(document, stream, limits)
+
+
+def _explain_envelope(
+    envelope: dict[str, object], stream: Stream, limits: TimeLimits
+) -> Reading | Rejected:
+    for name in (STREAM_TYPE, PAYLOAD):
+        if name not in envelope:
+            return Rejected(Reason.MISSING_FIELD, f"{name}: Field required", name)
+    named = envelope[STREAM_TYPE]
+    if named not in _STREAM_NAMES:
+        names = " or ".join(f'"{name}"' for name in _STREAM_NAMES)
+        return Rejected(Reason.WRONG_TYPE, f"{STREAM_TYPE}: should be {names}", STREAM_TYPE)
+    if named != stream.name:
+        detail = f"{STREAM_TYPE}: a {named}'s reading does not belong in {stream.topic}"
+        return Rejected(Reason.WRONG_TYPE, detail, STREAM_TYPE)
+    return _explain_document(envelope[PAYLOAD], stream, limits)
+
+
+def _explain_document(document: object, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
     if not isinstance(document, dict):
         return Rejected(Reason.NOT_AN_OBJECT, f"the value is a JSON {_kind(document)}")
     try:
         return _in_time(stream.message.model_validate(document).reading(), limits)
     except ValidationError as error:
-        return _first_fault(error)
+        return _of_another_kind(document, stream) or _first_fault(error)
+
+
+def _of_another_kind(document: dict[str, object], stream: Stream) -> Rejected | None:
+    """Return what an object is that has no field of the stream's own, None where it has one."""
+    kinds = [one for one in STREAMS if document.keys() & {one.id_field, *one.fields}]
+    if stream in kinds:
+        return None
+    detail = "the value is neither a meter's nor a vehicle's reading"
+    if kinds:
+        detail = f"a {kinds[0].name}'s reading does not belong in {stream.topic}"
+    return Rejected(Reason.MISSING_FIELD, detail, stream.id_field)
 
 
 def _in_time(reading: Reading, limits: TimeLimits) -> Reading | Rejected:
@@ -128,33 +169,57 @@ def _kind(document: object) -> str:
     return names.get(type(document), "null")
 
 
-def _quick_decoder(stream: Stream) -> Callable[[bytes], Any]:
-    """Return a decoder to a struct of the message's fields in their order, time as text.
+class QuickDecoders(NamedTuple):
+    """Two decoders to a struct of the message's fields in their order, time as text.
 
-    What it returns is a reading if the id and the time are good and no zero is a -0; what it
-    raises (msgspec.DecodeError, UnicodeDecodeError, RecursionError) says nothing yet. Unknown
-    fields are refused because msgspec does not look inside of them: they must still be JSON.
+    `plain` reads the message, `wrapped` its envelope. What they return is a reading if the id and
+    the time are good and no zero is a -0; what they raise (msgspec.DecodeError, UnicodeDecodeError,
+    RecursionError) says nothing yet. Unknown fields are refused because msgspec does not look
+    inside of them: they must still be JSON.
     """
-    kinds: dict[Any, Any] = {float: float, str: str, int: str}
-    fields = []
+
+    plain: Callable[[bytes], Any]
+    wrapped: Callable[[bytes], Any]
+
+
+def _quick_decoders(stream: Stream) -> QuickDecoders:
+    kinds: dict[Any, Any] = {float: float, float | None: float, str: str, int: str}
+    members: list[Any] = []
     for name, field in stream.message.model_fields.items():
         bounds = {
             type(bound).__name__.lower(): getattr(bound, type(bound).__name__.lower())
             for bound in field.metadata
             if isinstance(bound, Ge | Le)
         }
-        fields.append((name, Annotated[kinds[field.annotation], msgspec.Meta(**bounds)]))
-    struct = msgspec.defstruct(
-        stream.message.__name__,
-        fields,
+        kind: Any = kinds[field.annotation]
+        bounded: Any = Annotated[kind, msgspec.Meta(**bounds)]
+        members.append((name, bounded) if field.is_required() else (name, bounded | None, None))
+    message = _struct(stream.message.__name__, members)
+    envelope = _struct(
+        f"{message.__name__}Envelope",
+        [("stream_type", Literal[stream.name]), ("payload", message)],
+    )
+    payload = attrgetter("payload")
+    unwrapped = msgspec.json.Decoder(envelope).decode
+    return QuickDecoders(
+        plain=msgspec.json.Decoder(message).decode,
+        wrapped=lambda value: payload(unwrapped(value)),
+    )
+
+
+def _struct(name: str, members: list[Any]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(
+        name,
+        members,
         rename="camel",
         forbid_unknown_fields=True,
+        kw_only=True,  # so that one that may be absent may stand before one that may not
         gc=False,
     )
-    return msgspec.json.Decoder(struct).decode
 
 
-QUICK_DECODERS = {stream.name: _quick_decoder(stream) for stream in STREAMS}
+QUICK_DECODERS = {stream.name: _quick_decoders(stream) for stream in STREAMS}
+_STREAM_NAMES = tuple(stream.name for stream in STREAMS)
 # msgspec reads the integer -0 as +0. Ids and times may hold "-0" too, but never before these.
 find_minus_zero = re.compile(rb"-0[\s,}]").search
 is_device_id = lru_cache(maxsize=32_768)(re.compile(DEVICE_ID, re.ASCII).fullmatch)

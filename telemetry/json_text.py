@@ -2,7 +2,7 @@
 
 The standard library's parser does the work. It stops at about a thousand levels; the text of
 a hostile message may nest deeper and still be JSON, so such a text is checked by a scanner
-without recursion that cuts out what lies below the first level.
+without recursion that cuts out what lies below the second level: a reading in its envelope.
 """
 
 import json
@@ -15,6 +15,7 @@ _TOKEN = re.compile(
     r"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?|true|false|null))"
 )
 _BLANK = " \t\n\r"
+KEPT_LEVELS = 2
 _ALLOWED = {
     "value": {"{", "[", "string", "scalar"},
     "value or end": {"{", "[", "string", "scalar", "]"},
@@ -30,7 +31,7 @@ _OPENED_BY = {"}": "{", "]": "["}
 def parse_json(text: str) -> object:
     """Return what the text holds; every number is a float, of a repeated name the last counts.
 
-    Containers more than a thousand levels deep may come back empty below the first level.
+    Containers more than a thousand levels deep may come back empty below the second level.
     Raises ValueError where the text is not JSON; NaN and Infinity are not.
     """
     try:
@@ -42,7 +43,7 @@ def parse_json(text: str) -> object:
 
 
 def cut_nested(text: str) -> str:  # noqa: C901  one automaton, in one place
-    """Return the text with every container below the first level emptied.
+    """Return the text with every container below the second level emptied.
 
     Raises ValueError where the text is not JSON.
     """
@@ -72,7 +73,7 @@ def cut_nested(text: str) -> str:  # noqa: C901  one automaton, in one place
             expected = "colon"
         else:
             expected = "comma or end" if enclosing else "end of text"
-        if level <= 1:
+        if level <= KEPT_LEVELS:
             kept.append(token[0])
     if expected != "end of text" or text[position:].strip(_BLANK):
         raise ValueError(f"unexpected text at {position}")

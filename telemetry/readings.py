@@ -13,12 +13,12 @@ class Reading(NamedTuple):
     """One accepted reading, in the form both topics share.
 
     `recorded_at` is in microseconds since 1970-01-01 UTC; `measures` follow the order of
-    `Stream.measures`.
+    `Stream.measures`, None where the device did not tell one.
     """
 
     device_id: str
     recorded_at: int
-    measures: tuple[float, ...]
+    measures: tuple[float | None, ...]
 
 
 def _instant(value: object) -> int:
@@ -36,11 +36,12 @@ DEVICE_ID = r"[A-Za-z0-9._:-]{1,64}"
 DeviceId = Annotated[str, Field(pattern=f"^{DEVICE_ID}$")]
 Energy = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
 """kWh since the reading before, or a register's standing."""
-Voltage = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
-StateOfCharge = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-"""Per cent."""
-Temperature = Annotated[float, Field(ge=-60, le=150, allow_inf_nan=False)]
-"""Degrees Celsius."""
+Voltage = Annotated[float | None, Field(ge=0, le=1_000, allow_inf_nan=False)]
+"""Volts; many meters do not tell it."""
+StateOfCharge = Annotated[float | None, Field(ge=0, le=100, allow_inf_nan=False)]
+"""Per cent; many vehicles do not tell it."""
+Temperature = Annotated[float | None, Field(ge=-60, le=150, allow_inf_nan=False)]
+"""Degrees Celsius; many vehicles do not tell it."""
 Instant = Annotated[
     int, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -56,7 +57,7 @@ class MeterReading(_Message):
 
     meter_id: DeviceId
     kwh_consumed_ac: Energy
-    voltage: Voltage
+    voltage: Voltage = None
     timestamp: Instant
 
     def reading(self) -> Reading:
@@ -67,9 +68,9 @@ class VehicleReading(_Message):
     """A value of the topic `telemetry.vehicle`."""
 
     vehicle_id: DeviceId
-    soc: StateOfCharge
+    soc: StateOfCharge = None
     kwh_delivered_dc: Energy
-    battery_temp: Temperature
+    battery_temp: Temperature = None
     timestamp: Instant
 
     def reading(self) -> Reading:

@@ -9,7 +9,8 @@ from telemetry.readings import MeterReading, VehicleReading
 class Stream:
     """A topic, its message, and the tables that its readings end in.
 
-    `fields` are the measures' names in JSON, `measures` their columns, in the same order.
+    `fields` are the measures' names in JSON, `measures` their columns, in the same order. A device
+    may leave out all of them but `energy_field`.
     """
 
     name: str
@@ -17,6 +18,7 @@ class Stream:
     message: type[MeterReading] | type[VehicleReading]
     id_field: str
     fields: tuple[str, ...]
+    energy_field: str
     id_column: str
     measures: tuple[str, ...]
     history: str
@@ -29,6 +31,7 @@ METER = Stream(
     message=MeterReading,
     id_field="meterId",
     fields=("kwhConsumedAc", "voltage"),
+    energy_field="kwhConsumedAc",
     id_column="meter_id",
     measures=("kwh_consumed_ac", "voltage"),
     history="meter_history",
@@ -40,6 +43,7 @@ VEHICLE = Stream(
     message=VehicleReading,
     id_field="vehicleId",
     fields=("soc", "kwhDeliveredDc", "batteryTemp"),
+    energy_field="kwhDeliveredDc",
     id_column="vehicle_id",
     measures=("soc", "kwh_delivered_dc", "battery_temp"),
     history="vehicle_history",

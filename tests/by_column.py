@@ -1,8 +1,11 @@
-"""Records that a test has as rows, by column."""
+"""What a test has as rows, by column, and back."""
 
+import math
 from collections.abc import Iterable
 
+from consumer.columns import Columns
 from consumer.records import Record, Records
+from telemetry.readings import Reading
 
 
 def by_column(rows: Iterable[Record]) -> Records:
@@ -11,3 +14,13 @@ def by_column(rows: Iterable[Record]) -> Records:
         headers = {0: row.headers} if row.headers else {}
         records.extend(Records([row.offset], [row.timestamp_ms], [row.key], [row.value], headers))
     return records
+
+
+def by_row(columns: Columns | None) -> list[Reading]:
+    """Return the readings in the columns' order."""
+    if columns is None:
+        return []
+    measures = [
+        tuple(None if math.isnan(one) else one for one in row) for row in columns.measures.tolist()
+    ]
+    return list(map(Reading, columns.ids(), columns.times.tolist(), measures))

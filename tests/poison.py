@@ -68,7 +68,16 @@ def _structure(stream: Stream, now_us: int) -> dict[str, Input]:
     def besides(device: str, members: str) -> bytes:
         return reading(stream, device, now_us)[:-1] + f",{members}}}".encode()
 
-    first, *_ = stream.fields
+    def enveloped(name: str, device: str) -> bytes:
+        payload = reading(stream, device, now_us)
+        return b'{"streamType":"%s","payload":%s}' % (name.encode(), payload)
+
+    first, energy = stream.fields[0], stream.energy_field
+    untold = [name for name in stream.fields if name != energy]
+    nulls = ",".join(f'"{name}":null' for name in untold)
+    least = json.loads(reading(stream, "dev-least", now_us))
+    for name in untold:
+        del least[name]
     many = ",".join(f'"{number:x}":0' for number in range(7_000))
     million = b"{" + b",".join(b'"%d":0' % number for number in range(1_000_000)) + b"}"
     repeated = b'{"%s":null,' % first.encode() + reading(stream, "dev-last", now_us)[1:]
@@ -93,7 +102,13 @@ def _structure(stream: Stream, now_us: int) -> dict[str, Input]:
         "65,537 bytes": (reading(stream, "dev-fits", now_us).ljust(65_537), Reason.OVERSIZED),
         "1,000,000 bytes": (b"\xff" * 1_000_000, Reason.OVERSIZED),
         "repeated field, good at last": (repeated, None),
-        "repeated field, bad at last": (besides("dev-x", f'"{first}":null'), Reason.WRONG_TYPE),
+        "repeated field, bad at last": (besides("dev-x", f'"{energy}":null'), Reason.WRONG_TYPE),
+        "null energy": (besides("dev-x", f'"{energy}":null'), Reason.WRONG_TYPE),
+        "nulls for what may be left out": (besides("dev-nulls", nulls), None),
+        "nothing but id, energy and time": (json.dumps(least).encode(), None),
+        "an envelope": (enveloped(stream.name, "dev-envelope"), None),
+        "an envelope of another stream": (enveloped("boat", "dev-x"), Reason.WRONG_TYPE),
+        "an envelope of nothing": (b'{"streamType":"meter"}', Reason.MISSING_FIELD),
         "unknown fields": (besides("dev-unknown", '"":{},"x":[1,"2",null],"meter_id":1'), None),
         "missing field": (json.dumps(without).encode(), Reason.MISSING_FIELD),
     }
@@ -119,7 +134,6 @@ def _numbers(stream: Stream, now_us: int) -> dict[str, Input]:
         "101" if field == "soc" else "10000000.000000002": Reason.OUT_OF_RANGE,
         '"12.5"': Reason.WRONG_TYPE,
         "true": Reason.WRONG_TYPE,
-        "null": Reason.WRONG_TYPE,
         "[12.5]": Reason.WRONG_TYPE,
     }
     return {

@@ -11,7 +11,7 @@ WHERE hash(device_id) % getvariable('buckets') = getvariable('bucket');
 CREATE OR REPLACE TABLE stored AS
 SELECT
     topic, device_id, recorded_at,
-    count(*) AS copies, any_value(m1) AS m1, any_value(m2) AS m2, any_value(m3) AS m3
+    count(*) AS copies, first(m1) AS m1, first(m2) AS m2, first(m3) AS m3
 FROM history
 WHERE hash(device_id) % getvariable('buckets') = getvariable('bucket')
 GROUP BY topic, device_id, recorded_at;
@@ -28,9 +28,7 @@ SELECT
         AND min(partition) = max(partition) AS decided,
     min(partition) AS partition,
     min(record_offset) AS record_offset,
-    arg_min(m1, record_offset) AS m1,
-    arg_min(m2, record_offset) AS m2,
-    arg_min(m3, record_offset) AS m3
+    arg_min([m1, m2, m3], record_offset) AS measures  -- arg_min skips nulls, and a list is none
 FROM bucket_message
 WHERE recorded_at IS NOT NULL AND delivery <> 'failed'
 GROUP BY topic, device_id, recorded_at;
@@ -40,9 +38,7 @@ CREATE OR REPLACE TABLE altered AS
 SELECT r.topic, r.device_id, r.recorded_at, r.partition, r.record_offset
 FROM reading AS r
 JOIN stored AS s USING (topic, device_id, recorded_at)
-WHERE r.decided AND (
-    s.m1 IS DISTINCT FROM r.m1 OR s.m2 IS DISTINCT FROM r.m2 OR s.m3 IS DISTINCT FROM r.m3
-)
+WHERE r.decided AND [s.m1, s.m2, s.m3] IS DISTINCT FROM r.measures
 UNION ALL
 SELECT r.topic, r.device_id, r.recorded_at, r.partition, r.record_offset
 FROM reading AS r
@@ -52,7 +48,7 @@ WHERE NOT r.decided AND NOT EXISTS (
     FROM bucket_message AS m
     WHERE m.topic = r.topic AND m.device_id = r.device_id AND m.recorded_at = r.recorded_at
       AND m.delivery <> 'failed'
-      AND m.m1 = s.m1 AND m.m2 = s.m2 AND m.m3 = s.m3
+      AND [m.m1, m.m2, m.m3] IS NOT DISTINCT FROM [s.m1, s.m2, s.m3]
 );
 
 -- 4. Every message whose place in its partition is known, with what became of it. It is `equal`
@@ -63,7 +59,8 @@ SELECT
     m.recorded_at IS NOT NULL AS is_reading,
     r.candidates,
     s.copies IS NOT NULL AS is_stored,
-    coalesce(m.m1 = s.m1 AND m.m2 = s.m2 AND m.m3 = s.m3, false) AS is_equal,
+    s.copies IS NOT NULL
+        AND [m.m1, m.m2, m.m3] IS NOT DISTINCT FROM [s.m1, s.m2, s.m3] AS is_equal,
     a.topic IS NOT NULL AS is_altered,
     m.reason AS expected_reason,
     d.topic IS NOT NULL AS is_dead,

@@ -5,7 +5,7 @@ SELECT
     $ledger, topic, partition, record_offset, device_id, recorded_at,
     coalesce(kwh_consumed_ac, soc),
     coalesce(voltage, kwh_delivered_dc),
-    coalesce(battery_temp, 0),
+    CASE WHEN kwh_delivered_dc IS NOT NULL THEN battery_temp ELSE 0 END,
     canonical,
     CASE WHEN NOT canonical THEN sha256(key) END,
     CASE WHEN NOT canonical THEN sha256(value) END,

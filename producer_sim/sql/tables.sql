@@ -1,5 +1,5 @@
 -- What a comparison works on, in DuckDB. Times are microseconds since 1970; m1 … m3 are a
--- stream's measures in its order, 0 where it has fewer. Of keys and values the SHA-256 is kept.
+-- stream's measures in its order: null where the device did not tell it, 0 where there are fewer. Of keys and values the SHA-256 is kept.
 CREATE TABLE message (
     ledger integer, topic text, partition integer, record_offset bigint,
     device_id text, recorded_at bigint, m1 double, m2 double, m3 double,

@@ -147,6 +147,7 @@ async def a_member(environment: Environment, **flush: Any) -> AsyncIterator[Memb
             settings=settings,
             consumer_group=environment["CONSUMER_GROUP"],
             retention_days=400,
+            strips_schema_prefix=False,
             metrics=metrics,
         )
         async with asyncio.TaskGroup() as tasks:

@@ -107,7 +107,7 @@ async def test_of_a_batch_the_good_are_taken_and_the_others_named(
     assert [(one["index"], one["reason"], one["field"]) for one in found["rejected"]] == [
         (1, "invalid_timestamp", "timestamp"),
         (2, "out_of_range", measure),
-        (3, "missing_field", "kwhConsumedAc" if make is meter else "soc"),
+        (3, "missing_field", "kwhConsumedAc" if make is meter else "kwhDeliveredDc"),
         (4, "invalid_device_id", id_field),
         (5, "wrong_type", measure),
         (6, "not_an_object", None),

@@ -56,6 +56,27 @@ async def test_the_current_state_is_the_reading_as_it_was_sent(client: Client, r
         assert (answer.status_code, answer.json()) == (200, wanted), path
 
 
+async def test_what_a_device_does_not_tell_is_null(client: Client, rows: Rows) -> None:
+    with rows.transaction():
+        for table in ("history", "current_state"):
+            updated = ", now()" if table == "current_state" else ""
+            rows.execute(
+                f"INSERT INTO meter_{table} VALUES ('mtr-1', %s, 0.5, NULL{updated})", [NOW]
+            )
+            rows.execute(
+                f"INSERT INTO vehicle_{table} VALUES ('veh-1', %s, NULL, 0.5, NULL{updated})",
+                [NOW],
+            )
+    for path in ("meter/mtr-1/current", "meter/mtr-1/history", "meters/current"):
+        found = (await client.get(f"{PATHS}/{path}")).json()
+        [item] = found.get("items", [found])
+        assert (item["voltage"], item["kwhConsumedAc"]) == (None, 0.5), path
+    for path in ("vehicle/veh-1/current", "vehicle/veh-1/history", "vehicles/current"):
+        found = (await client.get(f"{PATHS}/{path}")).json()
+        [item] = found.get("items", [found])
+        assert (item["soc"], item["batteryTemp"], item["kwhDeliveredDc"]) == (None, None, 0.5), path
+
+
 async def test_a_device_never_seen_is_not_found(client: Client) -> None:
     for kind in ("meter", "vehicle"):
         for rest in ("current", "history"):

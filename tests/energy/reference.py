@@ -22,7 +22,7 @@ class Reading:
 
     at: int
     kwh: Fraction
-    temperature: float = 0.0
+    temperature: float | None = 0.0
 
 
 @dataclass(slots=True)
@@ -251,7 +251,8 @@ def _hours(
     hours = []
     for begin in range(start - start % HOUR_US, end, HOUR_US):
         first, last = max(begin, start), min(begin + HOUR_US, end)
-        felt = [one.temperature for one in own.readings if first < one.at <= last]
+        told = [one.temperature for one in own.readings if first < one.at <= last]
+        felt = [one for one in told if one is not None]
         hours.append(
             Hour(
                 start=first,
@@ -259,7 +260,7 @@ def _hours(
                 ac=sum((kwh for at, kwh in mine if first < at <= last), Fraction()),
                 dc=sum((kwh for at, kwh, _ in taken if first < at <= last), Fraction()),
                 temperature=sum(felt) / len(felt) if felt else None,
-                readings=len(felt),
+                readings=len(told),
             )
         )
     return hours

@@ -51,7 +51,10 @@ def _device(draw: st.DrawFn, *, rated: bool) -> Device:
         interval_us=draw(st.sampled_from((30, 60, 90, 900))) * 1_000_000,
         rated_kw=draw(st.sampled_from((None, Fraction(11), Fraction(300)))) if rated else None,
         modulus=draw(st.sampled_from((None, Fraction(1), Fraction(10)))) if rated else None,
-        readings=[Reading(at, draw(values), float(at % 7)) for at in times],
+        readings=[
+            Reading(at, draw(values), None if at // MINUTE_US % 5 == 0 else float(at % 7))
+            for at in times
+        ],
     )
 
 

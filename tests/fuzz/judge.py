@@ -5,6 +5,7 @@ from consumer.records import Records
 from telemetry.decode import Rejected, decode
 from telemetry.readings import Reading
 from telemetry.streams import STREAMS, Stream
+from tests.by_column import by_row
 from tests.unit.messages import LIMITS, bits
 
 
@@ -27,9 +28,4 @@ def _in_a_batch(value: bytes, stream: Stream) -> list[object]:
     decoded = Decoded()
     for _ in decode_batch(Records([0], [-1], [None], [value]), stream, LIMITS, decoded):
         pass
-    columns = decoded.columns
-    if columns is None:
-        return list(decoded.dead_letters)
-    measures = map(tuple, columns.measures.tolist())
-    readings = map(Reading, columns.ids(), columns.times.tolist(), measures)
-    return [*decoded.dead_letters, *map(bits, readings)]
+    return [*decoded.dead_letters, *map(bits, by_row(decoded.columns))]

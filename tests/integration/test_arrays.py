@@ -19,6 +19,8 @@ INSTANTS = np.array([946_684_799_999_999, 1_770_717_600_000_001, 253_402_300_799
         ("float8", FLOATS, FLOATS.tolist()),
         ("float8", np.arange(12.0).reshape(4, 3)[:, 1], [1.0, 4.0, 7.0, 10.0]),
         ("float8", np.array([]), []),
+        ("float8", np.array([np.nan, 1.5, np.nan, -0.0]), [None, 1.5, None, -0.0]),
+        ("float8", np.array([np.nan]), [None]),
         ("int4", np.array([-(2**31), 0, 2**31 - 1], np.int32), [-(2**31), 0, 2**31 - 1]),
         ("timestamptz", INSTANTS.view("datetime64[us]"), [*map(as_datetime, INSTANTS.tolist())]),
     ],

@@ -97,3 +97,26 @@ async def test_another_definition_of_a_view_is_a_difference(connection: Connecti
         f"CREATE OR REPLACE VIEW reading AS SELECT * FROM ({body}) AS all_of_it WHERE false"
     )
     assert {line.split(":")[0] for line in await check_schema(connection)} == {"view reading"}
+
+
+async def test_what_devices_need_not_tell_may_be_null_in_an_older_schema_too(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        "CREATE TABLE one_month PARTITION OF vehicle_history"
+        " FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')"
+    )
+    for table, columns in (
+        ("meter_history", ["voltage"]),
+        ("meter_current_state", ["voltage"]),
+        ("vehicle_history", ["soc", "battery_temp"]),
+        ("vehicle_current_state", ["soc", "battery_temp"]),
+    ):
+        for column in columns:
+            await connection.execute(f"ALTER TABLE {table} ALTER {column} SET NOT NULL")
+    assert len(await check_schema(connection)) == 12
+    await apply_schema(connection)
+    assert await check_schema(connection) == []
+    await connection.execute(
+        "INSERT INTO vehicle_history VALUES ('veh-1', '2026-01-15', NULL, 0.5, NULL)"
+    )

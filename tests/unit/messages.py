@@ -30,7 +30,8 @@ VEHICLE_FIELDS = {
     "timestamp": '"2026-02-10T10:00:00.000Z"',
 }
 FIELDS = {METER.name: METER_FIELDS, VEHICLE.name: VEHICLE_FIELDS}
-NAMES = [*METER_FIELDS, *VEHICLE_FIELDS, "x", "", "meter_id", "Voltage"]
+OPTIONAL = ("voltage", "soc", "batteryTemp")
+NAMES = [*METER_FIELDS, *VEHICLE_FIELDS, "x", "", "meter_id", "Voltage", "streamType", "payload"]
 BOUNDS = {
     "kwhConsumedAc": (0.0, 10_000_000.0),
     "voltage": (0.0, 1_000.0),
@@ -55,6 +56,11 @@ def spelled(fields: dict[str, str]) -> bytes:
     return ("{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}").encode()
 
 
+def enveloped(value: bytes, stream: Stream) -> bytes:
+    """Return the message in the gateway's envelope."""
+    return b'{"streamType":"%s","payload":%s}' % (stream.name.encode(), value)
+
+
 def bits(result: Reading | Rejected) -> object:
     """Return the result in a form that tells 0.0 from -0.0 and 1 from 1.0."""
     if isinstance(result, Rejected):
@@ -63,8 +69,8 @@ def bits(result: Reading | Rejected) -> object:
     return result.device_id, result.recorded_at, kinds, packed(result.measures)
 
 
-def packed(measures: tuple[float, ...]) -> bytes:
-    return struct.pack(f"{len(measures)}d", *measures)
+def packed(measures: tuple[float | None, ...]) -> list[bytes | None]:
+    return [None if one is None else struct.pack("d", one) for one in measures]
 
 
 def _escaped(text: str, chance: random.Random) -> str:
@@ -96,7 +102,8 @@ def messages(draw: st.DrawFn, stream: Stream) -> bytes:
         members.append(draw(_member(draw(st.sampled_from(NAMES)), VALUES)))
     if draw(st.booleans()):
         chance.shuffle(members)
-    return ("{" + ",".join(members) + "}").encode()
+    message = ("{" + ",".join(members) + "}").encode()
+    return message if draw(st.integers(0, 4)) else enveloped(message, stream)
 
 
 def mutants(stream: Stream, *, seed: int, count: int) -> Iterator[bytes]:
@@ -110,6 +117,10 @@ def mutants(stream: Stream, *, seed: int, count: int) -> Iterator[bytes]:
         spelled({name: value.replace("0", "-0") for name, value in fields.items()}),
         b'{"voltage":[0,"\\ud83d\\ude00"],"soc":{"a":1e5},' + spelled(fields)[1:],
         spelled({name: REPEATED[name] for name in fields})[:-1] + b"," + spelled(fields)[1:],
+        spelled({name: value for name, value in fields.items() if name not in OPTIONAL}),
+        spelled(fields | {name: "null" for name in fields if name in OPTIONAL}),
+        enveloped(spelled(fields), stream),
+        enveloped(spelled({name: fields[name] for name in fields if name != "soc"}), stream),
     ]
     for _ in range(count):
         yield mutated(chance.choice(models), chance)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consumer.columns import Columns
 from telemetry.readings import Reading
+from tests.by_column import by_row
 
 POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01T00:00:00Z
 NOW = 1_770_717_600_000_000
@@ -20,20 +21,19 @@ class Row(NamedTuple):
 
     device_id: str
     time: int
-    measures: tuple[float, ...]
+    measures: tuple[float | None, ...]
     position: int
 
 
 def columns_of(readings: Sequence[Reading], positions: Sequence[int]) -> Columns:
     ids, times, measures = zip(*readings, strict=True)
-    return Columns.of(ids, np.array(times), np.array(measures).T, np.array(positions))
+    told = np.array(measures, np.float64)  # None is NaN
+    return Columns.of(ids, np.array(times), told.T, np.array(positions))
 
 
 def rows_of(columns: Columns) -> list[Row]:
-    measures = [tuple(row) for row in columns.measures.tolist()]
-    return list(
-        map(Row, columns.ids(), columns.times.tolist(), measures, columns.positions.tolist())
-    )
+    places = columns.positions.tolist()
+    return [Row(*one, place) for one, place in zip(by_row(columns), places, strict=True)]
 
 
 def in_order(readings: Sequence[Reading], positions: Sequence[int]) -> list[Row]:
@@ -41,7 +41,7 @@ def in_order(readings: Sequence[Reading], positions: Sequence[int]) -> list[Row]
     return sorted(rows, key=lambda row: (row.device_id, row.time, row.position))
 
 
-def copied(data: bytes) -> Iterator[tuple[bytes, ...]]:
+def copied(data: bytes) -> Iterator[tuple[bytes | None, ...]]:
     """Read binary COPY data as PostgreSQL's manual describes it: the fields of each row."""
     assert data[:11] == b"PGCOPY\n\xff\r\n\x00"
     flags, extension = struct.unpack_from(">ii", data, 11)
@@ -49,9 +49,13 @@ def copied(data: bytes) -> Iterator[tuple[bytes, ...]]:
     place = 19
     while (count := struct.unpack_from(">h", data, place)[0]) != -1:
         place += 2
-        fields = []
+        fields: list[bytes | None] = []
         for _ in range(count):
             (length,) = struct.unpack_from(">i", data, place)
+            if length == -1:  # NULL
+                fields.append(None)
+                place += 4
+                continue
             assert length >= 0
             fields.append(data[place + 4 : place + 4 + length])
             place += 4 + length
@@ -59,13 +63,16 @@ def copied(data: bytes) -> Iterator[tuple[bytes, ...]]:
     assert place + 2 == len(data)
 
 
-def encoded(row: Row) -> tuple[bytes, ...]:
-    fields = [row.device_id.encode(), struct.pack(">q", row.time - POSTGRES_EPOCH_US)]
-    fields += [struct.pack(">d", measure) for measure in row.measures]
+def encoded(row: Row) -> tuple[bytes | None, ...]:
+    fields: list[bytes | None] = [
+        row.device_id.encode(),
+        struct.pack(">q", row.time - POSTGRES_EPOCH_US),
+    ]
+    fields += [None if one is None else struct.pack(">d", one) for one in row.measures]
     return tuple(fields)
 
 
-def copied_rows(rows: Sequence[Row]) -> list[tuple[bytes, ...]]:
+def copied_rows(rows: Sequence[Row]) -> list[tuple[bytes | None, ...]]:
     """Return the fields of the rows in the order of COPY: shorter ids first."""
     return [encoded(row) for row in sorted(rows, key=lambda row: len(row.device_id))]
 
@@ -84,7 +91,7 @@ VALUES = st.sampled_from([0.0, -0.0, 1.5, 100.0]) | st.floats(-60, 10_000_000)
 def batches(draw: st.DrawFn) -> tuple[list[Reading], list[int]]:
     """Readings of one kind, and the places at which they stood: with gaps, in any order."""
     width = draw(st.integers(2, 3))
-    measures = st.tuples(*[VALUES] * width)
+    measures = st.tuples(*[VALUES | st.none()] * width)
     readings = draw(
         st.lists(st.builds(Reading, IDS, TIMES, measures), min_size=1, max_size=25)
         | st.lists(st.builds(Reading, st.just("a"), st.just(NOW), measures), min_size=1, max_size=5)
@@ -212,3 +219,9 @@ def test_a_second_value_that_differs_in_one_measure_only_is_not_equal() -> None:
     columns = columns_of(readings, range(5))
     assert columns.leads().tolist() == [True, False, False, False, False]
     assert columns.equals_lead().tolist() == [True, True, False, False, False]
+
+
+def test_what_was_not_told_twice_is_equal_and_what_was_told_once_is_not() -> None:
+    measures = [(1.0, None), (1.0, None), (1.0, 0.0), (None, 1.0)]
+    columns = columns_of([Reading("m", NOW, row) for row in measures], range(4))
+    assert columns.equals_lead().tolist() == [True, True, False, False]

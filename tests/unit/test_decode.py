@@ -4,7 +4,9 @@ import gzip
 import itertools
 import json
 import math
+import zlib
 
+import cramjam
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -21,8 +23,10 @@ from tests.unit.messages import (
     LIMITS,
     METER_FIELDS,
     NOW,
+    OPTIONAL,
     VEHICLE_FIELDS,
     bits,
+    enveloped,
     messages,
     mutants,
     packed,
@@ -32,6 +36,7 @@ from tests.unit.messages import (
 METER_READING = Reading("mtr-00042", NOW, (0.913, 229.8))
 VEHICLE_READING = Reading("veh-00042", NOW, (57.3, 0.842, 31.4))
 MEASURES = [(stream, field) for stream in STREAMS for field in stream.fields]
+UNTOLD = [(stream, field) for stream, field in MEASURES if field in OPTIONAL]
 
 
 def meter(**fields: str) -> bytes:
@@ -245,13 +250,106 @@ def test_an_unknown_field_that_holds_no_json_is_malformed(held: str) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
-def test_each_field_is_needed(stream: Stream) -> None:
+def test_id_energy_and_time_are_needed(stream: Stream) -> None:
     fields = FIELDS[stream.name]
-    for field in fields:
+    for field in (stream.id_field, stream.energy_field, "timestamp"):
         value = spelled({name: text for name, text in fields.items() if name != field})
         result = check(value, stream)
         assert isinstance(result, Rejected)
         assert (result.reason, result.field) == (Reason.MISSING_FIELD, field)
+
+
+@pytest.mark.parametrize(("stream", "field"), UNTOLD)
+def test_what_a_device_does_not_tell_may_be_absent_or_null(stream: Stream, field: str) -> None:
+    fields = FIELDS[stream.name]
+    absent = spelled({name: text for name, text in fields.items() if name != field})
+    for value in (absent, with_value(stream, field, "null"), absent[:-1] + b',"x":1}'):
+        result = check(value, stream)
+        assert isinstance(result, Reading)
+        told = dict(zip(stream.fields, result.measures, strict=True))
+        assert told == {
+            name: None if name == field else float(fields[name]) for name in stream.fields
+        }
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_the_gateways_envelope_of_a_message_is_the_message(stream: Stream) -> None:
+    good = spelled(FIELDS[stream.name])
+    other = b'{"payload":%s,"x":[1],"streamType":"%s"}' % (good, stream.name.encode())
+    for value in (enveloped(good, stream), other, enveloped(good[:-1] + b',"x":{}}', stream)):
+        assert bits(check(value, stream)) == bits(check(good, stream))
+    deep = good[:-1] + b',"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}"
+    assert bits(check(enveloped(deep, stream), stream)) == bits(check(good, stream))
+
+
+def test_what_is_wrong_in_an_envelope_has_the_reason_that_it_has_outside() -> None:
+    def end(value: bytes) -> tuple[Reason, str | None]:
+        result = check(value, METER)
+        assert isinstance(result, Rejected)
+        return result.reason, result.field
+
+    assert end(enveloped(meter(voltage="1001"), METER)) == (Reason.OUT_OF_RANGE, "voltage")
+    assert end(enveloped(b"[]", METER)) == (Reason.NOT_AN_OBJECT, None)
+    assert end(enveloped(b"{}", METER)) == (Reason.MISSING_FIELD, "meterId")
+    assert end(enveloped(spelled(VEHICLE_FIELDS), METER)) == (Reason.MISSING_FIELD, "meterId")
+    assert end(enveloped(spelled(VEHICLE_FIELDS), VEHICLE)) == (Reason.WRONG_TYPE, "streamType")
+    assert end(b'{"streamType":"boat","payload":%s}' % GOOD) == (Reason.WRONG_TYPE, "streamType")
+    assert end(b'{"streamType":["meter"],"payload":{}}') == (Reason.WRONG_TYPE, "streamType")
+    assert end(b'{"payload":%s}' % GOOD) == (Reason.MISSING_FIELD, "streamType")
+    assert end(b'{"streamType":"meter"}') == (Reason.MISSING_FIELD, "payload")
+    assert end(enveloped(enveloped(GOOD, METER), METER)) == (Reason.MISSING_FIELD, "meterId")
+
+
+def test_a_reading_may_have_the_fields_of_an_envelope_besides() -> None:
+    assert check(meter_with('"streamType":"vehicle","payload":{"meterId":1}'), METER) == (
+        METER_READING
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (b"\xef\xbb\xbf" + GOOD, "byte-order mark"),
+        (GOOD.decode().encode("utf-16"), "UTF-16"),
+        (gzip.compress(GOOD), "gzip"),
+        (zlib.compress(GOOD), "deflate"),
+        (bytes(cramjam.zstd.compress(GOOD)), "zstd"),
+        (bytes(cramjam.lz4.compress(GOOD)), "lz4"),
+        (bytes(cramjam.snappy.compress(GOOD)), "snappy"),
+        (b"\x00\x00\x00\x00\x07" + GOOD, "schema registry's prefix"),
+    ],
+)
+def test_bytes_of_a_known_kind_are_named(value: bytes, named: str) -> None:
+    result = check(value, METER)
+    assert isinstance(result, Rejected)
+    assert named in result.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "stream", "detail"),
+    [
+        (b"{}", METER, "the value is neither a meter's nor a vehicle's reading"),
+        (
+            b'{"timestamp":"2026-02-10T10:00:00Z","temperature":3}',
+            VEHICLE,
+            "the value is neither a meter's nor a vehicle's reading",
+        ),
+        (
+            spelled(VEHICLE_FIELDS),
+            METER,
+            "a vehicle's reading does not belong in telemetry.meter",
+        ),
+        (b'{"voltage":1}', VEHICLE, "a meter's reading does not belong in telemetry.vehicle"),
+        (b'{"voltage":1}', METER, "meterId: Field required"),
+    ],
+)
+def test_a_message_of_another_kind_is_told_what_it_is(
+    value: bytes, stream: Stream, detail: str
+) -> None:
+    result = check(value, stream)
+    assert isinstance(result, Rejected)
+    assert (result.reason, result.detail) == (Reason.MISSING_FIELD, detail)
+    assert result.field == stream.id_field
 
 
 @pytest.mark.parametrize("text", ["{}", '{"":1}', '{"meter_id":"m"}', '{"a":{}}'])
@@ -260,7 +358,7 @@ def test_an_object_without_the_fields_misses_them(text: str) -> None:
 
 
 def test_names_count_case_and_are_read_through_their_escapes() -> None:
-    assert reason_of(GOOD.replace(b"voltage", b"Voltage")) is Reason.MISSING_FIELD
+    assert reason_of(GOOD.replace(b"kwhC", b"KwhC")) is Reason.MISSING_FIELD
     escaped = GOOD.replace(b"voltage", rb"\u0076olt\u0061ge").replace(b"mtr-", rb"\u006dtr\u002d")
     assert check(escaped, METER) == METER_READING
 
@@ -314,7 +412,8 @@ def test_an_earlier_value_that_is_not_json_makes_the_message_malformed(earlier: 
 
 
 def test_of_a_repeated_field_the_last_is_checked() -> None:
-    assert reason_of(meter_with('"voltage":null')) is Reason.WRONG_TYPE
+    assert reason_of(meter_with('"voltage":true')) is Reason.WRONG_TYPE
+    assert reason_of(meter_with('"kwhConsumedAc":null')) is Reason.WRONG_TYPE
     assert reason_of(meter_with('"voltage":1001')) is Reason.OUT_OF_RANGE
     assert reason_of(meter_with('"meterId":""')) is Reason.INVALID_DEVICE_ID
     assert decode(meter_with('"voltage":1,"voltage":2'), METER, LIMITS) == METER_READING._replace(
@@ -362,7 +461,6 @@ def test_bounds_are_inclusive(stream: Stream, field: str) -> None:
         ('""', Reason.WRONG_TYPE),
         ("true", Reason.WRONG_TYPE),
         ("false", Reason.WRONG_TYPE),
-        ("null", Reason.WRONG_TYPE),
         ("[]", Reason.WRONG_TYPE),
         ("[1]", Reason.WRONG_TYPE),
         ("{}", Reason.WRONG_TYPE),
@@ -377,6 +475,13 @@ def test_what_is_no_number_in_range_is_refused(
     assert isinstance(result, Rejected)
     assert result.reason is reason
     assert result.field == (None if reason is Reason.MALFORMED_JSON else field)
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_null_energy_is_of_the_wrong_type(stream: Stream) -> None:
+    value = with_value(stream, stream.energy_field, "null")
+    assert isinstance(check(value, stream), Rejected)
+    assert reason_of(value, stream) is Reason.WRONG_TYPE
 
 
 def test_a_state_of_charge_of_101_percent_is_out_of_range() -> None:
@@ -581,6 +686,7 @@ def test_the_retention_moves_the_limit_and_never_below_2000() -> None:
 # Several faults at once
 
 FAULTS_OF_A_MEASURE = [None, Reason.MISSING_FIELD, Reason.WRONG_TYPE, Reason.OUT_OF_RANGE]
+MISSING = {Reason.MISSING_FIELD}
 FAULTS_OF_THE_ID = [None, Reason.MISSING_FIELD, Reason.WRONG_TYPE, Reason.INVALID_DEVICE_ID]
 FAULTS_OF_THE_TIME = [
     *(None, Reason.MISSING_FIELD, Reason.WRONG_TYPE, Reason.INVALID_TIMESTAMP),
@@ -592,7 +698,7 @@ CONTRACT_ORDER = [
     *("conflicting_duplicate", "rejected_by_database"),
 ]
 FAULTY = {
-    Reason.WRONG_TYPE: "null",
+    Reason.WRONG_TYPE: "true",
     Reason.INVALID_DEVICE_ID: '""',
     Reason.OUT_OF_RANGE: "-1e400",
     Reason.INVALID_TIMESTAMP: '"2026-02-30T10:00:00Z"',
@@ -608,7 +714,11 @@ def test_reasons_are_the_contracts_in_its_order() -> None:
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 def test_of_several_faults_the_first_in_the_contracts_order_is_given(stream: Stream) -> None:
     fields = FIELDS[stream.name]
-    choices = [FAULTS_OF_THE_ID, *[FAULTS_OF_A_MEASURE] * len(stream.fields), FAULTS_OF_THE_TIME]
+    measures = [
+        [fault for fault in FAULTS_OF_A_MEASURE if field not in OPTIONAL or fault not in MISSING]
+        for field in stream.fields
+    ]
+    choices = [FAULTS_OF_THE_ID, *measures, FAULTS_OF_THE_TIME]
     for faults in itertools.product(*choices):
         message = {
             name: good if fault is None else FAULTY[fault]

@@ -14,9 +14,19 @@ from telemetry.readings import Reading
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 from telemetry.timestamps import format_timestamp
-from tests.by_column import by_column
+from tests.by_column import by_column, by_row
 from tests.unit.json_texts import TEXTS
-from tests.unit.messages import FIELDS, LIMITS, NOW, bits, messages, mutants, spelled
+from tests.unit.messages import (
+    FIELDS,
+    LIMITS,
+    NOW,
+    OPTIONAL,
+    bits,
+    enveloped,
+    messages,
+    mutants,
+    spelled,
+)
 
 
 def meter_value(device: str = "mtr-1", *, kwh: float = 0.5, at: int = NOW) -> bytes:
@@ -60,11 +70,8 @@ def check(records: Sequence[Record], stream: Stream) -> None:
 def readings_of(decoded: Decoded) -> dict[int, Reading]:
     """Return the readings by their positions."""
     columns = decoded.columns
-    if columns is None:
-        return {}
-    measures = map(tuple, columns.measures.tolist())
-    readings = map(Reading, columns.ids(), columns.times.tolist(), measures)
-    return dict(zip(columns.positions.tolist(), readings, strict=True))
+    places = [] if columns is None else columns.positions.tolist()
+    return dict(zip(places, by_row(columns), strict=True))
 
 
 def test_no_records_are_no_readings_and_no_steps() -> None:
@@ -231,6 +238,13 @@ def test_every_odd_value_leaves_its_neighbours_as_they_are(stream: Stream) -> No
             spelled(fields | {"timestamp": text})
             for text in ('"1970-01-01T00:00:00Z"', '"\\ud800"', "0")
         ),
+        *(spelled({one: fields[one] for one in fields if one != name}) for name in fields),
+        *(spelled(fields | {name: "null"}) for name in fields),
+        enveloped(spelled(fields), stream),
+        enveloped(spelled(fields | {"x": "1"}), stream),
+        enveloped(spelled(fields | {stream.energy_field: "-0"}), stream),
+        enveloped(b"[]", stream),
+        enveloped(enveloped(spelled(fields), stream), stream),
         spelled(fields | {"timestamp": '"0001-01-01T00:00:00+01:00"'}),
         spelled(fields | {"timestamp": '"9999-12-31T23:59:59-23:59"'}),
     ]
@@ -240,3 +254,42 @@ def test_every_odd_value_leaves_its_neighbours_as_they_are(stream: Stream) -> No
         check([record(place, one) for place, one in enumerate([good, value, good])], stream)
     check([record(place, one) for place, one in enumerate([good, *odd, good])], stream)
     check([record(place, one) for place, one in enumerate(odd)], stream)
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_steps_of_envelopes_and_of_plain_messages_end_alike(stream: Stream) -> None:
+    fields = FIELDS[stream.name]
+    plain = spelled(fields)
+    untold = spelled({name: fields[name] for name in fields if name not in OPTIONAL})
+    # A step of each form, one of both, and one more of the form that the step before had less of.
+    values = [plain] * STEP + [enveloped(plain, stream)] * STEP
+    values += [plain, enveloped(untold, stream), b"{", untold] * (STEP // 4) + [plain] * STEP
+    check([record(place, value) for place, value in enumerate(values)], stream)
+
+
+def test_a_schema_registrys_prefix_is_stripped_where_it_is_asked_for() -> None:
+    prefix = b"\0\0\0\0\x2a"
+    values = [
+        prefix + meter_value(),
+        meter_value("mtr-2"),
+        prefix,
+        b"\0",
+        None,
+        prefix + b"\0\x02a",
+    ]
+    records = by_column([record(place, value) for place, value in enumerate(values)])
+    stripped = Decoded()
+    list(decode_batch(records, METER, LIMITS, stripped, strips_schema_prefix=True))
+    assert [one.device_id for one in by_row(stripped.columns)] == ["mtr-1", "mtr-2"]
+    assert [(one.position, one.reason) for one in stripped.dead_letters] == [
+        (2, Reason.MALFORMED_JSON),
+        (3, Reason.MALFORMED_JSON),
+        (4, Reason.EMPTY_VALUE),
+        (5, Reason.MALFORMED_JSON),
+    ]
+    kept = Decoded()
+    list(decode_batch(records, METER, LIMITS, kept))
+    assert [one.device_id for one in by_row(kept.columns)] == ["mtr-2"]
+    assert kept.dead_letters[0] == DeadLetter(
+        0, Reason.MALFORMED_JSON, "the value begins with a schema registry's prefix"
+    )

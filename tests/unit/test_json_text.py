@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from telemetry.json_text import cut_nested, parse_json
+from telemetry.json_text import KEPT_LEVELS, cut_nested, parse_json
 from tests.unit.json_texts import CONSTANTS, NEAR_MISSES, TEXTS, mutations
 
 
@@ -32,20 +32,20 @@ def is_json_to_the_scanner(text: str) -> bool:
     return True
 
 
-def emptied(document: object) -> object:
-    """Return the document with every container below the first level emptied."""
-
-    def empty(value: object) -> object:
-        return type(value)() if isinstance(value, list | dict) else value
-
+def emptied(document: object, levels: int = KEPT_LEVELS) -> object:
+    """Return the document with every container below so many levels emptied."""
+    if not isinstance(document, list | dict):
+        return document
+    if not levels:
+        return type(document)()
     if isinstance(document, dict):
-        return {name: empty(value) for name, value in document.items()}
-    return [empty(value) for value in document] if isinstance(document, list) else document
+        return {name: emptied(value, levels - 1) for name, value in document.items()}
+    return [emptied(value, levels - 1) for value in document]
 
 
 @settings(max_examples=150, deadline=None)
 @given(TEXTS)
-def test_the_scanner_takes_every_json_text_and_keeps_its_first_level(text: str) -> None:
+def test_the_scanner_takes_every_json_text_and_keeps_its_first_two_levels(text: str) -> None:
     cut = json.loads(cut_nested(text), parse_int=float)
     try:
         whole = json.loads(text, parse_int=float)
@@ -96,12 +96,12 @@ def test_every_number_is_a_float(number: str) -> None:
 def test_of_a_repeated_name_the_last_counts_deep_documents_too() -> None:
     assert parse_json('{"a":1,"a":2}') == {"a": 2.0}
     deep = "[" * 5_000 + "]" * 5_000
-    assert parse_json(f'{{"a":{deep},"b":{deep},"\\u0061":2}}') == {"a": 2.0, "b": []}
+    assert parse_json(f'{{"a":{deep},"b":{deep},"\\u0061":2}}') == {"a": 2.0, "b": [[]]}
 
 
-def test_deep_containers_come_back_empty_below_the_first_level() -> None:
+def test_deep_containers_come_back_empty_below_the_second_level() -> None:
     deep = '{"a":' * 5_000 + "[1,2]" + "}" * 5_000
-    assert parse_json(f'[1, "[", {deep}, {{}}, null]') == [1.0, "[", {}, {}, None]
+    assert parse_json(f'[1, "[", {deep}, {{}}, null]') == [1.0, "[", {"a": {}}, {}, None]
 
 
 @pytest.mark.parametrize(

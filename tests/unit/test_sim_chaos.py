@@ -23,7 +23,7 @@ from producer_sim.load import Load, Plan
 from producer_sim.malformed import MALFORMED, Malformed
 from producer_sim.messages import canonical
 from producer_sim.records import NO_TIME, Record, Records
-from producer_sim.unusual import NULL_KEY, OTHER_KEY, REWRITINGS, Unusual
+from producer_sim.unusual import ABSENT, NULL, NULL_KEY, OTHER_KEY, REWRITINGS, Unusual, untold
 from telemetry.decode import MAX_VALUE_BYTES, Rejected, TimeLimits, decode
 from telemetry.readings import Reading
 from telemetry.reasons import Reason
@@ -77,7 +77,17 @@ def test_malformed_values_cover_every_reason_that_a_value_can_have() -> None:
 
 def test_kinds_have_names_of_their_own() -> None:
     kinds = [way.kind for way in (*MALFORMED, *REWRITINGS)]
-    kinds += [NULL_KEY, OTHER_KEY, READING, LATE, DUPLICATE, REWRITTEN_DUPLICATE, CONFLICT]
+    kinds += [
+        NULL_KEY,
+        OTHER_KEY,
+        ABSENT,
+        NULL,
+        READING,
+        LATE,
+        DUPLICATE,
+        REWRITTEN_DUPLICATE,
+        CONFLICT,
+    ]
     assert len({kind.name for kind in kinds}) == len(kinds)
 
 
@@ -96,6 +106,17 @@ def test_an_unusual_form_is_another_text_of_the_same_reading(
         assert len(value) <= MAX_VALUE_BYTES
         reading = decode(value, STREAMS[good.stream], LIMITS)
         assert reading == Reading(good.device_id, good.recorded_at, good.measures)
+
+
+@pytest.mark.parametrize("kind", [ABSENT, NULL])
+@pytest.mark.parametrize("good", RECORDS, ids=["meter", "vehicle"])
+def test_a_device_that_tells_only_its_energy_says_so_in_two_ways(good: Record, kind: Kind) -> None:
+    told = untold(good, kind)
+    assert told.value is not None
+    assert (b"null" in told.value) is (kind is NULL)
+    assert sum(measure is not None for measure in told.measures) == 1
+    reading = decode(told.value, STREAMS[good.stream], LIMITS)
+    assert reading == Reading(good.device_id, good.recorded_at, told.measures)
 
 
 def test_every_sent_value_is_what_the_ledger_will_say_of_it() -> None:
@@ -227,7 +248,12 @@ def test_chaos_does_not_change_the_life_underneath() -> None:
     }
     for row in rows_of(replace(PLAN, shares=Shares.of(0.5, conflicts=0.0))):
         if row.recorded_at != NO_TIME:
-            assert calm[row.device_id, row.recorded_at] == row.measures
+            calm_measures = calm[row.device_id, row.recorded_at]
+            untold = row.kind in {ABSENT, NULL}
+            assert row.measures == tuple(
+                None if untold and name != STREAMS[row.stream].energy_field else measure
+                for name, measure in zip(STREAMS[row.stream].fields, calm_measures, strict=True)
+            )
 
 
 @cache

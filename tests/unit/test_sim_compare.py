@@ -54,7 +54,7 @@ def digest(data: bytes | None) -> str | None:
 class World:
     """A broker and a consumer without faults, small enough to be seen to be right."""
 
-    history: dict[Key, tuple[float, ...]] = field(default_factory=dict)
+    history: dict[Key, tuple[float | None, ...]] = field(default_factory=dict)
     dead: list[tuple[object, ...]] = field(default_factory=list)
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
 
@@ -91,7 +91,7 @@ class World:
                 tables.unregister("content")
 
 
-def padded(measures: tuple[float, ...]) -> tuple[float, ...]:
+def padded(measures: tuple[float | None, ...]) -> tuple[float | None, ...]:
     return measures + (0.0,) * (3 - len(measures))
 
 
@@ -166,6 +166,12 @@ A_READING = """
         GROUP BY topic, device_id, recorded_at HAVING count(*) = 1
         ORDER BY recorded_at, device_id LIMIT 1
     )"""
+AN_UNTOLD_READING = """
+    (topic, device_id, recorded_at) = (
+        SELECT (topic, device_id, recorded_at) FROM history
+        WHERE topic = 'telemetry.meter' AND m2 IS NULL
+        ORDER BY recorded_at, device_id LIMIT 1
+    )"""
 A_DEAD_LETTER = """
     (topic, partition, record_offset) = (
         SELECT (topic, partition, record_offset) FROM dead_letter WHERE reason = '{}' LIMIT 1
@@ -203,6 +209,7 @@ FAULTS = {
         {"altered": 1},
     ),
     "measure missing": (f"UPDATE history SET m3 = NULL WHERE {A_READING}", {"altered": 1}),
+    "measure of its own": (f"UPDATE history SET m2 = 1 WHERE {AN_UNTOLD_READING}", {"altered": 1}),
     "two rows": (f"INSERT INTO history SELECT * FROM history WHERE {A_READING}", {"doubled": 1}),
     "never sent": (
         f"""INSERT INTO history SELECT topic, device_id, recorded_at + 1, m1, m2, m3

@@ -1,0 +1,38 @@
+"""Bytes that are not JSON, named where they are known: a mark, a compression, a prefix. Pure."""
+
+SCHEMA_PREFIX_BYTES = 5
+
+_MARKS = (
+    (b"\xef\xbb\xbf", "begins with a byte-order mark"),
+    (b"\xff\xfe", "is UTF-16, not UTF-8"),
+    (b"\xfe\xff", "is UTF-16, not UTF-8"),
+    (b"\x1f\x8b", "is compressed with gzip"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd"),
+    (b"\x04\x22\x4d\x18", "is compressed with lz4"),
+    (b"\xff\x06\x00\x00sNaPpY", "is compressed with snappy"),
+    (b"x\x01", "is compressed with deflate"),
+    (b"x\x5e", "is compressed with deflate"),
+    (b"x\x9c", "is compressed with deflate"),
+    (b"x\xda", "is compressed with deflate"),
+)
+
+
+def name_foreign(value: bytes) -> str | None:
+    """Return what the bytes are that no JSON text begins with, as the end of a sentence on them."""
+    if has_schema_prefix(value) and value[SCHEMA_PREFIX_BYTES:][:1] in (b"{", b"["):
+        return "begins with a schema registry's prefix"
+    return next((name for mark, name in _MARKS if value.startswith(mark)), None)
+
+
+def has_schema_prefix(value: bytes) -> bool:
+    """Return whether the value may be Confluent's wire format: a zero byte, a schema's id, a body.
+
+    No JSON text begins with a zero byte. See "Wire format" in the documentation of Confluent's
+    Schema Registry.
+    """
+    return value[:1] == b"\0" and len(value) > SCHEMA_PREFIX_BYTES
+
+
+def without_schema_prefix(value: bytes | None) -> bytes | None:
+    """Return the body of a value in Confluent's wire format; other values stay as they are."""
+    return value[SCHEMA_PREFIX_BYTES:] if value and has_schema_prefix(value) else value
