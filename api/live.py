@@ -208,6 +208,7 @@ def _event(row: DictRow) -> Event:
             kwh_consumed_ac=row["kwh"],
             voltage=row["voltage"],
             timestamp=row["recorded_at"],
+            updated_at=row["updated_at"],
         )
     else:
         state = VehicleState(
@@ -216,6 +217,7 @@ def _event(row: DictRow) -> Event:
             kwh_delivered_dc=row["kwh"],
             battery_temp=row["battery_temp"],
             timestamp=row["recorded_at"],
+            updated_at=row["updated_at"],
         )
     stored_at = (row["updated_at"] - EPOCH) // MICROSECOND
     return Event(stored_at, row["kind"], row["device_id"], state)

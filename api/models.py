@@ -28,8 +28,8 @@ class Asked(BaseModel):
     )
 
 
-class MeterState(Model):
-    """A meter's newest reading, or one of its history."""
+class _MeterReading(Model):
+    """What a meter has sent."""
 
     meter_id: str = Field(examples=["mtr-00042"])
     kwh_consumed_ac: float = Field(examples=[0.913])
@@ -37,14 +37,38 @@ class MeterState(Model):
     timestamp: Time
 
 
-class VehicleState(Model):
-    """A vehicle's newest reading, or one of its history."""
+class MeterState(_MeterReading):
+    """A meter's newest reading, and when it became that."""
+
+    updated_at: Time
+
+
+class StoredMeterReading(_MeterReading):
+    """A meter's reading of its history, and when it was stored."""
+
+    ingested_at: Time
+
+
+class _VehicleReading(Model):
+    """What a vehicle has sent."""
 
     vehicle_id: str = Field(examples=["veh-00042"])
     soc: float | None = Field(examples=[57.3])
     kwh_delivered_dc: float = Field(examples=[0.842])
     battery_temp: float | None = Field(examples=[31.4])
     timestamp: Time
+
+
+class VehicleState(_VehicleReading):
+    """A vehicle's newest reading, and when it became that."""
+
+    updated_at: Time
+
+
+class StoredVehicleReading(_VehicleReading):
+    """A vehicle's reading of its history, and when it was stored."""
+
+    ingested_at: Time
 
 
 class Rejection(Model):
@@ -216,6 +240,8 @@ class Meter(Model):
     reading_kind: Kind
     register_modulus_kwh: float | None
     reading_interval_seconds: float
+    created_at: Time
+    updated_at: Time
 
 
 class NewVehicle(Asked):
@@ -248,6 +274,8 @@ class Vehicle(Model):
     max_ac_kw: float | None
     reading_kind: Kind
     reading_interval_seconds: float
+    created_at: Time
+    updated_at: Time
 
 
 class NewAssignment(Asked):

@@ -24,8 +24,8 @@ _EVENTS: dict[int | str, dict[str, object]] = {
             "text/event-stream": {
                 "schema": {"type": "string"},
                 "example": 'event: vehicle\ndata: {"vehicleId":"veh-00042","soc":57.3,'
-                '"kwhDeliveredDc":0.842,"batteryTemp":31.4,"timestamp":"2026-02-10T10:00:00.000Z"}'
-                "\nid: 1770717600000000\n\n",
+                '"kwhDeliveredDc":0.842,"batteryTemp":31.4,"timestamp":"2026-02-10T10:00:00.000Z",'
+                '"updatedAt":"2026-02-10T10:00:01.000Z"}\nid: 1770717601000000\n\n',
             }
         },
     }

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from psycopg.rows import DictRow
 
-from api.models import MeterState, VehicleState
+from api.models import MeterState, StoredMeterReading, StoredVehicleReading, VehicleState
 from api.pages import After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems
@@ -73,12 +73,12 @@ async def meter_history(
     end: End = None,
     limit: Limit = 100,
     after: After = None,
-) -> Page[MeterState]:
+) -> Page[StoredMeterReading]:
     """A meter's readings in a window, in the order of their times."""
     return page_of(
         await _history(parts, "meter", meter_id, start=start, end=end, limit=limit, after=after),
         limit,
-        lambda row: MeterState.model_construct(**row),
+        lambda row: StoredMeterReading.model_construct(**row),
         lambda row: [format_time(row["timestamp"])],
     )
 
@@ -92,14 +92,14 @@ async def vehicle_history(
     end: End = None,
     limit: Limit = 100,
     after: After = None,
-) -> Page[VehicleState]:
+) -> Page[StoredVehicleReading]:
     """A vehicle's readings in a window, in the order of their times."""
     return page_of(
         await _history(
             parts, "vehicle", vehicle_id, start=start, end=end, limit=limit, after=after
         ),
         limit,
-        lambda row: VehicleState.model_construct(**row),
+        lambda row: StoredVehicleReading.model_construct(**row),
         lambda row: [format_time(row["timestamp"])],
     )
 

@@ -1,4 +1,4 @@
-SELECT vehicle_id, recorded_at AS timestamp, soc, kwh_delivered_dc, battery_temp
+SELECT vehicle_id, recorded_at AS timestamp, soc, kwh_delivered_dc, battery_temp, updated_at
 FROM vehicle_current_state
 WHERE vehicle_id > %(after)s
 ORDER BY vehicle_id

@@ -5,4 +5,5 @@ SET (location, capacity_kw, reading_kind, register_modulus_kwh, reading_interval
     FROM jsonb_populate_record(old, %(changes)s)
 )
 WHERE meter_id = %(device_id)s
-RETURNING meter_id, location, capacity_kw, reading_kind, register_modulus_kwh, reading_interval_seconds
+RETURNING meter_id, location, capacity_kw, reading_kind, register_modulus_kwh, reading_interval_seconds,
+          created_at, updated_at

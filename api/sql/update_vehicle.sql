@@ -5,4 +5,5 @@ SET (model, battery_capacity_kwh, max_ac_kw, reading_kind, reading_interval_seco
     FROM jsonb_populate_record(old, %(changes)s)
 )
 WHERE vehicle_id = %(device_id)s
-RETURNING vehicle_id, model, battery_capacity_kwh, max_ac_kw, reading_kind, reading_interval_seconds
+RETURNING vehicle_id, model, battery_capacity_kwh, max_ac_kw, reading_kind, reading_interval_seconds,
+          created_at, updated_at

@@ -39,13 +39,19 @@ async def test_a_device_is_registered_once_shown_and_changed(
     id_field = "meterId" if kind == "meters" else "vehicleId"
     path = f"{DEVICES}/{kind}"
     made = await client.post(path, json=device)
-    assert (made.status_code, made.json()) == (201, device)
+    assert made.status_code == 201
+    created_at = made.json()["createdAt"]
+    times = {"createdAt": created_at, "updatedAt": created_at}
+    assert made.json() == device | times
     problem(await client.post(path, json=device), 409, id_field)
     one = f"{path}/{device[id_field]}"
-    assert (await client.get(one)).json() == device
-    assert (await client.patch(one, json={})).json() == device
+    assert (await client.get(one)).json() == device | times
     changed = await client.patch(one, json={"readingIntervalSeconds": 30})
-    assert (changed.status_code, changed.json()) == (200, device | {"readingIntervalSeconds": 30})
+    times["updatedAt"] = changed.json()["updatedAt"]
+    assert datetime.fromisoformat(times["updatedAt"]) > datetime.fromisoformat(created_at)
+    wanted = device | times | {"readingIntervalSeconds": 30}
+    assert (changed.status_code, changed.json()) == (200, wanted)
+    assert (await client.get(one)).json() == wanted
     assert (await client.get(path)).json() == {"items": [changed.json()], "next": None}
     optional = "location" if kind == "meters" else "model"
     assert (await client.patch(one, json={optional: None})).json()[optional] is None

@@ -30,6 +30,11 @@ async def pages(client: Client, path: str, **query: str | int) -> list[dict[str,
 async def test_the_current_state_is_the_reading_as_it_was_sent(client: Client, rows: Rows) -> None:
     store_meter(rows, "mtr-1", [(NOW, 0.1 + 0.2)])
     store_vehicle(rows, "veh:1", [(NOW + timedelta(microseconds=1), 5e-324)])
+    stored_at, ingested_at = NOW - MINUTE, NOW - 2 * MINUTE
+    for kind in ("meter", "vehicle"):
+        rows.execute(f"UPDATE {kind}_current_state SET updated_at = %s", [stored_at])
+        rows.execute(f"UPDATE {kind}_history SET ingested_at = %s", [ingested_at])
+    updated, ingested = {"updatedAt": stamp(stored_at)}, {"ingestedAt": stamp(ingested_at)}
     meter = {
         "meterId": "mtr-1",
         "kwhConsumedAc": 0.30000000000000004,
@@ -44,13 +49,14 @@ async def test_the_current_state_is_the_reading_as_it_was_sent(client: Client, r
         "timestamp": stamp(NOW)[:-5] + ".000001Z",
     }
     for path, wanted in (
-        (f"{PATHS}/meter/mtr-1/current", meter),
-        ("/v1/devices/meters/mtr-1/state", meter),
-        (f"{PATHS}/vehicle/veh:1/current", vehicle),
-        ("/v1/devices/vehicles/veh:1/state", vehicle),
-        (f"{PATHS}/meters/current", {"items": [meter], "next": None}),
-        (f"{PATHS}/vehicles/current", {"items": [vehicle], "next": None}),
-        (f"{PATHS}/meter/mtr-1/history", {"items": [meter], "next": None}),
+        (f"{PATHS}/meter/mtr-1/current", meter | updated),
+        ("/v1/devices/meters/mtr-1/state", meter | updated),
+        (f"{PATHS}/vehicle/veh:1/current", vehicle | updated),
+        ("/v1/devices/vehicles/veh:1/state", vehicle | updated),
+        (f"{PATHS}/meters/current", {"items": [meter | updated], "next": None}),
+        (f"{PATHS}/vehicles/current", {"items": [vehicle | updated], "next": None}),
+        (f"{PATHS}/meter/mtr-1/history", {"items": [meter | ingested], "next": None}),
+        (f"{PATHS}/vehicle/veh:1/history", {"items": [vehicle | ingested], "next": None}),
     ):
         answer = await client.get(path)
         assert (answer.status_code, answer.json()) == (200, wanted), path
