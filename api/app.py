@@ -13,6 +13,7 @@ from api.access import Access
 from api.body_limit import BodyLimit
 from api.database import Database
 from api.description import complete
+from api.inflation import Inflation
 from api.live import Live
 from api.metrics import Metrics
 from api.observation import Observation
@@ -34,7 +35,8 @@ MOST_BODY_BYTES = 8 << 20
 _DESCRIPTION = """
 Readings of smart meters and electric vehicles in, through Kafka; current state, history and energy
 out. A reading is answered for (202) once Kafka's broker has acknowledged it. Windows are
-start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457).
+start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457). Bodies may be
+compressed: `Content-Encoding` gzip, deflate or zstd.
 """
 
 
@@ -81,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     for noun in (ingest, state, live, analytics, devices, assignments, sessions, health, page):
         app.include_router(noun.router)
     # The last one added stands first.
+    app.add_middleware(Inflation, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(Access, settings=settings.access)
     app.add_middleware(SameSite, only_loopback=not settings.access.digests)

@@ -1,7 +1,6 @@
 """How much a request may send: counted as it comes, whatever length it claims."""
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
@@ -30,8 +29,12 @@ class BodyLimit:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._most:
-                # The one exception that FastAPI lets out of where it reads a body.
-                raise HTTPException(413, self._detail)
+                raise Problem(413, self._detail)
             return message
 
         await self._app(scope, counted, send)
+
+
+def has_body(headers: Headers) -> bool:
+    """Return whether a request of these headers sends a body."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

@@ -23,8 +23,13 @@ class FieldFault(BaseModel):
     detail: str = Field(examples=["should be later than start"])
 
 
-class Problem(Exception):  # noqa: N818  the RFC's word
-    """An answer other than success; raised by routes and turned into a document here."""
+class Problem(HTTPException):
+    """An answer other than success; raised by routes and turned into a document here.
+
+    It is an HTTPException because FastAPI lets no other out of where it reads a body.
+    """
+
+    headers: dict[str, str]
 
     def __init__(
         self,
@@ -36,11 +41,9 @@ class Problem(Exception):  # noqa: N818  the RFC's word
         headers: Mapping[str, str] | None = None,
         **more: object,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail, dict(headers or {}))
         self.status = status
-        self.detail = detail
         self.errors = errors or ([FieldFault(field=field, detail=detail)] if field else [])
-        self.headers = dict(headers or {})
         self.more = more
 
     def response(self) -> JSONResponse:

@@ -9,6 +9,7 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.body_limit import has_body
 from api.problems import Problem
 
 _ONLY_READ = {"GET", "HEAD", "OPTIONS"}
@@ -43,13 +44,9 @@ class SameSite:
             return None
         if headers.get("sec-fetch-site") in _OTHER_SITES:
             return Problem(403, "a page of another site may not do this")
-        if _has_body(headers) and not _JSON.fullmatch(headers.get("content-type", "")):
+        if has_body(headers) and not _JSON.fullmatch(headers.get("content-type", "")):
             return Problem(415, "the Content-Type should be application/json")
         return None
-
-
-def _has_body(headers: Headers) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 def _is_loopback(host: str) -> bool:
