@@ -12,6 +12,7 @@ import msgspec
 
 from api.producer import Message
 from telemetry.decode import Rejected, TimeLimits, decode
+from telemetry.foreign_bytes import name_foreign
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 
@@ -77,6 +78,7 @@ _batch = msgspec.json.Decoder(_Batch).decode
 _mixed_batch = msgspec.json.Decoder(_MixedBatch).decode
 _form = msgspec.json.Decoder(_Form).decode
 _text = msgspec.json.Decoder(str).decode
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def read_one(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
@@ -89,7 +91,7 @@ def read_one(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
 def read_batch(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
     """Return what `{"data": [reading, …]}` holds; raises NotAnEnvelope and TooMany."""
     found = Sorted()
-    for index, raw in enumerate(_items(lambda: _batch(body).data, "data")):
+    for index, raw in enumerate(_items(body, _data, "data")):
         found.add(index, bytes(raw), stream, limits)
     return found
 
@@ -104,17 +106,27 @@ def read_either(body: bytes, limits: TimeLimits) -> Sorted:
 def read_mixed(body: bytes, limits: TimeLimits) -> Sorted:
     """Return what `{"records": [either form, …]}` holds; raises NotAnEnvelope and TooMany."""
     found = Sorted()
-    for index, raw in enumerate(_items(lambda: _mixed_batch(body).records, "records")):
+    for index, raw in enumerate(_items(body, _records, "records")):
         _add_either(found, index, bytes(raw), limits)
     return found
 
 
-def _items(read: Callable[[], list[Raw]], name: str) -> Iterator[Any]:
+def _data(body: bytes) -> list[Raw]:
+    return _batch(body).data
+
+
+def _records(body: bytes) -> list[Raw]:
+    return _mixed_batch(body).records
+
+
+def _items(body: bytes, read: Callable[[bytes], list[Raw]], name: str) -> Iterator[Any]:
     try:
-        items = read()
+        items = read(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = str(error).split(" - ")[0] if isinstance(error, msgspec.ValidationError) else ""
-        raise NotAnEnvelope(detail or "the body is not JSON", name if detail else "body") from error
+        if not detail:
+            raise NotAnEnvelope(name_foreign(body) or "is not JSON", "body") from error
+        raise NotAnEnvelope(detail, name) from error
     if not items:
         raise NotAnEnvelope("holds no reading", name)
     if len(items) > MOST_READINGS:
@@ -129,9 +141,12 @@ def _add_either(found: Sorted, index: int, value: bytes, limits: TimeLimits) -> 
         # Whatever it is, it is no reading of either kind: the definition says why.
         found.add(index, value, METER, limits)
         return
+    if not any(map(bytes, msgspec.structs.astuple(form))):
+        found.refused.append(Refused(index, _nameless(value, limits)))
+        return
     named, payload = bytes(form.stream_type), bytes(form.payload)
     has_id = bool(bytes(form.meter_id) or bytes(form.vehicle_id))
-    if has_id or not (named or payload):
+    if has_id:
         is_vehicle = bool(bytes(form.vehicle_id)) and not bytes(form.meter_id)
         found.add(index, value, VEHICLE if is_vehicle else METER, limits)
         return
@@ -149,3 +164,20 @@ def _add_either(found: Sorted, index: int, value: bytes, limits: TimeLimits) -> 
         found.refused.append(Refused(index, fault))
         return
     found.add(index, payload, stream, limits)
+
+
+def _nameless(value: bytes, limits: TimeLimits) -> Rejected:
+    """Return what is wrong with an object that is no envelope and names no device."""
+    of_meter, of_vehicle = decode(value, METER, limits), decode(value, VEHICLE, limits)
+    # No reading is without an id.
+    assert isinstance(of_meter, Rejected)  # noqa: S101
+    assert isinstance(of_vehicle, Rejected)  # noqa: S101
+    # Any other reason holds for both kinds: that it is not JSON by the letter, say.
+    if of_meter.reason is not Reason.MISSING_FIELD:
+        return of_meter
+    names = _fields(value).keys()
+    if not names.isdisjoint(METER.fields):
+        return of_meter
+    if not names.isdisjoint(VEHICLE.fields):
+        return of_vehicle
+    return of_meter._replace(field=None)  # neither id is missing more than the other

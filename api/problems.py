@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from telemetry.foreign_bytes import name_foreign
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -99,15 +101,18 @@ def _problem(_: Request, error: Exception) -> JSONResponse:
     return error.response()
 
 
-def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for it
-    if error.status_code == HTTPStatus.BAD_REQUEST:
-        # A body that Python's parser does not even begin with: no UTF-8, too deep, endless digits.
-        return Problem(422, "body: should be JSON", field="body").response()
+    match error.status_code:
+        case HTTPStatus.BAD_REQUEST:
+            # A body that Python's parser does not even begin with: no UTF-8, too deep, endless
+            # digits.
+            detail = _no_json(await request.body())
+            return Problem(422, f"body: {detail}", field="body").response()
     return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
 
-def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it
     faults = [
         FieldFault(
@@ -116,8 +121,12 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
             detail=fault["msg"].removeprefix("Value error, "),
         )
         if fault["type"] != "json_invalid"
-        else FieldFault(field="body", detail="should be JSON")
+        else FieldFault(field="body", detail=_no_json(await request.body()))
         for fault in error.errors()
     ]
     detail = f"{faults[0].field}: {faults[0].detail}"
     return Problem(422, detail, errors=faults).response()
+
+
+def _no_json(body: bytes) -> str:
+    return name_foreign(body) or "should be JSON"
