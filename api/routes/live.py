@@ -49,7 +49,8 @@ async def live(
     """
     listener = Listener(meters=frozenset(meter_id or ()), vehicles=frozenset(vehicle_id or ()))
     missed = None
-    if last_event_id is not None:
+    last_event_id = (last_event_id or "").strip()
+    if last_event_id:  # blank is none: an event without an id leaves that behind
         if not last_event_id.isascii() or not last_event_id.isdigit():
             raise Problem(422, "Last-Event-ID: should be the id of an event", field="Last-Event-ID")
         missed = int(last_event_id)
