@@ -13,6 +13,7 @@ from api.access import Access
 from api.body_limit import BodyLimit
 from api.database import Database
 from api.description import complete
+from api.head import Head
 from api.inflation import Inflation
 from api.live import Live
 from api.metrics import Metrics
@@ -35,8 +36,8 @@ MOST_BODY_BYTES = 8 << 20
 _DESCRIPTION = """
 Readings of smart meters and electric vehicles in, through Kafka; current state, history and energy
 out. A reading is answered for (202) once Kafka's broker has acknowledged it. Windows are
-start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457). Bodies may be
-compressed: `Content-Encoding` gzip, deflate or zstd.
+start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457). HEAD is
+answered as GET. Bodies may be compressed: `Content-Encoding` gzip, deflate or zstd.
 """
 
 
@@ -77,12 +78,15 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        # A redirect has no body, and no client that sends readings follows it.
+        redirect_slashes=False,
     )
     app.state.parts = parts
     explain_problems(app)
     for noun in (ingest, state, live, analytics, devices, assignments, sessions, health, page):
         app.include_router(noun.router)
     # The last one added stands first.
+    app.add_middleware(Head)
     app.add_middleware(Inflation, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(Access, settings=settings.access)

@@ -12,10 +12,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from telemetry.foreign_bytes import name_foreign
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 
 class FieldFault(BaseModel):
@@ -109,6 +111,16 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
             # digits.
             detail = _no_json(await request.body())
             return Problem(422, f"body: {detail}", field="body").response()
+        case HTTPStatus.NOT_FOUND:
+            path = request.url.path
+            detail = "there is no such path"
+            if path.endswith("/"):
+                detail += ": it has a slash at its end, or an id that is empty"
+            return Problem(404, detail).response()
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = _allowed(request)
+            detail = f"there is no {request.method} of this path; there is {allowed}"
+            return Problem(405, detail, headers={"Allow": allowed}).response()
     return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
 
@@ -130,3 +142,17 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 def _no_json(body: bytes) -> str:
     return name_foreign(body) or "should be JSON"
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of all routes of a path; the framework names those of the first only."""
+    scope = {name: value for name, value in request.scope.items() if name != "fastapi"}
+    methods = [
+        method
+        for method in _METHODS
+        if any(
+            route.matches(scope | {"method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+    return ", ".join(["HEAD", *methods] if "GET" in methods else methods)

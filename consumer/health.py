@@ -30,10 +30,13 @@ def application(*, metrics: Metrics, readiness: Readiness) -> Starlette:
     async def exposition(_: Request) -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route("/metrics", exposition),
         ]
     )
+    # A probe may take a redirect for a success.
+    app.router.redirect_slashes = False
+    return app

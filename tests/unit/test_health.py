@@ -72,8 +72,20 @@ async def test_metrics_are_in_prometheus_text_format() -> None:
     assert b"\ntelemetry_messages_total{" in metrics.body
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+async def test_head_is_answered_as_get(path: str) -> None:
+    got, head = await answer(path), await answer(path, method="HEAD")
+    assert head[:2] == got[:2] == (200, got.content_type)
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/", 404), ("POST", "/metrics", 405)]
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("POST", "/metrics", 405),
+        ("GET", "/health/ready/", 404),
+        ("HEAD", "/metrics/", 404),
+    ],
 )
 async def test_there_is_nothing_else(method: str, path: str, status: int) -> None:
     assert (await answer(path, method=method)).status == status
