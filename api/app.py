@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 from aiokafka.errors import KafkaError
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from api.access import Access
@@ -23,6 +23,7 @@ from api.page.figures import Figures
 from api.parts import Parts
 from api.problems import explain_problems
 from api.producer import Gateway
+from api.query import check_query
 from api.routes import analytics, assignments, devices, health, ingest, live, sessions, state
 from api.same_site import SameSite
 from api.settings import Settings
@@ -36,8 +37,9 @@ MOST_BODY_BYTES = 8 << 20
 _DESCRIPTION = """
 Readings of smart meters and electric vehicles in, through Kafka; current state, history and energy
 out. A reading is answered for (202) once Kafka's broker has acknowledged it. Windows are
-start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457). HEAD is
-answered as GET. Bodies may be compressed: `Content-Encoding` gzip, deflate or zstd.
+start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457). A query
+parameter that is not known, or is given twice, is 422. HEAD is answered as GET. Bodies may be
+compressed: `Content-Encoding` gzip, deflate or zstd.
 """
 
 
@@ -77,7 +79,10 @@ def create_app(settings: Settings) -> FastAPI:
         # Its own would load from another machine; the page is in api/page.
         docs_url=None,
         redoc_url=None,
+        # Its own would take any query; ours is among the routes of health.
+        openapi_url=None,
         separate_input_output_schemas=False,
+        dependencies=[Depends(check_query)],
         # A redirect has no body, and no client that sends readings follows it.
         redirect_slashes=False,
     )

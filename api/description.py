@@ -26,7 +26,7 @@ def complete(document: Document) -> Document:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             # What stands before every route answers for itself.
-            refusals = (403, 413, 415) if "requestBody" in operation else (403,)
+            refusals = (403, 413, 415, 422) if "requestBody" in operation else (403, 422)
             operation["responses"] |= {
                 str(status): answer for status, answer in describe_problems(*refusals).items()
             }

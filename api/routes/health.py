@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
@@ -59,6 +59,12 @@ async def ready(parts: TheParts) -> JSONResponse:
 async def metrics(parts: TheParts) -> Response:
     """Prometheus' format."""
     return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def description(request: Request) -> JSONResponse:
+    """The description of all this, for machines."""
+    return JSONResponse(request.app.openapi())
 
 
 async def _answers(ping: Awaitable[None]) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from psycopg.rows import DictRow
+from pydantic import AliasChoices
 
 from api.models import MeterState, StoredMeterReading, StoredVehicleReading, VehicleState
 from api.pages import After, Limit, Page, page_of, read_cursor
@@ -18,10 +19,23 @@ from telemetry.readings import DEVICE_ID
 router = APIRouter(prefix="/v1/telemetry", tags=["state"])
 
 Device = Annotated[str, Path(pattern=f"^{DEVICE_ID}$", max_length=64)]
+# Systems that this one follows have other names for the ends of a window.
 Start = Annotated[
-    str | None, Query(max_length=64, description="RFC 3339; by default 24 hours before the end")
+    str | None,
+    Query(
+        validation_alias=AliasChoices("start", "startTime", "from"),
+        max_length=64,
+        description="RFC 3339; by default 24 hours before the end; or `startTime`, or `from`",
+    ),
 ]
-End = Annotated[str | None, Query(max_length=64, description="RFC 3339; by default now")]
+End = Annotated[
+    str | None,
+    Query(
+        validation_alias=AliasChoices("end", "endTime", "to"),
+        max_length=64,
+        description="RFC 3339; by default now; or `endTime`, or `to`",
+    ),
+]
 _ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
 _MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 

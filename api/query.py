@@ -1,0 +1,95 @@
+"""Which query parameters a path takes: any other, and a second value, is refused.
+
+What is ignored changes the answer without a word: a filter with a typing error shows everything.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import get_args, get_origin
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
+
+from api.problems import FieldFault, Problem
+
+# A query may hold thousands of names of any length; so many of them are told, so far.
+_MOST_FAULTS = 10
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter: its names, the first one before all, and whether it may be repeated."""
+
+    names: tuple[str, ...]
+    is_list: bool
+
+
+async def check_query(request: Request) -> None:
+    """Raise Problem (422) for what the route does not know, and for what is given twice.
+
+    Stands before every route; async, as FastAPI would run it on a thread otherwise.
+    """
+    if not request.scope["query_string"]:
+        return
+    known = list(_parameters(request.scope["route"].dependant))
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    faults = [*_unknown(given, known), *_repeated(given, known)][:_MOST_FAULTS]
+    if faults:
+        detail = f"query parameter {faults[0].field}: {faults[0].detail}"
+        raise Problem(422, detail, errors=faults)
+
+
+def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault]:
+    names = [name for parameter in known for name in parameter.names]
+    for name in given:
+        if name not in names:
+            short = name[:_LONGEST_NAME]
+            nearest = _nearest(short, names)
+            detail = "no query parameter is known here"
+            if nearest is not None:
+                detail = f"is not known here; the nearest that is known is {nearest}"
+            yield FieldFault(field=short, detail=detail)
+
+
+def _nearest(name: str, names: list[str]) -> str | None:
+    # So that vehicle_id, vehicleid and VehicleId are all as near to vehicleId as can be.
+    plain = {_plain(known): known for known in reversed(names)}
+    found = get_close_matches(_plain(name), plain, n=1, cutoff=0)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _repeated(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault]:
+    for parameter in known:
+        names = [name for name in parameter.names if name in given]
+        if len(names) > 1:
+            detail = f"is another name of {names[0]}, which is given too"
+            yield FieldFault(field=names[1], detail=detail)
+        elif names and given[names[0]] > 1 and not parameter.is_list:
+            yield FieldFault(field=names[0], detail="is given more than once")
+
+
+def _parameters(dependant: Dependant) -> Iterator[Parameter]:
+    for field in dependant.query_params:
+        names = field.field_info.validation_alias
+        yield Parameter(
+            names=tuple(map(str, names.choices))
+            if isinstance(names, AliasChoices)
+            else (field.alias,),
+            is_list=_is_list(field.field_info),
+        )
+    for inner in dependant.dependencies:
+        yield from _parameters(inner)
+
+
+def _is_list(field: FieldInfo) -> bool:
+    annotation = field.annotation
+    return list in {get_origin(kind) for kind in (annotation, *get_args(annotation))}
