@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from api.problems import Problem, unavailable
 from api.settings import PoolSettings
+from telemetry.session import ENCODING, pinned, write_json
 
 Connection = AsyncConnection[DictRow]
 _Pool = AsyncConnectionPool[Connection]
@@ -108,14 +109,19 @@ class Database:
         except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
             raise unavailable(_NAME) from error
 
+    async def _configure(self, connection: Connection) -> None:
+        settings = self._settings
+        session = pinned(
+            statement_timeout=f"{round(settings.database_statement_timeout_s * 1_000)}ms",
+            idle_in_transaction_session_timeout="30s",
+            jit="off",
+        )
+        set_json_dumps(write_json, connection)
+        with _bounded(connection, settings.database_connect_timeout_s):
+            await connection.execute(*session)
+
     def _pool(self, url: str, name: str) -> _Pool:
         settings = self._settings
-        timeout_ms = round(settings.database_statement_timeout_s * 1_000)
-        # Those of the URL first: of an option that is given twice the last counts.
-        options = (
-            f"{conninfo_to_dict(url).get('options', '')} -c statement_timeout={timeout_ms}"
-            " -c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=30000"
-        )
         return AsyncConnectionPool(
             url,
             connection_class=AsyncConnection[DictRow],
@@ -124,8 +130,9 @@ class Database:
                 "row_factory": dict_row,
                 "application_name": "wattline-api",
                 "connect_timeout": settings.database_connect_timeout_s,
-                "options": options,
+                "client_encoding": ENCODING,
             },
+            configure=self._configure,
             min_size=1,
             max_size=settings.database_pool_size,
             max_waiting=_MOST_WAITING,

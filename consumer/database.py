@@ -9,12 +9,14 @@ import numpy as np
 import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_dumps
 
 from consumer.arrays import ArrayDumper
 from consumer.breaker import Breaker, State
 from consumer.metrics import Metrics
 from consumer.retry import cause_of, is_conflict, is_outage, is_worth_waiting, pause
 from consumer.settings import DatabaseSettings
+from telemetry.session import ENCODING, pinned, write_json
 
 log = structlog.get_logger()
 
@@ -27,11 +29,12 @@ Result = TypeVar("Result")
 
 
 async def connect(settings: DatabaseSettings) -> Connection:
-    """Open a connection with every timeout set; raises psycopg.OperationalError."""
+    """Open a connection with its settings pinned and every timeout set; raises psycopg.Error."""
     connection = await AsyncConnection.connect(
         settings.database_url.get_secret_value(),
         autocommit=True,
         connect_timeout=settings.database_connect_timeout_s,
+        client_encoding=ENCODING,
         application_name="wattline-consumer",
         keepalives_idle=_KEEPALIVES["keepalives_idle"],
         keepalives_interval=_KEEPALIVES["keepalives_interval"],
@@ -39,6 +42,7 @@ async def connect(settings: DatabaseSettings) -> Connection:
         tcp_user_timeout=_USER_TIMEOUT_MS,
     )
     connection.adapters.register_dumper(np.ndarray, ArrayDumper)
+    set_json_dumps(write_json, connection)
     session = {
         "statement_timeout": f"{settings.database_statement_timeout_s}s",
         "lock_timeout": f"{settings.database_lock_timeout_s}s",
@@ -47,15 +51,9 @@ async def connect(settings: DatabaseSettings) -> Connection:
         # The server, too, is to notice a peer that is gone.
         "tcp_user_timeout": f"{_USER_TIMEOUT_MS}ms",
         **{f"tcp_{name}": str(value) for name, value in _KEEPALIVES.items()},
-        "timezone": "UTC",
-        "client_min_messages": "warning",
     }
     try:
-        await connection.execute(
-            "SELECT set_config(name, value, false)"
-            " FROM unnest(%s::text[], %s::text[]) AS setting (name, value)",
-            [list(session), list(session.values())],
-        )
+        await connection.execute(*pinned(**session))
     except BaseException:  # a cancelled one would stay open too
         await connection.close()
         raise

@@ -3,6 +3,7 @@
 ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
+├── UnfitDatabase     the tables cannot be made here
 └── Stuck             there is work, the servers answer, and nothing moves
 """
 
@@ -24,6 +25,10 @@ class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more tha
     def __init__(self, transaction_id: str) -> None:
         super().__init__(f"the outcome of transaction {transaction_id} is unknown")
         self.transaction_id = transaction_id
+
+
+class UnfitDatabase(ConsumerError):  # noqa: N818  what it is
+    """The database is not one to make the tables in."""
 
 
 class Stuck(ConsumerError):  # noqa: N818  what the watchdog says

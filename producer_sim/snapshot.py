@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from producer_sim.statements import statement
+from telemetry.session import connect
 from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import as_datetime
 
@@ -46,7 +47,7 @@ class Scope:
 def connected(database_url: str) -> Iterator[psycopg.Connection]:
     """Yield a connection; raises SnapshotError for whatever goes wrong with it."""
     try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        with connect(database_url, application_name="wattline-simulator") as connection:
             yield connection
     except psycopg.Error as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -95,8 +96,6 @@ def take_snapshot(
     connection.read_only = True
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with connection.transaction():
-        # Whatever the role's setting is: the shortest text that stands for the very same double.
-        connection.execute("SET LOCAL extra_float_digits = 1")
         for stream in STREAMS:
             _read_stream(reader, tables, stream, scope)
         _read_dead_letters(reader, tables, scope)

@@ -58,18 +58,35 @@ def describe_sections(sections: Iterable[type[BaseSettings]]) -> list[tuple[str,
     return rows
 
 
+_URL_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": (
+        "any", "read-write", "read-only", "primary", "standby", "prefer-standby",
+    ),
+    "load_balance_hosts": ("disable", "random"),
+}  # fmt: skip
+
+
 def _is_a_url(url: SecretStr) -> SecretStr:
     text = url.get_secret_value()
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("should start with postgresql://")
     try:
-        ports = str(conninfo_to_dict(text).get("port") or "").split(",")
+        parts = conninfo_to_dict(text)
     except psycopg.ProgrammingError:
         # libpq's own message quotes the part at fault, which may be the password.
         raise ValueError("is no URL that PostgreSQL understands") from None
-    # libpq's parser takes any text for a port; none means the default.
+    # libpq's parser takes any text for a value. What cannot be used is a wrong setting, and would
+    # be waited for like a server that is away. No port means the default.
+    ports = str(parts.get("port") or "").split(",")
     if not all(port.isdecimal() and 0 < int(port) <= LAST_PORT for port in ports if port):
         raise ValueError(f"its port should be a number from 1 to {LAST_PORT}")
+    hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
+    if len(ports) not in (1, len(hosts)):
+        raise ValueError("it should have one port, or as many as hosts")
+    for name, choices in _URL_CHOICES.items():
+        if parts.get(name, choices[0]) not in choices:
+            raise ValueError(f"its {name} should be one of {', '.join(choices)}")
     return url
 
 

@@ -7,6 +7,7 @@ import typer
 from consumer import retention, schema
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.database import Connection
+from consumer.errors import UnfitDatabase
 from consumer.settings import HistorySettings
 from telemetry.settings import load
 
@@ -25,7 +26,10 @@ def apply() -> None:
             await retention.maintain(connection, history, now_us=time.time_ns() // 1_000)
         return differences
 
-    _report_differences(with_database(work))
+    try:
+        _report_differences(with_database(work))
+    except UnfitDatabase as error:
+        fail(str(error), code=1)
 
 
 @app.command("check")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import duckdb
-import psycopg
 import typer
 from rich import box
 from rich.console import Console
@@ -28,6 +27,7 @@ from producer_sim.ledger import LedgerError, parts
 from producer_sim.product import ProductError
 from producer_sim.truth import read_truths
 from producer_sim.verify import SnapshotError, verify
+from telemetry.session import connect
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 GROUP = "wattline-demo"
@@ -230,7 +230,7 @@ def _show_devices(database_url: str, fleet: str) -> None:
     table = Table(title="Current state of some devices", box=box.SIMPLE_HEAD)
     for header in ("device", "recorded at (UTC)", "kWh", "V", "SoC %", "°C"):
         table.add_column(header, no_wrap=True)
-    with psycopg.connect(database_url) as connection:
+    with connect(database_url, application_name="wattline-demo") as connection:
         rows = connection.execute(
             """
             (SELECT vehicle_id, recorded_at, kwh_delivered_dc, NULL, soc, battery_temp

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 import duckdb
-import psycopg
+
+from telemetry.session import connect
 
 _LOOK_S = 0.05
 
@@ -68,7 +69,7 @@ class Onlooker:
 
     def _look(self) -> None:
         known: dict[tuple[str, int], int] = {}
-        with psycopg.connect(self._database_url, autocommit=True) as connection:
+        with connect(self._database_url, application_name="wattline-demo") as connection:
             while not self._done.wait(_LOOK_S):
                 rows = connection.execute(
                     "SELECT topic, partition, next_offset FROM ingest_offset"

@@ -114,6 +114,8 @@ def _endpoints(name: str, address: str) -> list[tuple[str, int]]:
         return [(host.strip("[]"), int(port)) for host, _, port in pairs if port.isdecimal()]
     try:
         parts = conninfo_to_dict(address)
-        return [(str(parts.get("host") or HOST), int(parts.get("port") or 5432))]
+        hosts = str(parts.get("host") or HOST).split(",")
+        ports = [int(port or 5432) for port in str(parts.get("port") or "").split(",")]
+        return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=True))
     except (psycopg.Error, ValueError):
         return []

@@ -160,10 +160,16 @@ def test_settings_of_the_environment_win(environment: pytest.MonkeyPatch) -> Non
     assert settings.flush.policy == BatchPolicy(max_rows=7, max_bytes=65_536, max_age=0.25)
 
 
-@pytest.mark.parametrize("url", ["postgres://h/d", "postgresql://h1,h2:5433/d?sslmode=require"])
-def test_both_schemes_of_a_database_url_are_taken(
-    environment: pytest.MonkeyPatch, url: str
-) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://h/d",
+        "postgresql://h1,h2:5433/d?sslmode=require",
+        "postgresql://h1,h2/d?port=5433&target_session_attrs=read-write",
+        "postgresql:///d?hostaddr=10.0.0.1,10.0.0.2&port=1,2&sslmode=verify-full&sslrootcert=system",
+    ],
+)
+def test_every_kind_of_database_url_is_taken(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("DATABASE_URL", url)
     assert load(DatabaseSettings).database_url.get_secret_value() == url
 
@@ -306,6 +312,10 @@ def test_secrets_are_kept_as_secrets(environment: pytest.MonkeyPatch) -> None:
         "postgresql://u:se%zzcret@h/x",
         "postgresql://127.0.0.1:port/db",
         "postgresql://127.0.0.1:70000/db",
+        "postgresql://h/db?sslmode=verify",
+        "postgresql://h,i/db?target_session_attrs=master",
+        "postgresql://h,i/db?load_balance_hosts=on",
+        "postgresql://h,i,j/db?port=5432,5433",
     ],
 )
 def test_a_database_url_that_can_never_work_is_named_and_not_quoted(
