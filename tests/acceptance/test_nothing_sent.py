@@ -1,5 +1,6 @@
 """A command of the simulator that has done nothing does not say that all is well."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.ports import free_port
 from deploy.replica import ROOT, Replica
 from tests.acceptance.conftest import Environment, environ, query
 
@@ -65,19 +65,21 @@ def test_a_run_of_nothing_but_gaps_fails_and_keeps_no_truth(
 
 
 def test_a_run_that_is_stopped_before_the_broker_answers_fails(environment: Environment) -> None:
-    away = environment | {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "producer_sim", "run", "--no-ledger", "--quiet"],
-        cwd=ROOT,
-        env=environ(away),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stderr is not None
-        assert "waiting for the broker" in running.stderr.readline()
-        running.terminate()
-        assert running.stderr.readlines()[-1] == "nothing was sent\n"
-        assert running.wait(60) == 1
+    with socket.socket() as nobody:  # the port is taken, and nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with subprocess.Popen(
+            [sys.executable, "-m", "producer_sim", "run", "--no-ledger", "--quiet"],
+            cwd=ROOT,
+            env=environ(environment | {"KAFKA_BOOTSTRAP_SERVERS": address}),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stderr is not None
+            assert "waiting for the broker" in running.stderr.readline()
+            running.terminate()
+            assert running.stderr.readlines()[-1] == "nothing was sent\n"
+            assert running.wait(60) == 1
 
 
 def test_the_real_recording_saved_with_commas_arrives_whole(
