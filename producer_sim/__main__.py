@@ -90,13 +90,17 @@ def run_command(
         typer.Option(
             parser=options.instant,
             metavar="RFC3339",
-            help="Simulated time to begin at. By default now, or, where the run may be faster"
-            " than the clock, now less the duration (30 days without one).",
+            help="Simulated time to begin at, or -24h for so long ago. By default now, or, where"
+            " the run may be faster than the clock, now less the duration (30 days without one).",
         ),
     ] = None,
     fleet: Annotated[
         str | None,
-        typer.Option(parser=options.fleet_name, metavar="NAME", help="mtr-NAME-00042 for ids."),
+        typer.Option(
+            parser=options.fleet_name,
+            metavar="NAME",
+            help="mtr-NAME-00042 for ids; {start} in it stands for the time to begin at.",
+        ),
     ] = None,
     chaos: Annotated[
         float,
@@ -188,7 +192,7 @@ def run_command(
         seed=seed,
         start_us=begins,
         duration_us=duration,
-        fleet_name=fleet,
+        fleet_name=fleet and options.fleet_begun(fleet, begins),
         shares=shares,
         registers=registers if world else None,
     )
