@@ -18,7 +18,11 @@ LogLine = dict[str, Any]
 
 
 class ReplicaError(Exception):
-    """The process ended, or did not say in time, what was waited for. One line."""
+    """The process ended before it said what was waited for. One line."""
+
+
+class ReplicaLateError(ReplicaError):
+    """It runs, but did not say in time what was waited for."""
 
 
 class Replica:
@@ -56,14 +60,18 @@ class Replica:
         """Return the log line of the event, once it has come this often; raises ReplicaError."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            ended = self.process.poll() is not None
+            code = self.process.poll()
             lines = self.events(event)
             if len(lines) >= times:
                 return lines[times - 1]
-            if ended or time.monotonic() > deadline:
-                last = self.log()[-1:] or "nothing"
+            last = f"its last line: {self.log()[-1:] or 'nothing'}"
+            if code is not None:
                 raise ReplicaError(
-                    f"{self.log_file.stem} did not log {event}; its last line: {last}"
+                    f"{self.log_file.stem} ended with {code} and did not log {event}; {last}"
+                )
+            if time.monotonic() > deadline:
+                raise ReplicaLateError(
+                    f"{self.log_file.stem} did not log {event} in {PATIENCE_S:.0f} s; {last}"
                 )
             time.sleep(0.02)
 

@@ -14,10 +14,10 @@ from producer_sim.answers import ask
 from producer_sim.chaos import SPLIT, Fault, Shares
 from producer_sim.display import show_report
 from producer_sim.enrolment import Enrolment
-from producer_sim.ledger import LedgerError
+from producer_sim.ledger import EmptyLedgerError, LedgerError
 from producer_sim.load import Load, Plan
 from producer_sim.pace import Policy
-from producer_sim.product import ProductError
+from producer_sim.product import ProductError, TooSlowError
 from producer_sim.replay import Recording, ReplayError
 from producer_sim.reports import Tally
 from producer_sim.sender import SenderError
@@ -26,6 +26,7 @@ from producer_sim.settings import DatabaseSettings, ProductSettings
 from producer_sim.snapshot import SnapshotError
 from producer_sim.transmit import system_clock
 from producer_sim.truth import read_truths
+from producer_sim.verdict import TOO_SLOW
 from producer_sim.verify import verify
 from telemetry.settings import KafkaSettings, SettingsError, load
 from telemetry.timestamps import format_timestamp
@@ -89,13 +90,17 @@ def run_command(
         typer.Option(
             parser=options.instant,
             metavar="RFC3339",
-            help="Simulated time to begin at. By default now, or, where the run may be faster"
-            " than the clock, now less the duration (30 days without one).",
+            help="Simulated time to begin at, or -24h for so long ago. By default now, or, where"
+            " the run may be faster than the clock, now less the duration (30 days without one).",
         ),
     ] = None,
     fleet: Annotated[
         str | None,
-        typer.Option(parser=options.fleet_name, metavar="NAME", help="mtr-NAME-00042 for ids."),
+        typer.Option(
+            parser=options.fleet_name,
+            metavar="NAME",
+            help="mtr-NAME-00042 for ids; {start} in it stands for the time to begin at.",
+        ),
     ] = None,
     chaos: Annotated[
         float,
@@ -159,8 +164,8 @@ def run_command(
 
     The broker is KAFKA_BOOTSTRAP_SERVERS; missing topics are created.
 
-    Exit codes: 0 done, 1 a message failed or its fate is unknown, or the API could not be told, 2
-    wrong use.
+    Exit codes: 0 done, 1 nothing was sent, a message failed or its fate is unknown, or the API
+    could not be told, 2 wrong use, 3 the API was too busy to be told in time.
     """
     if api is not None and not world:
         _fail("--api needs --world: other devices need not be registered", WRONG_USE)
@@ -187,7 +192,7 @@ def run_command(
         seed=seed,
         start_us=begins,
         duration_us=duration,
-        fleet_name=fleet,
+        fleet_name=fleet and options.fleet_begun(fleet, begins),
         shares=shares,
         registers=registers if world else None,
     )
@@ -216,7 +221,7 @@ def run_command(
     )
     tally = _send(job, ledger, no_ledger=no_ledger, quiet=quiet)
     if enrolment is not None:
-        _tell(enrolment.after)
+        _tell(enrolment.after, too_slow=TOO_SLOW if tally.complete else LOST)
     raise typer.Exit(0 if tally.complete else LOST)
 
 
@@ -240,11 +245,11 @@ def replay_command(
 ) -> None:
     """Send recorded readings, as fast as they go or at `--rate`.
 
-    FILE is either the household power data of UCI (semicolons, kW per minute) or one reading a
-    line in the contract's JSON, which is sent byte for byte unless it is shifted. Lines without
-    a reading are named and skipped; readings marked as missing (?) are counted.
+    FILE is either the household power data of UCI (semicolons or commas, kW per minute) or one
+    reading a line in the contract's JSON, which is sent byte for byte unless it is shifted. Lines
+    without a reading are named and skipped; readings marked as missing (?) are counted.
 
-    Exit codes: 0 done, 1 a line was bad or a message was lost, 2 wrong use.
+    Exit codes: 0 done, 1 a line was bad, a message was lost or nothing was sent, 2 wrong use.
     """
     try:
         recording = Recording(path=file, meter_id=meter_id)
@@ -278,7 +283,12 @@ def verify_command(
         typer.Option("--exact", help="The tables must hold nothing but these ledgers' messages."),
     ] = False,
     wait: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to wait for consumers that do not move on.")
+        float,
+        typer.Option(
+            min=0.0,
+            help="Seconds to wait for consumers that do not move on, and for each answer of an API"
+            " that is busy.",
+        ),
     ] = 60.0,
     answers: Annotated[
         str | None,
@@ -297,7 +307,8 @@ def verify_command(
     states that are not the newest reading. With --answers, wrong energies, coverages and statuses
     of any vehicle, of the fleet, and faults that are missed or made up.
 
-    Exit codes: 0 clean, 1 a check failed or could not be made, 2 wrong use.
+    Exit codes: 0 clean, 1 a check failed or could not be made, 2 wrong use, 3 the stored data are
+    right and no answer was wrong, but some did not come in time.
     """
     database = _settings(DatabaseSettings)
     console = Console(stderr=as_json)
@@ -313,16 +324,18 @@ def verify_command(
         )
         if answers is not None:
             key = _settings(ProductSettings).key
-            report = report.with_more(*ask(answers, key, truths, exact=exact, console=console))
+            report = report.with_more(
+                *ask(answers, key, truths, exact=exact, console=console, patience_s=wait)
+            )
+    except (EmptyLedgerError, SnapshotError) as error:
+        _fail(str(error), LOST)
     except LedgerError as error:
         _fail(str(error), WRONG_USE)
-    except (SnapshotError, ProductError) as error:
-        _fail(str(error), LOST)
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
     else:
         show_report(console, report)
-    raise typer.Exit(0 if report.clean else LOST)
+    raise typer.Exit(report.exit_code)
 
 
 def _send(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tally:
@@ -331,16 +344,24 @@ def _send(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tal
     kafka = _settings(KafkaSettings)
     directory = None if no_ledger else ledger or default_ledger(system_clock())
     try:
-        return send(job, kafka=kafka, ledger=directory, console=Console(), quiet=quiet, say=_say)
+        tally = send(job, kafka=kafka, ledger=directory, console=Console(), quiet=quiet, say=_say)
     except (LedgerError, SettingsError) as error:
         _fail(str(error), WRONG_USE)
     except SenderError as error:
         _fail(str(error), LOST)
+    if not tally.sent:
+        befallen = [
+            f"{count:,} {what.replace('_', ' ')}" for what, count in job.figures().items() if count
+        ]
+        _say(", ".join(["nothing was sent", *befallen]))
+    return tally
 
 
-def _tell(tell: Callable[[], None]) -> None:
+def _tell(tell: Callable[[], None], *, too_slow: int = TOO_SLOW) -> None:
     try:
         tell()
+    except TooSlowError as error:
+        _fail(str(error), too_slow)
     except ProductError as error:
         _fail(str(error), LOST)
 

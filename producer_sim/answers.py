@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from producer_sim.expected import BANDS, Expectation, Expected, Span, windows
-from producer_sim.product import Product, all_of
+from producer_sim.product import PATIENCE_S, Product, ProductError, TooSlowError, all_of
 from producer_sim.truth import HOUR_US, Truth
-from producer_sim.verdict import Check, Violation
+from producer_sim.verdict import Check, Unasked, Violation
 from producer_sim.world import UNITS_PER_KWH
 from telemetry.timestamps import format_timestamp, parse_timestamp
 
@@ -26,6 +26,7 @@ CHECKS = (
 )
 STATUSES = (*BANDS, "implausible", "insufficient_data", "no_meter")
 _SHOWN = 5
+_SHOWN_OF = "chargers shown: "
 _ABSOLUTE, _RELATIVE = 1e-6, 1e-9
 _PERFORMANCE, _FLEET, _ANOMALIES = "performance", "fleet", "anomalies"
 
@@ -46,9 +47,14 @@ class Findings:
             until = f"until {format_timestamp(window[1])}: {problem}"
             self.examples[check].append(Violation(asked, None, None, vehicle, window[0], until))
 
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self, *, complete: bool) -> tuple[Check, ...]:
+        """Return the checks; `complete`: all that was to be asked has been answered."""
+        compared = dict.fromkeys(CHECKS, complete)
+        compared["wrong_fleet"] &= self.totals["answers about fleets"] > 0
+        compared["missed_fault"] &= any(self.totals[_SHOWN_OF + one] > 0 for one in BANDS[1:])
         return tuple(
-            Check(name, self.violations[name], tuple(self.examples[name])) for name in CHECKS
+            Check(name, self.violations[name], tuple(self.examples[name]), compared[name])
+            for name in CHECKS
         )
 
 
@@ -59,20 +65,26 @@ def ask(
     *,
     exact: bool,
     console: Console | None,
-) -> tuple[tuple[Check, ...], dict[str, int]]:
-    """Ask an API all that these runs can tell the truth about; return checks and totals.
+    patience_s: float = PATIENCE_S,
+) -> tuple[tuple[Check, ...], dict[str, int], Unasked | None]:
+    """Ask an API all that these runs can tell the truth about.
 
-    `exact`: the product must know no other vehicles. Raises ProductError.
+    Returns checks, totals, and why it could not go on, where it could not; what was answered until
+    then is checked. `exact`: the product must know no other vehicles.
     """
     findings = Findings()
 
     async def ask_all() -> None:
-        async with Product(url=url, api_key=api_key) as product:
+        async with Product(url=url, api_key=api_key, patience_s=patience_s) as product:
             for truth in truths:
                 await _ask_run(product, truth, findings, exact=exact, console=console)
 
-    asyncio.run(ask_all())
-    return findings.checks(), dict(findings.totals)
+    unasked = None
+    try:
+        asyncio.run(ask_all())
+    except ProductError as error:
+        unasked = Unasked(str(error), isinstance(error, TooSlowError))
+    return findings.checks(complete=unasked is None), dict(findings.totals), unasked
 
 
 async def _ask_run(
@@ -248,7 +260,7 @@ def _judge_fault(one: Expected, status: str | None, window: Span, findings: Find
     if not one.is_telling:
         findings.totals["planted faults that a window does not show"] += planted is not None
         return
-    findings.totals[f"chargers shown: {one.planted}"] += 1
+    findings.totals[f"{_SHOWN_OF}{one.planted}"] += 1
     if status != planted:
         problem = f"listed as {status}, the charger is {one.planted}"
         check = "false_fault" if planted is None else "missed_fault"

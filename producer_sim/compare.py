@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from producer_sim.ledger import parts, read_metadata
+from producer_sim.ledger import EmptyLedgerError, parts, read_metadata
 from producer_sim.messages import canonical
 from producer_sim.statements import statement
 from producer_sim.verdict import Check, Report, Violation
@@ -61,6 +61,19 @@ def load_ledgers(tables: "DuckDBPyConnection", ledgers: list[Path]) -> tuple[str
         if files := [str(path) for path in parts(ledger)]:
             tables.execute(statement("load_ledger"), {"ledger": number, "parts": files})
     return tuple(unclosed)
+
+
+def check_not_empty(tables: "DuckDBPyConnection", ledgers: list[Path]) -> None:
+    """Raise EmptyLedgerError where one of the loaded ledgers holds nothing to look for."""
+    rows = tables.execute(
+        "SELECT DISTINCT ledger FROM message WHERE delivery = 'acknowledged'"
+    ).fetchall()
+    telling = {number for (number,) in rows}
+    for number, ledger in enumerate(ledgers):
+        if number not in telling:
+            raise EmptyLedgerError(
+                f"{ledger}: holds no acknowledged message, so there is nothing to compare"
+            )
 
 
 def compare(

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from producer_sim.reports import Tally
-from producer_sim.verdict import Report
+from producer_sim.verdict import Check, Report
 from telemetry.timestamps import format_timestamp
 
 _REFRESH_SECONDS = 0.25
@@ -102,8 +102,7 @@ def show_report(console: Console, report: Report) -> None:
         totals.add_row(name, f"{total:,}")
     checks = Table("check", "violations", "verdict")
     for check in report.checks:
-        verdict = "[red]VIOLATED" if check.violations else "[green]ok"
-        checks.add_row(check.name, f"{check.violations:,}", verdict)
+        checks.add_row(check.name, f"{check.violations:,}", _verdict(check))
     console.print(totals, checks)
     for check in report.checks:
         for example in check.examples:
@@ -115,4 +114,19 @@ def show_report(console: Console, report: Report) -> None:
             highlight=False,
             markup=False,
         )
-    console.print("[green]clean" if report.clean else "[red]NOT CLEAN")
+    if report.unasked is not None:
+        problem = f"the API could not be asked everything: {report.unasked.problem}"
+        console.print(problem, soft_wrap=True, highlight=False, markup=False)
+    console.print(_conclusion(report))
+
+
+def _verdict(check: Check) -> str:
+    if check.violations:
+        return "[red]VIOLATED"
+    return "[green]ok" if check.compared else "[yellow]unchecked"
+
+
+def _conclusion(report: Report) -> str:
+    if report.clean:
+        return "[green]clean"
+    return "[red]NOT CLEAN" if report.is_violated else "[yellow]NOTHING WRONG, BUT NOT ALL CHECKED"

@@ -51,6 +51,10 @@ class LedgerError(Exception):
     """A directory cannot take a ledger, or holds none. The message is one line."""
 
 
+class EmptyLedgerError(LedgerError):
+    """A ledger holds no message that the broker has: nothing can be compared with it."""
+
+
 class Book(Protocol):
     """Where messages are entered before they are sent."""
 

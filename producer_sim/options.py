@@ -5,7 +5,8 @@ import re
 
 import typer
 
-from telemetry.timestamps import SECOND_US, parse_timestamp
+from producer_sim.transmit import system_clock
+from telemetry.timestamps import EPOCH, MICROSECOND, SECOND_US, parse_timestamp
 
 _UNITS_US = {"d": 86_400 * SECOND_US, "h": 3_600 * SECOND_US, "m": 60 * SECOND_US, "s": SECOND_US}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
@@ -40,18 +41,28 @@ def rate(text: str) -> float:
 
 
 def instant(text: str) -> int:
-    """Return microseconds since 1970 for an RFC 3339 timestamp."""
+    """Return microseconds since 1970 for an RFC 3339 timestamp, or so long before now: `-24h`."""
+    if text.startswith("-"):
+        return (system_clock() - duration(text[1:])) // SECOND_US * SECOND_US
     try:
         return parse_timestamp(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r}: {error}; write 2026-02-10T10:00:00Z") from error
+        raise typer.BadParameter(
+            f"{text!r}: {error}; write 2026-02-10T10:00:00Z or -24h"
+        ) from error
 
 
 def fleet_name(text: str) -> str:
-    """Return a name that may stand in a device id."""
-    if _FLEET.fullmatch(text) is None:
-        raise typer.BadParameter("a fleet is named with 1 to 40 of A-Z a-z 0-9 . _ : -")
+    """Return a name that may stand in a device id, once `fleet_begun` has filled it in."""
+    if _FLEET.fullmatch(fleet_begun(text, 0)) is None:
+        raise typer.BadParameter("a fleet is named with 1 to 40 of A-Z a-z 0-9 . _ : - or {start}")
     return text
+
+
+def fleet_begun(name: str, start_us: int) -> str:
+    """Return the name of a fleet whose run begins then: `{start}` in it is that second, in UTC."""
+    start = EPOCH + start_us * MICROSECOND
+    return name.replace("{start}", f"{start:%Y%m%dT%H%M%SZ}")
 
 
 def device_id(text: str) -> str:

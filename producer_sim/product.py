@@ -17,7 +17,8 @@ from tenacity import (
 )
 
 AT_ONCE = 8
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
+"""For one answer, over all tries."""
 _REQUEST_S = 60.0
 _CONFLICT, _TOO_MANY, _UNAVAILABLE = 409, 429, 503
 
@@ -26,6 +27,10 @@ Work = Coroutine[Any, Any, None]
 
 class ProductError(Exception):
     """The product cannot be asked, or does not do as it is told. The message is one line."""
+
+
+class TooSlowError(ProductError):
+    """The product runs, but did not answer in time: what it would have said is not known."""
 
 
 class _TryLaterError(Exception):
@@ -39,12 +44,15 @@ _PASSING = (
     _TryLaterError,
 )
 """What is gone, perhaps, when it is tried again. A request may so be made twice."""
+_TOO_SLOW = (httpx.ReadTimeout, httpx.PoolTimeout, _TryLaterError)
+"""Of these, what says that it is there, and busy."""
 
 
 class Product:
     """A client of one API. The key, where it needs one, is a bearer token."""
 
-    def __init__(self, *, url: str, api_key: str | None) -> None:
+    def __init__(self, *, url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         try:
             self._client = httpx.AsyncClient(
@@ -90,7 +98,7 @@ class Product:
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(_PASSING),
-                stop=stop_after_delay(_PATIENCE_S),
+                stop=stop_after_delay(self._patience_s),
                 wait=wait_random_exponential(max=5),
                 reraise=True,
             ):
@@ -98,7 +106,8 @@ class Product:
                     response = _decided(await self._client.request(method, path, **what))
         except (httpx.HTTPError, httpx.InvalidURL, _TryLaterError) as error:
             problem = str(error) or type(error).__name__
-            raise ProductError(f"{method} {self._client.base_url}{path}: {problem}") from error
+            kind = TooSlowError if isinstance(error, _TOO_SLOW) else ProductError
+            raise kind(f"{method} {self._client.base_url}{path}: {problem}") from error
         return response
 
 

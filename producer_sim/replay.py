@@ -2,9 +2,10 @@
 
 The UCI format is that of: G. Hebrail and A. Berard, "Individual household electric power
 consumption", UCI Machine Learning Repository, 2006, DOI 10.24432/C58K54, licensed CC BY 4.0.
-Its clock carries no zone and is taken for UTC.
+Its clock carries no zone and is taken for UTC. Spreadsheets save it with commas: either is read.
 """
 
+import codecs
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ from telemetry.readings import Reading
 from telemetry.streams import METER, STREAMS, Stream
 from telemetry.timestamps import EARLIEST_US, EPOCH, MICROSECOND
 
-_POWER = "Global_active_power"
+_POWER, _VOLTAGE = "Global_active_power", "Voltage"
+_TIMES = ("DateTime",), ("Date", "Time")
+_SEPARATORS = (";", ",")
 _MISSING = {"", "?"}
+_LONGEST_HEADER, _SHOWN_HEADER = 65_536, 200
 _ROWS_AT_ONCE = 8_192
 _ANY_TIME = TimeLimits(earliest=EARLIEST_US, latest=2**62)
 
@@ -62,12 +66,16 @@ class Recording:
         self._meter_id = meter_id
         try:
             with path.open("rb") as file:
-                first = file.readline(65_536)
+                first = file.readline(_LONGEST_HEADER).removeprefix(codecs.BOM_UTF8)
         except OSError as error:
             raise ReplayError(f"{path}: {error.strerror}") from error
-        self._is_uci = _POWER.encode() in first
-        if not self._is_uci and not first.lstrip().startswith(b"{"):
-            raise ReplayError(f"{path}: neither JSON lines nor UCI's household power")
+        self._separator: str | None = None
+        """That of UCI's columns; None for JSON lines."""
+        if not first.lstrip().startswith(b"{"):
+            try:
+                self._separator = uci_separator(first.decode(errors="replace"))
+            except ReplayError as error:
+                raise ReplayError(f"{path}: {error}") from None
         self.gaps = 0
         self.faults: list[Fault] = []
 
@@ -93,23 +101,42 @@ class Recording:
                 self.gaps += 1
 
     def _lines(self) -> Iterator[Line | Gap | Fault]:
-        if self._is_uci:
-            with self._path.open(newline="", encoding="utf-8", errors="replace") as text:
-                yield from uci_lines(text, self._meter_id)
-        else:
+        if self._separator is None:
             with self._path.open("rb") as file:
                 yield from json_lines(file)
+        else:
+            with self._path.open(newline="", encoding="utf-8-sig", errors="replace") as text:
+                yield from uci_lines(text, self._meter_id, separator=self._separator)
 
 
-def uci_lines(text: Iterable[str], meter_id: str) -> Iterator[Line | Gap | Fault]:
+def uci_separator(header: str) -> str:
+    """Return what separates the columns of a header in which all that is needed is named.
+
+    Raises ReplayError, which says what was expected.
+    """
+    if _POWER not in header:
+        raise ReplayError("neither JSON lines nor UCI's household power")
+    for separator in _SEPARATORS:
+        names = next(csv.reader([header], delimiter=separator))
+        if {_POWER, _VOLTAGE} <= {*names} and any({*times} <= {*names} for times in _TIMES):
+            return separator
+    raise ReplayError(
+        f"its header must name {_POWER}, {_VOLTAGE} and DateTime, or Date and Time, separated by"
+        f" semicolons or commas; it is {header.strip()[:_SHOWN_HEADER]!r}"
+    )
+
+
+def uci_lines(
+    text: Iterable[str], meter_id: str, *, separator: str
+) -> Iterator[Line | Gap | Fault]:
     """Read kW, averaged over a minute, as kWh of that minute, and volts."""
-    reader = csv.DictReader(text, delimiter=";")
+    reader = csv.DictReader(text, delimiter=separator)
     for row in reader:
-        if row.get(_POWER, "") in _MISSING or row.get("Voltage", "") in _MISSING:
+        if row[_POWER] in _MISSING or row[_VOLTAGE] in _MISSING:
             yield Gap()
             continue
         try:
-            energy, voltage = round(float(row[_POWER]) / 60, 6), float(row["Voltage"])
+            energy, voltage = round(float(row[_POWER]) / 60, 6), float(row[_VOLTAGE])
             recorded_at = _uci_time(row)
         except (KeyError, TypeError, ValueError) as error:
             yield Fault(reader.line_num, f"{type(error).__name__}: {error}")
@@ -122,6 +149,8 @@ def json_lines(lines: Iterable[bytes]) -> Iterator[Line | Gap | Fault]:
     """Read each line as the value that is sent; its fields say which topic it belongs to."""
     for number, line in enumerate(lines, start=1):
         value = line.rstrip(b"\r\n")
+        if number == 1:
+            value = value.removeprefix(codecs.BOM_UTF8)
         if not value:
             continue
         try:

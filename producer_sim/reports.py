@@ -38,7 +38,8 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        return self.acknowledged == self.sent
+        """Whether something was sent, and the broker has all of it."""
+        return 0 < self.sent == self.acknowledged
 
     def count(self, error: KafkaError | None, _message: Message | None) -> None:
         """Take one report."""

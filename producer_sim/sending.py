@@ -33,7 +33,7 @@ class Job:
     start_us: int
     total: int | None
     metadata: dict[str, Any]
-    figures: Callable[[], dict[str, object]]
+    figures: Callable[[], dict[str, int]]
     keep: Callable[[Path], dict[str, object]] | None = None
 
 

@@ -1,9 +1,13 @@
 """What a verification found."""
 
 import json
+from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
 
 from telemetry.timestamps import format_timestamp
+
+CLEAN, WRONG, TOO_SLOW = 0, 1, 3
+"""Exit codes; 2 is wrong use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,24 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: the number of its violations, and the first few of them."""
+    """One check: the number of its violations, and the first few of them.
+
+    `compared`: whether there was something to compare, and all of it was; else no violations say
+    nothing.
+    """
 
     name: str
     violations: int
     examples: tuple[Violation, ...] = ()
+    compared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """Why not all answers could be had; `too_slow`: for want of time alone."""
+
+    problem: str
+    too_slow: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +63,41 @@ class Report:
     checks: tuple[Check, ...]
     totals: dict[str, int]
     unclosed: tuple[str, ...] = ()
+    unasked: Unasked | None = None
 
     @property
     def clean(self) -> bool:
-        return not any(check.violations for check in self.checks)
+        return self.exit_code == CLEAN
+
+    @property
+    def is_violated(self) -> bool:
+        return any(check.violations for check in self.checks)
+
+    @property
+    def exit_code(self) -> int:
+        """CLEAN; WRONG; TOO_SLOW: nothing was found wrong, but answers did not come in time."""
+        if self.is_violated:
+            return WRONG
+        if self.unasked is None:
+            return CLEAN
+        return TOO_SLOW if self.unasked.too_slow else WRONG
+
+    def violated(self, names: Container[str]) -> list[str]:
+        """Return those of these checks that are violated."""
+        return [check.name for check in self.checks if check.violations and check.name in names]
 
     @property
     def counts(self) -> dict[str, int]:
         """The number of violations by the name of the check."""
         return {check.name: check.violations for check in self.checks}
 
-    def with_more(self, checks: tuple[Check, ...], totals: dict[str, int]) -> "Report":
+    def with_more(
+        self, checks: tuple[Check, ...], totals: dict[str, int], unasked: Unasked | None = None
+    ) -> "Report":
         """Return the report with more checks and totals at its end."""
-        return replace(self, checks=self.checks + checks, totals=self.totals | totals)
+        return replace(
+            self, checks=self.checks + checks, totals=self.totals | totals, unasked=unasked
+        )
 
     def to_json(self) -> str:
         return json.dumps({"clean": self.clean, **asdict(self)}, indent=2)

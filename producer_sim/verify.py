@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from producer_sim.compare import compare, load_ledgers, workspace
+from producer_sim.compare import check_not_empty, compare, load_ledgers, workspace
 from producer_sim.snapshot import (
     Scope,
     SnapshotError,
@@ -32,13 +32,14 @@ def verify(
 ) -> Report:
     """Wait until the group is through with the ledgers' messages, then run all checks.
 
-    Raises LedgerError for a directory that is no ledger, SnapshotError where the database cannot
-    be reached or read.
+    Raises LedgerError for a directory that is no ledger, EmptyLedgerError for a ledger with nothing
+    to compare, SnapshotError where the database cannot be reached or read.
     """
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
         folder = Path(name)
         with workspace(folder) as tables:
             unclosed = load_ledgers(tables, list(ledgers))
+            check_not_empty(tables, list(ledgers))
             with connected(database_url) as connection:
                 with _waiting(console) as show:
                     wait_until_consumed(

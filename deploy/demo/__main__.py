@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,16 +17,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from deploy.demo.processes import Processes, start_processes, stop_processes
+from deploy.demo.processes import Counted, Processes, start_processes, stop_processes
+from deploy.demo.verdict import judge
 from deploy.demo.visibility import Onlooker
 from deploy.local import stack
 from deploy.local.errors import LocalStackError
-from deploy.replica import ROOT, Replica, ReplicaError
+from deploy.replica import ROOT, ReplicaError, ReplicaLateError
 from producer_sim.answers import ask
 from producer_sim.display import show_report
 from producer_sim.ledger import LedgerError, parts
-from producer_sim.product import ProductError
 from producer_sim.truth import read_truths
+from producer_sim.verdict import CLEAN, TOO_SLOW, WRONG, Report, Unasked
 from producer_sim.verify import SnapshotError, verify
 from telemetry.session import connect
 
@@ -53,8 +55,10 @@ def run(
 ) -> None:
     """Send readings through Kafka into PostgreSQL, compare every one, and the API with the truth.
 
-    KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, where they are set, name the servers to use. Exit
-    codes: 0 all is as it was sent and every answer is true, 1 it is not or something failed.
+    KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, where they are set, name the servers to use.
+
+    Exit codes: 0 all is as it was sent and every answer is true, 1 it is not or something failed,
+    2 wrong use, 3 nothing was found wrong, but this machine was too busy to check all.
     """
     begun = time.monotonic()
     try:
@@ -66,6 +70,8 @@ def run(
     ledgers = [folder / "ledgers" / f"{fleet}-{part}" for part in ("recorded", "devices")]
     try:
         processes = start_processes(environment, consumers=replicas, folder=folder)
+    except ReplicaLateError as error:
+        _fail(f"this machine is too busy: {error}; the log: {folder / 'logs'}", TOO_SLOW)
     except (ReplicaError, OSError) as error:
         _fail(f"{error}; the log: {folder / 'logs'}")
     api = processes.api.address
@@ -95,37 +101,29 @@ def run(
             env={**os.environ, **environment},
         )
         _watch(simulator, processes, ledgers, devices=devices, minutes=minutes)
-        sent_all = simulator.wait() == 0
+        ended = simulator.wait()
+    kept = [ledger for ledger in ledgers if ledger.exists()]
     try:
-        truths = read_truths(ledgers)
         report = verify(
-            ledgers,
+            kept,
             database_url=environment["DATABASE_URL"],
             consumer_group=environment["CONSUMER_GROUP"],
             console=console,
         )
+        report = _with_answers(report, api, kept, simulator=ended)
     except (LedgerError, SnapshotError) as error:
         _fail(str(error))
-    console.print("asking the API about every vehicle, the fleet and the anomalies")
-    try:
-        report = report.with_more(*ask(api, None, truths, exact=False, console=console))
-    except ProductError as error:
-        show_report(console, report)
-        _fail(f"the API cannot be asked: {error}")
     show_report(console, report)
-    seconds = (onlooker.last_change_us - _first_sent_us(ledgers[1])) / 1e6
-    median, late = onlooker.quantiles(ledgers[1], [0.5, 0.99])
-    console.print(
-        f"[bold]{_acknowledged(ledgers[1:]) / max(seconds, 1e-3):,.0f} messages/s[/bold] from the"
-        f" first sent to the last stored; from sent to visible: p50 {median:.2f} s,"
-        f" p99 {late:.2f} s (sent faster than stored: it is mostly the wait in the backlog)"
-    )
+    if ledgers[1] in kept:
+        _show_speed(onlooker, ledgers[1])
     _show_devices(environment["DATABASE_URL"], fleet)
-    _show_where_to_look(environment, processes.consumers, folder)
+    _show_where_to_look(environment, processes, kept, folder)
     console.print(f"the demo took {time.monotonic() - begun:.0f} s; `make down` stops what it left")
+    verdict = judge(report, simulator=ended)
+    for line in verdict.lines:
+        console.print(line, style="bold", markup=False, soft_wrap=True)
     console.print(f"open {api}/", style="bold")
-    if not (report.clean and sent_all):
-        _fail("what is stored is not what was sent, or what is answered is not true")
+    raise typer.Exit(verdict.code)
 
 
 @app.command()
@@ -186,13 +184,15 @@ def _watch(
     )
     sent: int | None = None
     deadline = math.inf
+    requests = Counted([processes.api], _MADE)
+    consumed = Counted(processes.consumers, "telemetry_messages_total{")  # started for this demo
     with Progress(*columns, console=console) as progress:
         # Two devices and their assignment; sessions come on top.
         told = progress.add_task("told over HTTP", total=3 * devices)
         ended = progress.add_task("stored, or set aside with a reason", total=2 * devices * minutes)
         while time.monotonic() < deadline:
-            progress.update(told, completed=processes.api.metric(_MADE))
-            done = _consumed(processes.consumers)  # they were started for this demo
+            progress.update(told, completed=requests.total())
+            done = consumed.total()
             progress.update(ended, completed=done)
             if sent is not None and done >= sent:
                 return
@@ -203,8 +203,14 @@ def _watch(
             time.sleep(0.2)
 
 
-def _consumed(consumers: list[Replica]) -> int:
-    return int(sum(consumer.metric("telemetry_messages_total{") for consumer in consumers))
+def _with_answers(report: Report, api: str, ledgers: list[Path], *, simulator: int) -> Report:
+    """Ask the API, where it was told all that it is asked about. Raises LedgerError."""
+    if simulator == CLEAN:
+        console.print("asking the API about every vehicle, the fleet and the anomalies")
+        return report.with_more(*ask(api, None, read_truths(ledgers), exact=False, console=console))
+    late = simulator == TOO_SLOW
+    problem = "the API was not told of all of it in time" if late else "the truth is not known"
+    return replace(report, unasked=Unasked(problem, too_slow=late))
 
 
 def _acknowledged(ledgers: list[Path]) -> int:
@@ -224,6 +230,16 @@ def _first_sent_us(ledger: Path) -> int:
     with duckdb.connect() as database:
         row = database.execute(question, [[str(part) for part in parts(ledger)]]).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
+
+
+def _show_speed(onlooker: Onlooker, ledger: Path) -> None:
+    seconds = (onlooker.last_change_us - _first_sent_us(ledger)) / 1e6
+    median, late = onlooker.quantiles(ledger, [0.5, 0.99])
+    console.print(
+        f"[bold]{_acknowledged([ledger]) / max(seconds, 1e-3):,.0f} messages/s[/bold] from the"
+        f" first sent to the last stored; from sent to visible: p50 {median:.2f} s,"
+        f" p99 {late:.2f} s (sent faster than stored: it is mostly the wait in the backlog)"
+    )
 
 
 def _show_devices(database_url: str, fleet: str) -> None:
@@ -252,26 +268,29 @@ def _show_devices(database_url: str, fleet: str) -> None:
 
 
 def _show_where_to_look(
-    environment: dict[str, str], consumers: list[Replica], folder: Path
+    environment: dict[str, str], processes: Processes, ledgers: list[Path], folder: Path
 ) -> None:
     name = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
     python = Path(sys.executable)
     python = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
     console.print("To look further:", style="bold")
+    group = f"CONSUMER_GROUP={environment['CONSUMER_GROUP']} {python} -m"
+    sent = " ".join(str(name / ledger.relative_to(folder)) for ledger in ledgers)
     lines = [
         f'eval "$({python} -m deploy.local env --dir {name})"',
         f"{python} -m deploy.local psql --dir {name}",
-        f"CONSUMER_GROUP={environment['CONSUMER_GROUP']} {python} -m consumer dead-letters list",
-        f"metrics: {'  '.join(f'{consumer.address}/metrics' for consumer in consumers)}",
+        f"{group} consumer dead-letters list",
+        f"{group} producer_sim verify {sent} --answers {processes.api.address}",
+        f"metrics: {'  '.join(f'{one.address}/metrics' for one in processes.consumers)}",
         f"logs: {name / 'logs'}",
     ]
     for line in lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = WRONG) -> NoReturn:
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {message}", markup=False)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,16 @@
 import json
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.local.ports import free_port
 from deploy.local.process import ServerProcess, birth
-from deploy.replica import Replica
+from deploy.replica import Replica, ReplicaError, ReplicaLateError
 
 _SECONDS_TO_STOP = 20.0
-_API_PORT = 8000
+API_PORT = 8000
 _OF_THE_API = {
     # Open to whoever is on this machine, whatever keys the caller's environment names.
     "HTTP_HOST": "127.0.0.1",
@@ -28,33 +28,47 @@ class Processes:
     api: Replica
 
 
+class Counted:
+    """A counter of several processes."""
+
+    def __init__(self, replicas: Sequence[Replica], series: str) -> None:
+        self._replicas = replicas
+        self._series = series
+        self._seen = [0.0] * len(replicas)
+
+    def total(self) -> int:
+        """Return their sum; of one that does not answer just now, what it said last counts."""
+        for number, replica in enumerate(self._replicas):
+            with suppress(OSError):
+                self._seen[number] = replica.metric(self._series)
+        return int(sum(self._seen))
+
+
 def start_processes(environment: Mapping[str, str], *, consumers: int, folder: Path) -> Processes:
     """Start processes that outlive this one, and remember them in the folder.
 
-    Those of an earlier demo are stopped before. The API listens on port 8000, where that is free.
-    Raises ReplicaError where one does not start, OSError where no port is free.
+    Those of an earlier demo are stopped before. The API listens on port 8000, where that can be
+    had. Raises ReplicaError where one does not start, OSError.
     """
     stop_processes(folder)
     logs = folder / "logs"
-    started = Processes(
-        consumers=[
-            Replica(environment, log_file=logs / f"consumer-{number}.log")
-            for number in range(1, consumers + 1)
-        ],
-        api=Replica(
-            {**environment, **_OF_THE_API},
-            log_file=logs / "api.log",
-            command=("-m", "api", "run"),
-            port=free_port(preferred=_API_PORT),
-        ),
-    )
-    running = [_remembered(one, "consumer") for one in started.consumers]
-    running.append(_remembered(started.api, "api"))
-    _file(folder).write_text(json.dumps([asdict(process) for process in running]))
-    for consumer in started.consumers:
-        consumer.wait_for("partitions_opened")
-    started.api.wait_for("http_listening")
-    return started
+    replicas = [
+        Replica(environment, log_file=logs / f"consumer-{number}.log")
+        for number in range(1, consumers + 1)
+    ]
+    api = _api(environment, logs, port=API_PORT)
+    _remember(folder, replicas, api)
+    try:
+        api.wait_for("http_listening")
+    except ReplicaLateError:
+        raise
+    except ReplicaError:  # for want of the port, most likely: then any will do
+        api = _api(environment, logs, port=0)
+        _remember(folder, replicas, api)
+        api.wait_for("http_listening")
+    for replica in replicas:
+        replica.wait_for("partitions_opened")
+    return Processes(consumers=replicas, api=api)
 
 
 def stop_processes(folder: Path) -> list[str]:
@@ -68,6 +82,20 @@ def stop_processes(folder: Path) -> list[str]:
         process.stop(signal.SIGTERM, seconds=_SECONDS_TO_STOP)
     file.unlink()
     return [process.argument for process in running]
+
+
+def _api(environment: Mapping[str, str], logs: Path, *, port: int) -> Replica:
+    return Replica(
+        {**environment, **_OF_THE_API},
+        log_file=logs / "api.log",
+        command=("-m", "api", "run"),
+        port=port,
+    )
+
+
+def _remember(folder: Path, consumers: list[Replica], api: Replica) -> None:
+    running = [_remembered(one, "consumer") for one in consumers] + [_remembered(api, "api")]
+    _file(folder).write_text(json.dumps([asdict(process) for process in running]))
 
 
 def _remembered(replica: Replica, module: str) -> ServerProcess:

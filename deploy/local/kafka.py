@@ -213,24 +213,34 @@ def wait_ready(
     brokers: int = 1,
     seconds: float = SECONDS_TO_START,
 ) -> None:
-    """Return once the node answers and knows `brokers` live brokers; raises ServerError."""
+    """Return once the node answers and knows `brokers` live brokers; raises ServerError.
+
+    Another Kafka may have taken its port: what counts is the answer of the node's own cluster.
+    """
     deadline = time.monotonic() + seconds
     with _quiet():
-        while _brokers_of(node.port) < brokers:
+        while _brokers_of(node.port, cluster_id=_cluster_id(node)) < brokers:
             check_alive(process, name="Kafka", log=node.log)
             if time.monotonic() > deadline:
                 raise ServerError(f"Kafka did not answer within {seconds:.0f} s", log=node.log)
             time.sleep(0.1)
 
 
-def _brokers_of(port: int) -> int:
+def _cluster_id(node: KafkaNode) -> str:
+    """The id that the node's folder was formatted with."""
+    lines = (node.data / "meta.properties").read_text().splitlines()
+    return next(line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id"))
+
+
+def _brokers_of(port: int, *, cluster_id: str) -> int:
     """How many live brokers the node knows; 0 while it does not answer."""
 
     async def ask() -> int:
         client = AIOKafkaAdminClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=2_000)
         try:
             await client.start()
-            return len((await client.describe_cluster())["brokers"])
+            cluster = await client.describe_cluster()
+            return len(cluster["brokers"]) if cluster["cluster_id"] == cluster_id else 0
         except (KafkaError, OSError, TimeoutError):
             return 0
         finally:

@@ -1,13 +1,23 @@
-"""Free TCP ports on the loopback address."""
+"""Free TCP ports on the loopback address.
+
+A server that is told its port binds it later than we have looked: see `started_on`.
+"""
 
 import secrets
 import socket
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from deploy.local.errors import LocalStackError
+
+Started = TypeVar("Started")
 
 HOST = "127.0.0.1"
 # Below the range from which Linux (32768 up) and macOS (49152 up) take the ports of outgoing
 # connections: a stopped server's port then is not lost to somebody's passing connection.
 FIRST, LAST = 20_000, 32_000
 ATTEMPTS = 200
+STARTS = 3
 
 
 def is_free(port: int) -> bool:
@@ -43,3 +53,28 @@ def free_port(*, preferred: int | None = None, taken: frozenset[int] = frozenset
         if port not in taken and is_free(port):
             return port
     raise OSError(f"no free port on {HOST} between {FIRST} and {LAST}")
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """So many free ports, no two alike; raises OSError."""
+    ports: tuple[int, ...] = ()
+    while len(ports) < count:
+        ports += (free_port(taken=frozenset(ports)),)
+    return ports
+
+
+def started_on(
+    pick: Callable[[], Sequence[int]], start: Callable[[Sequence[int]], Started]
+) -> Started:
+    """Start a server on the ports that are picked; on others where one is lost before it is bound.
+
+    Where `start` raises LocalStackError it has left nothing running.
+    """
+    for _ in range(STARTS - 1):
+        ports = pick()
+        try:
+            return start(ports)
+        except LocalStackError:
+            if all(map(is_free, ports)):
+                raise
+    return start(pick())

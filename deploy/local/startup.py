@@ -12,12 +12,13 @@ from deploy.local.addresses import without_password
 from deploy.local.errors import LocalStackError
 from deploy.local.jars import class_path
 from deploy.local.kafka import KafkaNode
-from deploy.local.ports import free_port
+from deploy.local.ports import free_port, started_on
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerProcess, find
 from deploy.local.state import KafkaState, PostgresState, State, read, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from deploy.local.progress import Progress
@@ -69,7 +70,7 @@ class Startup:
         self._folder = folder
         self._progress = progress
         self._lock = threading.Lock()
-        self._ports: set[int] = set()
+        self._picked: set[int] = set()
 
     def kafka(self) -> str:
         """Start Kafka unless it runs; returns its address."""
@@ -81,24 +82,27 @@ class Startup:
             self._progress.say(f"Kafka {old.version} is running at {old.address}")
             return old.address
         jars = class_path(told=self._progress.jars)
-        new = KafkaState(
-            address="",
-            port=self._port("Kafka", old.port if old else None),
-            controller_port=self._port("Kafka's controller", old.controller_port if old else None),
-            version=kafka.VERSION,
-        )
-        broker = node(self._folder, new)
-        new = replace(new, address=broker.address)
-        self._remember(new)
-        process = kafka.start(broker, class_path=jars)
-        self._remember(replace(new, process=process))
-        try:
-            kafka.wait_ready(broker, process)
-        except LocalStackError:
-            kafka.stop(process, seconds=5)
-            raise
-        self._progress.say(f"Kafka {new.version} started at {new.address} in {_since(began)}")
-        return new.address
+
+        def start(ports: Sequence[int]) -> str:
+            new = KafkaState(
+                address="", port=ports[0], controller_port=ports[1], version=kafka.VERSION
+            )
+            broker = node(self._folder, new)
+            new = replace(new, address=broker.address)
+            self._remember(new)
+            process = kafka.start(broker, class_path=jars)
+            self._remember(replace(new, process=process))
+            try:
+                kafka.wait_ready(broker, process)
+            except LocalStackError:
+                kafka.stop(process, seconds=5)
+                raise
+            return new.address
+
+        kept = (old.port, old.controller_port) if old else (None, None)
+        address = started_on(self._ports("Kafka", *kept), start)
+        self._progress.say(f"Kafka {kafka.VERSION} started at {address} in {_since(began)}")
+        return address
 
     def postgres(self) -> str:
         """Start PostgreSQL unless it runs; returns its address, with the password."""
@@ -111,26 +115,28 @@ class Startup:
             where = without_password(old.address)
             self._progress.say(f"PostgreSQL {old.version} is running at {where}")
             return old.address
-        new = PostgresState(
-            address="",
-            port=self._port("PostgreSQL", old.port if old else None),
-            password=old.password if old else postgres.new_password(),
-            version=postgres.version(),
-        )
-        database = server(self._folder, new)
-        new = replace(new, address=database.url)
-        self._remember(new)
-        process = postgres.start(database)
-        self._remember(replace(new, process=process))
-        try:
-            postgres.wait_ready(database, process)
-            postgres.create_database(database)
-        except LocalStackError:
-            postgres.stop(process, seconds=5)
-            raise
-        where = without_password(new.address)
-        self._progress.say(f"PostgreSQL {new.version} started at {where} in {_since(began)}")
-        return new.address
+        version = postgres.version()
+        password = old.password if old else postgres.new_password()
+
+        def start(ports: Sequence[int]) -> str:
+            new = PostgresState(address="", port=ports[0], password=password, version=version)
+            database = server(self._folder, new)
+            new = replace(new, address=database.url)
+            self._remember(new)
+            process = postgres.start(database)
+            self._remember(replace(new, process=process))
+            try:
+                postgres.wait_ready(database, process)
+                postgres.create_database(database)
+            except LocalStackError:
+                postgres.stop(process, seconds=5)
+                raise
+            return new.address
+
+        address = started_on(self._ports("PostgreSQL", old.port if old else None), start)
+        where = without_password(address)
+        self._progress.say(f"PostgreSQL {version} started at {where} in {_since(began)}")
+        return address
 
     def _remember(self, changed: KafkaState | PostgresState) -> None:
         with self._lock:
@@ -140,14 +146,27 @@ class Startup:
                 self.state = replace(self.state, postgres=changed)
             write(self._folder, self.state)
 
-    def _port(self, name: str, kept: int | None) -> int:
-        """The port a server had before if it is free, and none that was just given away."""
-        with self._lock:
-            port = free_port(preferred=kept, taken=frozenset(self._ports))
-            self._ports.add(port)
-        if kept is not None and port != kept:
-            self._progress.say(f"{name}: port {kept} is taken, using {port}")
-        return port
+    def _ports(self, name: str, *kept: int | None) -> Callable[[], list[int]]:
+        """Picks the ports that a server had before, others for those that are not free any more.
+
+        None of them is picked twice, nor after the server could not have it.
+        """
+        wanted = list(kept)
+
+        def pick() -> list[int]:
+            picked = []
+            with self._lock:
+                for before in wanted:
+                    port = free_port(preferred=before, taken=frozenset(self._picked))
+                    self._picked.add(port)
+                    picked.append(port)
+            for before, port in zip(wanted, picked, strict=True):
+                if before not in (None, port):
+                    self._progress.say(f"{name}: port {before} is taken, using {port}")
+            wanted[:] = picked
+            return picked
+
+        return pick
 
 
 def _since(began: float) -> str:

@@ -9,9 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from deploy.replica import ROOT, Replica
+from producer_sim.answers import CHECKS
 from producer_sim.enrolment import enrol, tell_sessions
 from producer_sim.product import Product, ProductError
 from tests.acceptance.conftest import Environment, environ, query
@@ -99,6 +101,45 @@ def test_every_answer_is_true_and_one_that_is_not_is_found(
         assert expected <= violated(verified(environment, ledger, api)).keys(), what
         assert query(environment, f"{undo} RETURNING 1"), what
     assert violated(verified(environment, ledger, api)) == {}
+
+
+def test_answers_that_do_not_come_in_time_are_told_from_wrong_data(
+    start: Callable[..., Replica], environment: Environment, tmp_path: Path
+) -> None:
+    start()
+    settings = environment | {"API_KEYS": sha256(KEY.encode()).hexdigest()}
+    # It gives a statement up at once, as a busy one does in the end.
+    settings |= {"DATABASE_STATEMENT_TIMEOUT_S": "0.5"}
+    api = Replica(settings, log_file=tmp_path / "api.log", command=("-m", "api", "run"))
+    ledger = tmp_path / "ledger"
+    world = ["run", "--world", "--devices", "20", "--interval", "300", "--duration", "2h"]
+    told = ["--rate", "max", "--quiet", "--api", api.address, "--ledger", str(ledger)]
+    assert simulator(environment, *world, *told).returncode == 0
+
+    def verified() -> tuple[int, dict[str, Any]]:
+        ended = simulator(
+            environment, "verify", str(ledger), "--answers", api.address, "--wait", "2", "--json"
+        )
+        return ended.returncode, json.loads(ended.stdout)
+
+    assert verified()[0] == 0
+    with psycopg.connect(environment["DATABASE_URL"]) as other:
+        other.execute("LOCK TABLE charging_session IN ACCESS EXCLUSIVE MODE")
+        code, report = verified()
+        assert code == 3
+        assert violated(report) == {}
+        assert report["unasked"]["too_slow"]
+        assert not report["clean"]
+        assert {check["name"] for check in report["checks"] if not check["compared"]} == {*CHECKS}
+
+        query(environment, "UPDATE vehicle_current_state SET soc = soc + 0.01 RETURNING 1")
+        code, report = verified()
+        assert code == 1
+        assert violated(report).keys() == {"current_state"}
+    api.kill()
+    code, report = verified()
+    assert code == 1
+    assert not report["unasked"]["too_slow"]
 
 
 async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refused(

@@ -43,12 +43,9 @@ MARKED = "SELECT count(*) FROM dead_letter WHERE redriven_at IS NOT NULL"
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    try:
-        broker.start()
-        yield broker
-    finally:
-        broker.kill()
+    broker = Broker.started(tmp_path)
+    yield broker
+    broker.kill()
 
 
 @pytest.fixture

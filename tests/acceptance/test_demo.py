@@ -1,14 +1,18 @@
 """`make demo`'s own code, at a small size."""
 
 import re
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from deploy.demo.processes import API_PORT
 from deploy.replica import ROOT
+from producer_sim.verdict import CLEAN, TOO_SLOW
 from tests.acceptance.conftest import Environment, environ, query
 
 
@@ -19,20 +23,27 @@ def demo(environment: Environment, *arguments: str) -> subprocess.CompletedProce
         env=environ(environment),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
 
-def test_the_demo_ends_clean_and_down_stops_what_it_left(
+@pytest.mark.timeout(330)
+def test_the_demo_ends_clean_on_another_port_and_down_stops_what_it_left(
     environment: Environment, tmp_path: Path
 ) -> None:
     small = ["run", "--devices", "200", "--minutes", "5", "--dir", str(tmp_path)]
-    ended = demo(environment, *small)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "clean" in ended.stdout
+    with ExitStack() as taken:
+        with suppress(OSError):  # somebody else has it
+            taken.enter_context(socket.create_server(("127.0.0.1", API_PORT)))
+        ended = demo(environment, *small)
+    # How fast this machine is decides whether all is answered in time, not whether it is right.
+    assert ended.returncode in (CLEAN, TOO_SLOW), ended.stdout + ended.stderr
+    assert "what is stored is what was sent" in ended.stdout
     assert "answers about vehicles" in ended.stdout
+    assert ("what is answered is true" in ended.stdout) == (ended.returncode == CLEAN)
     [page] = re.findall(r"^open (http://127\.0\.0\.1:\d+/)$", ended.stdout, re.MULTILINE)
+    assert f":{API_PORT}/" not in page
     assert "Wattline" in httpx.get(page).text
     stored = "SELECT count(*) FROM vehicle_history"
     assert query(environment, stored)[0][0] > 950

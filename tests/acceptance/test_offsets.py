@@ -4,6 +4,7 @@ import asyncio
 import os
 import pty
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,6 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from confluent_kafka import Producer
 
-from deploy.local.ports import free_port
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from telemetry.settings import KafkaSettings
 from telemetry.topics import create_topics
@@ -32,8 +32,7 @@ Start = Callable[..., Replica]
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    broker = Broker(tmp_path_factory.mktemp("broker"))
-    broker.start()
+    broker = Broker.started(tmp_path_factory.mktemp("broker"))
     yield broker
     broker.kill()
 
@@ -286,8 +285,10 @@ def test_show_says_what_fits_and_who_owns_it(start: Start, environment: Environm
 
 def test_show_has_the_stored_offsets_where_kafka_is_away(environment: Environment) -> None:
     store(environment, 2, 77)
-    nowhere = f"127.0.0.1:{free_port()}"
-    shown = command(environment, "show", KAFKA_BOOTSTRAP_SERVERS=nowhere)
+    with socket.socket() as nobody:  # the port is taken, and nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{nobody.getsockname()[1]}"
+        shown = command(environment, "show", KAFKA_BOOTSTRAP_SERVERS=nowhere)
     assert shown.returncode == 0
     assert row(shown, METER, 2) == ["77"]
     assert len(shown.stderr.splitlines()) == 1

@@ -2,18 +2,21 @@
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from deploy.local import kafka, postgres
 from deploy.local.kafka import KafkaNode
-from deploy.local.ports import free_port
+from deploy.local.ports import free_ports, started_on
 from deploy.local.postgres import PostgresServer, new_password
 from deploy.local.process import ServerProcess
 from deploy.local.unprivileged import remove_data
 from tests.faults.proxy import Proxy
+
+Server = TypeVar("Server")
 
 SECONDS_TO_END = 30.0
 
@@ -105,30 +108,42 @@ class Servers:
     @property
     def postgres(self) -> Postgres:
         if self._postgres is None:
-            self._postgres = self._cleanup.enter_context(_postgres(self._folder / "postgres"))
+            folder = self._folder / "postgres"
+            self._postgres = started_on(
+                lambda: free_ports(1), lambda ports: self._entered(_postgres(folder, *ports))
+            )
         return self._postgres
 
     @property
     def kafka(self) -> Kafka:
         """A single broker."""
         if self._kafka is None:
-            self._kafka = self._cleanup.enter_context(_single(self._folder / "kafka"))
+            folder = self._folder / "kafka"
+            self._kafka = started_on(
+                lambda: free_ports(3), lambda ports: self._entered(_single(folder, *ports))
+            )
         return self._kafka
 
     @property
     def cluster(self) -> Kafka:
         """Three brokers: replication factor 3, two of which must have what is acknowledged."""
         if self._cluster is None:
-            self._cluster = self._cleanup.enter_context(_cluster(self._folder / "cluster"))
+            folder = self._folder / "cluster"
+            self._cluster = started_on(
+                lambda: free_ports(6), lambda ports: self._entered(_cluster(folder, ports))
+            )
         return self._cluster
+
+    def _entered(self, server: AbstractContextManager[Server]) -> Server:
+        return self._cleanup.enter_context(server)
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[Postgres]:
+def _postgres(folder: Path, port: int) -> Iterator[Postgres]:
     server = PostgresServer(
         folder=folder,
         log=folder / "postgres.log",
-        port=free_port(),
+        port=port,
         password=new_password(),
         # Readers and the onlooker of the bench come on top of what is exhausted on purpose.
         settings={"shared_buffers": "128MB", "max_wal_size": "1GB"},
@@ -136,8 +151,8 @@ def _postgres(folder: Path) -> Iterator[Postgres]:
     with Proxy("127.0.0.1", server.port) as proxy:
         proxy.open()
         one = Postgres(server, proxy)
-        one.start()
         try:
+            one.start()
             yield one
         finally:
             if one.process is not None:
@@ -146,8 +161,7 @@ def _postgres(folder: Path) -> Iterator[Postgres]:
 
 
 @contextmanager
-def _single(folder: Path) -> Iterator[Kafka]:
-    plain, proxied, controller = (free_port() for _ in range(3))
+def _single(folder: Path, plain: int, proxied: int, controller: int) -> Iterator[Kafka]:
     with Proxy("127.0.0.1", proxied) as proxy:
         proxy.open()
         broker = Broker(
@@ -160,8 +174,8 @@ def _single(folder: Path) -> Iterator[Kafka]:
                 jvm=kafka.BRIEF,
             )
         )
-        broker.start()
         try:
+            broker.start()
             yield Kafka([broker], proxy)
         finally:
             if broker.process is not None:
@@ -181,12 +195,12 @@ def _listeners(plain: int, proxied: int, controller: int, *, advertised: int) ->
 
 
 @contextmanager
-def _cluster(folder: Path) -> Iterator[Kafka]:
-    voters = {number: free_port() for number in (1, 2, 3)}
+def _cluster(folder: Path, ports: Sequence[int]) -> Iterator[Kafka]:
+    voters = {1: ports[0], 2: ports[1], 3: ports[2]}
     first = KafkaNode(
         folder=folder / "1",
         log=folder / "1.log",
-        port=free_port(),
+        port=ports[3],
         controller_port=voters[1],
         voters=voters,
     )
@@ -196,7 +210,7 @@ def _cluster(folder: Path) -> Iterator[Kafka]:
             node_id=number,
             folder=folder / str(number),
             log=folder / f"{number}.log",
-            port=free_port(),
+            port=ports[2 + number],
             controller_port=voters[number],
         )
         for number in (2, 3)

@@ -170,7 +170,7 @@ def hours(truth: Truth, index: int) -> list[Answer]:
 def violated(compare: Callable[[Findings], None]) -> set[str]:
     findings = Findings()
     compare(findings)
-    return {check.name for check in findings.checks() if check.violations}
+    return {check.name for check in findings.checks(complete=True) if check.violations}
 
 
 def test_true_answers_violate_nothing() -> None:
@@ -182,7 +182,7 @@ def test_true_answers_violate_nothing() -> None:
         compare_hours(hours(truth, index), truth, index, window, findings)
     compare_fleet(fleet(expected), expected, window, findings, exact=True)
     compare_anomalies(anomalies(expected), expected, window, findings, exact=True)
-    assert not any(check.violations for check in findings.checks())
+    assert not any(check.violations for check in findings.checks(complete=True))
     assert findings.totals["answers about vehicles"] == len(expected)
 
 
@@ -225,6 +225,22 @@ def test_a_missed_and_a_made_up_fault_are_found() -> None:
             )  # type: ignore[misc]
         )
         assert found == {"wrong_status", check}
+
+
+def test_a_check_that_has_compared_nothing_does_not_say_ok() -> None:
+    truth, expected = run()
+    window = truth.start_us, truth.end_us
+    findings = Findings()
+    assert not any(check.compared for check in findings.checks(complete=False))
+    assert unchecked(findings) == {"wrong_fleet", "missed_fault"}
+    compare_anomalies(anomalies(expected), expected, window, findings, exact=False)
+    assert unchecked(findings) == {"wrong_fleet"}
+    compare_fleet(fleet(expected), expected, window, findings, exact=False)
+    assert unchecked(findings) == set()
+
+
+def unchecked(findings: Findings) -> set[str]:
+    return {check.name for check in findings.checks(complete=True) if not check.compared}
 
 
 def test_a_fleet_with_strangers_is_compared_only_where_there_must_be_none() -> None:

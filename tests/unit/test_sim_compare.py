@@ -13,9 +13,9 @@ from confluent_kafka import KafkaError, Message
 
 from producer_sim import compare as compare_module
 from producer_sim.chaos import Shares
-from producer_sim.compare import CHECKS, compare, load_ledgers, workspace
+from producer_sim.compare import CHECKS, check_not_empty, compare, load_ledgers, workspace
 from producer_sim.kinds import CONFLICT, DUPLICATE, READING, Kind
-from producer_sim.ledger import Ledger, LedgerError
+from producer_sim.ledger import EmptyLedgerError, Ledger, LedgerError
 from producer_sim.load import Load, Plan
 from producer_sim.messages import canonical
 from producer_sim.partitions import Partitions
@@ -337,10 +337,10 @@ class Case:
     def __init__(self, folder: Path) -> None:
         self.world = World()
         self._folder = folder
-        self._ledgers: list[Path] = []
+        self.ledgers: list[Path] = []
 
     def ledger(self, *entries: tuple[Record, KafkaError | int]) -> None:
-        directory = self._folder / f"ledger-{len(self._ledgers)}"
+        directory = self._folder / f"ledger-{len(self.ledgers)}"
         book = Ledger(directory=directory, metadata={}, now_us=NOW)
         records = Records.of([record for record, _ in entries])
         for take, (_, report) in zip(
@@ -351,10 +351,10 @@ class Case:
             else:
                 take(None, message(report))
         book.close()
-        self._ledgers.append(directory)
+        self.ledgers.append(directory)
 
     def violations(self, *, exact: bool = False) -> dict[str, int]:
-        with filled(self._folder, self.world, *self._ledgers) as connection:
+        with filled(self._folder, self.world, *self.ledgers) as connection:
             return violations(compare(connection, exact=exact))
 
 
@@ -466,9 +466,18 @@ def test_an_empty_ledger_and_one_of_one_kind_of_device_are_checked(case: Case) -
     assert case.violations(exact=True) == {}
 
 
-def test_an_empty_ledger_alone_is_clean(case: Case) -> None:
-    case.ledger()
-    assert case.violations(exact=True) == {}
+@pytest.mark.parametrize("report", [None, FAILED, UNKNOWN])
+def test_a_ledger_without_an_acknowledged_message_is_named(
+    case: Case, tmp_path: Path, report: KafkaError | None
+) -> None:
+    """Whatever is stored, nothing of it could be missing."""
+    case.ledger((reading(1.0), 0))
+    case.ledger(*([] if report is None else [(reading(2.0), report)]))
+    full, empty = case.ledgers
+    with filled(tmp_path, case.world, full, empty) as connection:
+        check_not_empty(connection, [full])
+        with pytest.raises(EmptyLedgerError, match="ledger-1: holds no acknowledged message"):
+            check_not_empty(connection, [full, empty])
 
 
 def test_a_directory_that_is_no_ledger_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.replica import ROOT
 from producer_sim.kinds import READING, RECORDED_LINE
 from producer_sim.records import Record
 from producer_sim.replay import Fault, Gap, Line, Recording, ReplayError, json_lines, uci_lines
@@ -11,6 +12,7 @@ from telemetry.readings import Reading
 from telemetry.streams import METER, STREAMS
 from telemetry.timestamps import SECOND_US, parse_timestamp
 
+RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 QUOTED = """\
 "Date";"Time";"Global_active_power";"Global_reactive_power";"Voltage";"DateTime"
 "01/02/2007";"00:00:00";0.326;"0.128";"243.150";2007-02-01 00:00:00
@@ -35,7 +37,7 @@ VEHICLE_LINE = b'{"timestamp":"2026-02-10T11:00:00+01:00", "soc":5,"kwhDelivered
 
 
 def test_power_over_a_minute_becomes_energy() -> None:
-    lines = list(uci_lines(QUOTED.splitlines(), "uci-household"))
+    lines = list(uci_lines(QUOTED.splitlines(), "uci-household", separator=";"))
     start = parse_timestamp("2007-02-01T00:00:00Z")
     assert lines == [
         Line(METER, Reading("uci-household", start, (0.005433, 243.15))),
@@ -46,7 +48,7 @@ def test_power_over_a_minute_becomes_energy() -> None:
 
 
 def test_days_come_first_in_dates_and_lines_without_a_reading_are_named() -> None:
-    first, gap, *faults = uci_lines(PLAIN.splitlines(), "m")
+    first, gap, *faults = uci_lines(PLAIN.splitlines(), "m", separator=";")
     assert isinstance(first, Line)
     assert first.reading.recorded_at == parse_timestamp("2006-12-16T17:24:00Z")
     assert gap == Gap()
@@ -97,6 +99,55 @@ def test_a_shift_moves_all_readings_by_the_same_time(tmp_path: Path) -> None:
         b'"timestamp":"2007-02-01T00:03:01.234Z"}'
     )
     assert recording.gaps == 2
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("text", [QUOTED, PLAIN])
+def test_commas_and_a_byte_order_mark_change_nothing(text: str, mark: str, tmp_path: Path) -> None:
+    usual, other = tmp_path / "usual.csv", tmp_path / "other.csv"
+    usual.write_text(text)
+    other.write_text(mark + text.replace(";", ","))
+    wanted = Recording(path=usual, meter_id="m")
+    found = Recording(path=other, meter_id="m")
+    assert rows_of(found) == rows_of(wanted) != []
+    assert (found.gaps, found.faults) == (wanted.gaps, wanted.faults)
+
+
+def test_the_real_recording_saved_with_commas_has_the_same_readings(tmp_path: Path) -> None:
+    saved = tmp_path / "saved.csv"
+    saved.write_text(RECORDING.read_text().replace(";", ","), encoding="utf-8-sig")
+    wanted = rows_of(Recording(path=RECORDING, meter_id="m"))
+    assert len(wanted) == 2_880
+    assert rows_of(Recording(path=saved, meter_id="m")) == wanted
+
+
+def test_a_byte_order_mark_before_json_lines_is_no_part_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + METER_LINE + b"\n" + VEHICLE_LINE + b"\n")
+    recording = Recording(path=path, meter_id="-")
+    assert [row.value for row in rows_of(recording)] == [METER_LINE, VEHICLE_LINE]
+    assert recording.faults == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Date\tTime\tGlobal_active_power\tVoltage",
+        "Date|Time|Global_active_power|Voltage",
+        "Date;Time;Global_active_power",
+        "Time;Global_active_power;Voltage",
+        "Global_active_power",
+    ],
+)
+def test_a_header_that_cannot_be_read_is_refused_with_what_was_expected(
+    header: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "power.csv"
+    path.write_text(header + "\n1;2;3;4\n")
+    with pytest.raises(ReplayError, match="separated by semicolons or commas") as caught:
+        Recording(path=path, meter_id="m")
+    assert repr(header) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from producer_sim import sender as sender_module
@@ -228,9 +228,23 @@ def test_a_directory_in_use_and_one_without_a_ledger_are_wrong_use(
 def test_a_database_out_of_reach_fails_the_check_in_one_line(
     without_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Ledger(directory=without_settings / "ledger", metadata={}, now_us=NOW).close()
+    ledger = Ledger(directory=without_settings / "ledger", metadata={}, now_us=NOW)
+    [reported] = ledger.enter(records_of(PLAN).between(0, 1), [0], NOW)
+    reported(None, Message(topic="t", partition=0, offset=0, key=None, value=None, error=None))
+    ledger.close()
     monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/none")
     result = CliRunner().invoke(app, ["verify", str(without_settings / "ledger")])
     assert result.exit_code == 1
     assert result.output.count("\n") == 1
     assert "database" in result.output
+
+
+def test_an_empty_ledger_fails_the_check_in_one_line(
+    without_settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger(directory=without_settings / "ledger", metadata={}, now_us=NOW).close()
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    result = CliRunner().invoke(app, ["verify", str(without_settings / "ledger")])
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert "holds no acknowledged message" in result.output

@@ -1,0 +1,44 @@
+"""What a demo has shown: of the stored data and of the answers apart, and its exit code."""
+
+from dataclasses import dataclass
+
+from producer_sim import answers, compare
+from producer_sim.verdict import CLEAN, TOO_SLOW, WRONG, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One line for each finding, and the exit code that they come to."""
+
+    lines: tuple[str, ...]
+    code: int
+
+
+def judge(report: Report, *, simulator: int) -> Verdict:
+    """Judge a report by the exit code of the simulator, too.
+
+    CLEAN; WRONG: something is wrong or failed; TOO_SLOW: nothing is, but this machine was too busy
+    for all of the answers.
+    """
+    data, wrong = report.violated(compare.CHECKS), report.violated(answers.CHECKS)
+    lines = [
+        f"what is stored is not what was sent: {', '.join(data)}"
+        if data
+        else "what is stored is what was sent"
+    ]
+    if wrong:
+        lines.append(f"what is answered is not true: {', '.join(wrong)}")
+    elif report.unasked is None:
+        lines.append("what is answered is true")
+    elif report.unasked.too_slow:
+        lines.append(
+            "the answers are not all checked: this machine was too busy for them"
+            f" ({report.unasked.problem})"
+        )
+    else:
+        lines.append(f"the answers are not all checked: {report.unasked.problem}")
+    code = report.exit_code
+    if simulator not in (CLEAN, TOO_SLOW):
+        lines.append(f"the simulator ended with {simulator}")
+        code = WRONG
+    return Verdict(tuple(lines), code)
