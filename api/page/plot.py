@@ -86,8 +86,8 @@ def bars(at: Panel, hours: Iterable[HourEnergy]) -> Markup:
     for hour in hours:
         left, right = at.x(hour.start), at.x(hour.end)
         for kind, kwh, share in (
-            ("ac", hour.ac_kwh, _BAR_SHARE),
-            ("dc", hour.dc_kwh, _INNER_SHARE),
+            ("ac", hour.energy.ac_kwh, _BAR_SHARE),
+            ("dc", hour.energy.dc_kwh, _INNER_SHARE),
         ):
             if kwh <= 0:
                 continue
