@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 OVER = timedelta(seconds=60)
+# Of less than this a rate is chance.
+_LEAST_S = 5.0
 
 Partition = tuple[str, int]
 
@@ -54,7 +56,7 @@ class Pace:
             return None
         first, last = self._looks[0], self._looks[-1]
         seconds = (last.at - first.at).total_seconds()
-        if seconds <= 0:
+        if seconds < _LEAST_S:
             return None
         messages = sum(last.offsets.values()) - sum(first.offsets.values())
         return Rate(messages / seconds, seconds)

@@ -30,7 +30,7 @@ MEANINGS = {
 }
 _LACKING = {
     "silent": "have readings for less than half of these hours",
-    "meter_silent": "have too few of their meters",
+    "meter_silent": "have a meter with readings for less than half of its time, or share it",
     "little": "drew less than 0.1 kWh",
 }
 REASONS = {
@@ -146,7 +146,7 @@ def lacking(one: Performance) -> list[str]:
 
 def unjudged(vehicles: Mapping[str, int]) -> str:
     """Return how many vehicles lack what for a judgement."""
-    return ", ".join(
+    return "; ".join(
         f"{count(vehicles[key])} {why}" for key, why in _LACKING.items() if vehicles[key]
     )
 

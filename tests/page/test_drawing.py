@@ -84,6 +84,19 @@ def test_a_fleets_chart_is_well_formed_whatever_it_shows(
     assert "inf" not in drawn
 
 
+def test_energy_that_is_not_in_the_ratio_is_pale() -> None:
+    hour = HourEnergy(START, START + HOUR, energy=Energy(10.0, 12.0), judged=Energy(10.0, 9.0))
+    drawn = ET.fromstring(f"<div>{fleet_chart((START, START + HOUR), [hour])}</div>")  # noqa: S314  ours
+    heights = {
+        one.get("class"): float(one.get("height") or 0)
+        for one in drawn.iter("rect")
+        if one.get("rx")
+    }
+    assert heights.keys() == {"ac", "dc", "dc rest"}
+    assert heights["dc rest"] > heights["ac"] > heights["dc"]
+    assert "ratio 90.0 % of 10.0 kWh AC" in ET.tostring(drawn, "unicode")
+
+
 def test_a_days_chart_is_well_formed_without_anything_to_show() -> None:
     day = Day(
         vehicle_id="<veh>",
@@ -178,7 +191,7 @@ def test_what_a_reading_does_not_tell_is_a_dash() -> None:
 
 def test_why_vehicles_are_not_judged_is_counted() -> None:
     said = words.unjudged({"silent": 1_200, "meter_silent": 0, "little": 3})
-    assert said == "1,200 have readings for less than half of these hours, 3 drew less than 0.1 kWh"
+    assert said == "1,200 have readings for less than half of these hours; 3 drew less than 0.1 kWh"
 
 
 def test_the_pace_is_that_of_the_last_minute() -> None:
@@ -201,7 +214,9 @@ def test_the_pace_is_that_of_the_last_minute() -> None:
 
 def test_a_partition_that_begins_far_on_is_no_pace() -> None:
     pace = Pace()
-    pace.add(Look(START, {("m", 0): 10}))
+    pace.add(Look(START, {("m", 0): 0}))
+    pace.add(Look(START + timedelta(seconds=1), {("m", 0): 10}))
+    assert pace.rate() is None, "of a second it is chance"
     pace.add(Look(START + timedelta(seconds=10), {("m", 0): 20, ("m", 1): 5_000_000}))
     assert pace.rate() is None
     pace.add(Look(START + timedelta(seconds=20), {("m", 0): 30, ("m", 1): 5_000_010}))
