@@ -52,7 +52,9 @@ def create_app(settings: Settings) -> FastAPI:
         database=database,
         gateway=Gateway(kafka=settings.kafka, settings=settings.gateway),
         live=Live(database=database, metrics=metrics),
-        figures=Figures(database=database),
+        figures=Figures(
+            database=database, kafka=settings.kafka, group=settings.group.consumer_group
+        ),
         metrics=metrics,
         retention_days=settings.gateway.history_retention_days,
     )

@@ -104,10 +104,24 @@ class GatewaySettings(BaseSettings):
     )
 
 
+class GroupSettings(BaseSettings):
+    """Whose progress the pages show."""
+
+    model_config = ENVIRONMENT
+
+    consumer_group: str = Field(
+        "telemetry-consumer",
+        min_length=1,
+        max_length=255,
+        description="the consumers' group, of which the pages show what waits for it",
+    )
+
+
 SECTIONS = (
     KafkaSettings,
     PoolSettings,
     GatewaySettings,
+    GroupSettings,
     ListenSettings,
     AccessSettings,
     LogSettings,
@@ -124,6 +138,7 @@ class Settings:
         self.kafka = load(KafkaSettings)
         self.pool = load(PoolSettings)
         self.gateway = load(GatewaySettings)
+        self.group = load(GroupSettings)
         self.listen = load(ListenSettings)
         self.access = load(AccessSettings)
         self.log = load(LogSettings)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from markupsafe import Markup
 
 from api.page import plot, words
-from api.page.energies import Band, HourEnergy
+from api.page.energies import DEGRADED, LEAST_KWH, OPTIMAL, Band, HourEnergy, total
 from api.page.plot import NARROW, WIDE, Panel
 from api.page.scale import lines, ticks
 from api.page.svg import tag
@@ -15,9 +15,6 @@ from api.page.svg import tag
 Times = tuple[datetime, datetime]
 Series = Sequence[tuple[datetime, float]]
 
-OPTIMAL, DEGRADED = 0.85, 0.75
-# Below this an hour's ratio is that of a few standing losses.
-LEAST_KWH = 0.1
 _LOWEST_PERCENT = 60.0
 # What is beyond lies at the edge: it is as wrong, and would flatten all others.
 _HIGHEST_PERCENT = 150.0
@@ -51,7 +48,9 @@ def day_chart(day: Day) -> Markup:
 
 def _fleet(window: Times, hours: Sequence[HourEnergy], width: int) -> Markup:
     judged = [
-        (_middle(h), 100 * h.ratio) for h in hours if h.ratio is not None and h.ac_kwh >= LEAST_KWH
+        (_middle(h), 100 * h.ratio)
+        for h in hours
+        if h.ratio is not None and h.judged.ac_kwh >= LEAST_KWH
     ]
     lowest = min([_LOWEST_PERCENT + 5, *(value for _, value in judged)])
     highest = min(max([100.0, *(value for _, value in judged)]), _HIGHEST_PERCENT)
@@ -71,7 +70,7 @@ def _fleet(window: Times, hours: Sequence[HourEnergy], width: int) -> Markup:
         plot.time_axis(below.x, below.bottom),
         plot.hover(below.x, [(h, _said(h)) for h in hours], above.top, below.bottom),
     ]
-    ac, dc = sum(h.ac_kwh for h in hours), sum(h.dc_kwh for h in hours)
+    ac, dc = total(h.energy for h in hours)
     return plot.drawing(
         parts,
         name="fleet",
@@ -80,7 +79,7 @@ def _fleet(window: Times, hours: Sequence[HourEnergy], width: int) -> Markup:
         title="Energy and ratio of the fleet by the hour",
         description=(
             f"{words.moment(window[0])} to {words.moment(window[1])}: {words.kwh(ac)} AC drawn and"
-            f" {words.kwh(dc)} DC delivered. The table below the chart has every hour."
+            f" {words.kwh(dc)} DC delivered, of all vehicles. The table below has every hour."
         ),
     )
 
@@ -135,7 +134,7 @@ def _day(day: Day, width: int) -> Markup:
 def _energy_panel(
     window: Times, hours: Sequence[HourEnergy], *, width: int, top: float, height: float
 ) -> tuple[Panel, Markup]:
-    most = max([0.0, *(max(hour.ac_kwh, hour.dc_kwh) for hour in hours)])
+    most = max([0.0, *(max(hour.energy) for hour in hours)])
     marks = ticks(0, max(most, LEAST_KWH), 4)
     at = plot.panel(window, marks, width=width, top=top, height=height)
     return at, plot.value_axis(at, marks, "") + plot.bars(at, hours)
@@ -160,6 +159,7 @@ def _middle(hour: HourEnergy) -> datetime:
 
 def _said(hour: HourEnergy) -> str:
     return (
-        f"{words.hours(hour.start, hour.end)}: AC {words.kwh(hour.ac_kwh)}, DC"
-        f" {words.kwh(hour.dc_kwh)}, ratio {words.percent(hour.ratio)}"
+        f"{words.hours(hour.start, hour.end)}: AC {words.kwh(hour.energy.ac_kwh)}, DC"
+        f" {words.kwh(hour.energy.dc_kwh)}, ratio {words.ratio(hour.ratio)}"
+        + (f" of {words.kwh(hour.judged.ac_kwh)} AC" if hour.judged != hour.energy else "")
     )

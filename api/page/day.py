@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 
 from psycopg.rows import DictRow
 
-from api.models import Performance
+from api.models import Hour, Performance
 from api.page.charts import Day
-from api.page.energies import Band, HourEnergy
+from api.page.energies import Band, Energy, HourEnergy
+from api.page.figures import Window, begun
+from api.page.questions import rows
 from api.parts import Parts
 from api.problems import Problem
 from api.routes.analytics import performance
-from api.statements import statement
 from api.times import format_time
 from api.windows import EARLIEST
 
@@ -26,12 +27,16 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The span that is drawn, and the UTC day that it is; None for the last 24 hours."""
+    """The span that is drawn, and the UTC day that it is; None for the last 24 hours.
+
+    `is_young`: those from the hour on in which the vehicle's first reading was taken.
+    """
 
     start: datetime
     end: datetime
     day: date | None
     now: datetime
+    is_young: bool = False
 
     @property
     def known_until(self) -> datetime:
@@ -55,6 +60,7 @@ class Asked:
 class VehicleDay:
     """All that the page of a vehicle tells."""
 
+    asked: Asked
     performance: Performance
     chart: Day
     current: DictRow | None
@@ -80,40 +86,63 @@ def asked_day(text: str | None, now: datetime) -> Asked:
 
 
 async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay:
-    """Return a vehicle's day; raises Problem (404 for one never heard of, 503)."""
+    """Return a vehicle's day; raises Problem (404 for one never heard of, 503).
+
+    The last 24 hours begin with its first reading's hour, where that lies in them.
+    """
+    if asked.day is None:
+        asked = await _begin(parts, vehicle_id, asked)
     start, end = asked.start, asked.known_until
     if end <= start:  # midnight, to the microsecond
         end = start + timedelta(microseconds=1)
     judged = await performance(parts, vehicle_id, start=format_time(start), end=format_time(end))
     asking = {"vehicle_id": vehicle_id, "device_id": vehicle_id, "start": start, "end": end}
     names = ("page_series", "page_coverage", "page_sessions", "current_vehicle", "select_vehicle")
-    rows = {}
+    found = {}
     async with parts.database.snapshot() as connection:
         for name in names:
-            cursor = await connection.execute(statement(name), asking | {"limit": MOST_SESSIONS})
-            rows[name] = await cursor.fetchall()
-    device = next(iter(rows["select_vehicle"]), None)
+            found[name] = await rows(connection, name, **asking, limit=MOST_SESSIONS)
+    device = next(iter(found["select_vehicle"]), None)
     every = timedelta(seconds=device["reading_interval_seconds"] if device else 60)
     return VehicleDay(
+        asked=asked,
         performance=judged,
         chart=Day(
             vehicle_id=vehicle_id,
             window=(asked.start, asked.end),
-            hours=[HourEnergy(h.start, h.end, h.ac_kwh, h.dc_kwh) for h in judged.hourly],
-            soc=[(row["at"], row["soc"]) for row in rows["page_series"]],
-            temperature=[(row["at"], row["temperature"]) for row in rows["page_series"]],
+            hours=[_hour(hour) for hour in judged.hourly],
+            soc=_series(found["page_series"], "soc"),
+            temperature=_series(found["page_series"], "temperature"),
             longest_gap=2 * max(_POINT, every),
-            sessions=[_session(row, start, end) for row in rows["page_sessions"]],
+            sessions=[_session(row, start, end) for row in found["page_sessions"]],
             meters=[
                 Band(span.start, span.end, span.meter_id, f"meter {span.meter_id}")
                 for span in judged.meters
             ],
-            covered=_covered(vehicle_id, judged, rows["page_coverage"]),
+            covered=_covered(vehicle_id, judged, found["page_coverage"]),
         ),
-        current=next(iter(rows["current_vehicle"]), None),
+        current=next(iter(found["current_vehicle"]), None),
         device=device,
-        sessions=rows["page_sessions"],
+        sessions=found["page_sessions"],
     )
+
+
+async def _begin(parts: Parts, vehicle_id: str, asked: Asked) -> Asked:
+    asking = {"vehicle_id": vehicle_id, "start": asked.start, "end": asked.end}
+    async with parts.database.read() as connection:
+        (row,) = await rows(connection, "page_vehicle_begin", **asking)
+    start, _, is_young = begun(Window(asked.start, asked.end, is_young=False), row)
+    return replace(asked, start=start, is_young=is_young)
+
+
+def _hour(hour: Hour) -> HourEnergy:
+    energy = Energy(hour.ac_kwh, hour.dc_kwh)
+    return HourEnergy(hour.start, hour.end, energy, judged=energy)
+
+
+def _series(points: Iterable[DictRow], measure: str) -> list[tuple[datetime, float]]:
+    """Return the points of those readings that tell it."""
+    return [(row["at"], row[measure]) for row in points if row[measure] is not None]
 
 
 def _session(row: DictRow, start: datetime, end: datetime) -> Band:

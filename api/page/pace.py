@@ -1,18 +1,22 @@
 """How fast messages are taken in: the offsets in PostgreSQL, looked at every few seconds. Pure."""
 
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 OVER = timedelta(seconds=60)
+# Of less than this a rate is chance.
+_LEAST_S = 5.0
+
+Partition = tuple[str, int]
 
 
 class Look(NamedTuple):
-    """How many messages a consumer group had come past."""
+    """The next offset of each partition, and when that was so."""
 
     at: datetime
-    group: str
-    messages: int
+    offsets: Mapping[Partition, int]
 
 
 class Rate(NamedTuple):
@@ -29,14 +33,22 @@ class Pace:
         self._looks: deque[Look] = deque()
 
     def add(self, look: Look) -> None:
-        """Take a look; another group, or offsets that were set back, begin anew."""
-        if self._looks and (
-            look.group != self._looks[-1].group or look.messages < self._looks[-1].messages
-        ):
-            self._looks.clear()
+        """Take a look; a new partition, or an offset that was set back, begins anew."""
+        if self._looks:
+            last = self._looks[-1]
+            if look.at <= last.at:
+                return
+            if look.offsets.keys() != last.offsets.keys() or any(
+                look.offsets[key] < offset for key, offset in last.offsets.items()
+            ):
+                self._looks.clear()
         self._looks.append(look)
         while len(self._looks) > 1 and self._looks[1].at <= look.at - OVER:
             self._looks.popleft()
+
+    def clear(self) -> None:
+        """Forget all looks: what comes next is not known to follow on them."""
+        self._looks.clear()
 
     def rate(self) -> Rate | None:
         """Return the rate over the last minute, or as much of it as is known."""
@@ -44,4 +56,7 @@ class Pace:
             return None
         first, last = self._looks[0], self._looks[-1]
         seconds = (last.at - first.at).total_seconds()
-        return Rate((last.messages - first.messages) / seconds, seconds) if seconds > 0 else None
+        if seconds < _LEAST_S:
+            return None
+        messages = sum(last.offsets.values()) - sum(first.offsets.values())
+        return Rate(messages / seconds, seconds)

@@ -81,29 +81,32 @@ def time_axis(at: TimeScale, y: float) -> Markup:
 
 
 def bars(at: Panel, hours: Iterable[HourEnergy]) -> Markup:
-    """Return a bar of AC for each hour with one of DC before it."""
+    """Return a bar of AC for each hour with one of DC before it, pale where it is not judged."""
     parts = []
     for hour in hours:
-        left, right = at.x(hour.start), at.x(hour.end)
-        for kind, kwh, share in (
-            ("ac", hour.ac_kwh, _BAR_SHARE),
-            ("dc", hour.dc_kwh, _INNER_SHARE),
+        for kind, kwh, judged, share in (
+            ("ac", hour.energy.ac_kwh, hour.judged.ac_kwh, _BAR_SHARE),
+            ("dc", hour.energy.dc_kwh, hour.judged.dc_kwh, _INNER_SHARE),
         ):
-            if kwh <= 0:
-                continue
-            wide, y = (right - left) * share, at.y(kwh)
-            parts.append(
-                tag(
-                    "rect",
-                    x=(left + right - wide) / 2,
-                    y=y,
-                    width=max(wide, 0.5),
-                    height=max(at.bottom - y, 0.5),
-                    rx=1,
-                    class_=kind,
-                )
-            )
+            if kwh > judged:
+                parts.append(_bar(at, hour, kwh, share, f"{kind} rest"))
+            if judged > 0:
+                parts.append(_bar(at, hour, judged, share, kind))
     return Markup().join(parts)
+
+
+def _bar(at: Panel, hour: HourEnergy, kwh: float, share: float, kind: str) -> Markup:
+    left, right = at.x(hour.start), at.x(hour.end)
+    wide, y = (right - left) * share, at.y(kwh)
+    return tag(
+        "rect",
+        x=(left + right - wide) / 2,
+        y=y,
+        width=max(wide, 0.5),
+        height=max(at.bottom - y, 0.5),
+        rx=1,
+        class_=kind,
+    )
 
 
 def curve(at: Panel, broken: Sequence[Sequence[tuple[datetime, float]]], kind: str) -> Markup:

@@ -19,7 +19,7 @@ from api.page import words
 from api.page.assets import address, assets
 from api.page.charts import day_chart, fleet_chart
 from api.page.day import MOST_SESSIONS, asked_day, vehicle_day
-from api.page.figures import DAY_KEPT_S, HOURS_KEPT_S, MOST_LETTERS, NOW_KEPT_S
+from api.page.figures import BANDS, DAY_KEPT_S, HOUR, MOST_LETTERS, NOW_KEPT_S
 from api.page.reference import operations
 from api.parts import TheParts
 from api.problems import Problem
@@ -42,6 +42,10 @@ _environment.globals |= {
     "address": address,
     "statuses": words.STATUSES,
     "reasons": words.REASONS,
+    "meanings": words.MEANINGS,
+    "bands": BANDS,
+    "hour": HOUR,
+    "lacking": words.lacking,
     "hours": words.hours,
 }
 
@@ -83,19 +87,25 @@ async def fleet(parts: TheParts) -> Response:
         raise now.fault or Problem(
             503, "PostgreSQL takes long to answer", headers={"Retry-After": "5"}
         )
-    day = await figures.day.get(wait_s=_FLEET_WAIT_S)
     hours = await figures.hours.get(wait_s=_FLEET_WAIT_S)
     chart = None
-    if hours.value is not None:
-        chart = fleet_chart((hours.value.start, hours.value.end), hours.value.hours)
+    if hours.value is None:
+        first = await figures.day.get(wait_s=_FLEET_WAIT_S)
+        day, fault = first.value, first.fault or hours.fault
+    else:
+        day, fault = hours.value.day, hours.fault
+        # The last hour is drawn whole, although it is not over.
+        chart = fleet_chart((day.window.start, day.window.hours[-1] + HOUR), hours.value.hours)
     return _page(
         "fleet",
         now=now.value,
+        intake=figures.intake,
         day=day,
-        hours_known=hours,
+        fault=fault,
+        hours_known=hours.value,
         chart=chart,
         most_letters=MOST_LETTERS,
-        kept=(NOW_KEPT_S, DAY_KEPT_S, HOURS_KEPT_S),
+        kept=(NOW_KEPT_S, DAY_KEPT_S),
     )
 
 
@@ -129,7 +139,7 @@ async def vehicle(
     return _page(
         "vehicle",
         vehicle_id=vehicle_id,
-        asked=asked,
+        asked=known.asked,
         known=known,
         one=known.performance,
         chart=day_chart(known.chart),

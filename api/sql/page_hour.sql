@@ -1,6 +1,12 @@
--- The fleet's energy of an hour or less: of vehicles with a meter whose readings, and whose meters',
--- cover half of it, and which are not implausible. Too little energy is no reason to leave one out here.
-SELECT coalesce(sum(ac_kwh), 0) AS ac_kwh, coalesce(sum(dc_kwh), 0) AS dc_kwh
-FROM fleet_performance(%(start)s, %(end)s)
-WHERE status IN ('optimal', 'degraded', 'critical')
-   OR status = 'insufficient_data' AND vehicle_coverage >= 0.5 AND meter_coverage >= 0.5
+-- The energy of all vehicles in an hour or less, and of those that can be judged by it: with a meter, with
+-- readings of both that cover half of it, and not implausible. Too little energy is no reason to leave one
+-- out here.
+SELECT coalesce(sum(ac_kwh), 0) AS ac_kwh, coalesce(sum(dc_kwh), 0) AS dc_kwh,
+       coalesce(sum(ac_kwh) FILTER (WHERE is_judged), 0) AS judged_ac_kwh,
+       coalesce(sum(dc_kwh) FILTER (WHERE is_judged), 0) AS judged_dc_kwh
+FROM (
+    SELECT ac_kwh, dc_kwh,
+           status IN ('optimal', 'degraded', 'critical')
+           OR status = 'insufficient_data' AND vehicle_coverage >= 0.5 AND meter_coverage >= 0.5 AS is_judged
+    FROM fleet_performance(%(start)s, %(end)s)
+) AS vehicle

@@ -1,24 +1,30 @@
 -- What goes on right now. The current-state tables have a row a device and are read whole; dead letters
--- have an index by time, and are counted only as far as the page tells.
-SELECT vehicles.known AS vehicles_known, vehicles.live AS vehicles_live,
-       meters.known AS meters_known, meters.live AS meters_live,
-       greatest(vehicles.newest, meters.newest) AS newest_at,
-       extract(epoch FROM now() - greatest(vehicles.newest, meters.newest))::float8 AS newest_age_s,
-       vehicles.delay_s, letters.count AS dead_letters, letters.commonest AS dead_letter_reason,
-       statement_timestamp() AS as_of
+-- have an index by time, and are counted only as far as the page tells. Silence is measured by when
+-- something was stored: a device's clock may be ahead, and would hide it.
+SELECT devices.*, letters.*, statement_timestamp() AS as_of
 FROM (
-    SELECT count(*) AS known, max(recorded_at) AS newest,
-           count(*) FILTER (WHERE recorded_at > now() - interval '5 minutes') AS live,
+    SELECT count(*) FILTER (WHERE is_vehicle) AS vehicles_known,
+           count(*) FILTER (WHERE is_vehicle AND is_live) AS vehicles_live,
+           count(*) FILTER (WHERE NOT is_vehicle) AS meters_known,
+           count(*) FILTER (WHERE NOT is_vehicle AND is_live) AS meters_live,
+           extract(epoch FROM statement_timestamp() - max(updated_at))::float8 AS stored_age_s,
            extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY updated_at - recorded_at)
-               FILTER (WHERE updated_at > now() - interval '5 minutes'))::float8 AS delay_s
-    FROM vehicle_current_state
-) AS vehicles, (
-    SELECT count(*) AS known, max(recorded_at) AS newest,
-           count(*) FILTER (WHERE recorded_at > now() - interval '5 minutes') AS live
-    FROM meter_current_state
-) AS meters, (
-    SELECT count(*), mode() WITHIN GROUP (ORDER BY reason) AS commonest
-    FROM (SELECT reason FROM dead_letter
-          WHERE dead_lettered_at > now() - interval '24 hours'
+               FILTER (WHERE is_fresh))::float8 AS delay_s
+    FROM (
+        SELECT is_vehicle, recorded_at, updated_at,
+               updated_at > statement_timestamp() - interval '5 minutes' AS is_fresh,
+               least(recorded_at, updated_at) > statement_timestamp() - interval '5 minutes' AS is_live
+        FROM (
+            SELECT true AS is_vehicle, recorded_at, updated_at FROM vehicle_current_state
+            UNION ALL
+            SELECT false, recorded_at, updated_at FROM meter_current_state
+        ) AS state
+    ) AS device
+) AS devices, (
+    SELECT count(*) FILTER (WHERE is_ours) AS dead_letters,
+           count(*) FILTER (WHERE NOT is_ours) AS dead_letters_of_others,
+           mode() WITHIN GROUP (ORDER BY reason) FILTER (WHERE is_ours) AS dead_letter_reason
+    FROM (SELECT reason, consumer_group = %(group)s AS is_ours FROM dead_letter
+          WHERE dead_lettered_at > statement_timestamp() - interval '24 hours'
           LIMIT %(most_letters)s) AS recent
 ) AS letters

@@ -1,6 +1,16 @@
--- How many messages the consumers have come past; of several groups, that which moved last.
-SELECT consumer_group, sum(next_offset)::bigint AS messages, statement_timestamp() AS at
-FROM ingest_offset
-GROUP BY consumer_group
-ORDER BY max(updated_at) DESC
-LIMIT 1
+-- How far a consumer group has come, when it moved last, and which other groups there are.
+SELECT coalesce((
+           SELECT jsonb_agg(jsonb_build_object(
+               'topic', topic, 'partition', partition, 'next_offset', next_offset))
+           FROM ingest_offset
+           WHERE consumer_group = %(group)s AND topic = ANY (%(topics)s)
+       ), '[]') AS offsets, (
+           SELECT extract(epoch FROM statement_timestamp() - max(updated_at))::float8
+           FROM ingest_offset
+           WHERE consumer_group = %(group)s AND topic = ANY (%(topics)s)
+       ) AS still_s, ARRAY (
+           SELECT DISTINCT consumer_group FROM ingest_offset
+           WHERE consumer_group <> %(group)s AND topic = ANY (%(topics)s)
+           ORDER BY consumer_group
+           LIMIT 3
+       ) AS other_groups, statement_timestamp() AS at

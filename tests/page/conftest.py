@@ -49,12 +49,15 @@ def site(servers: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @contextmanager
-def serving(database_url: str, servers: Addresses, folder: Path) -> Iterator[Replica]:
+def serving(
+    database_url: str, servers: Addresses, folder: Path, **environment: str
+) -> Iterator[Replica]:
     """Run an API as a process of its own, and end it as a supervisor would."""
     api = Replica(
         {
             "DATABASE_URL": database_url,
             "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+            **environment,
         },
         log_file=folder / "api.log",
         command=("-m", "api", "run"),

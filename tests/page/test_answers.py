@@ -9,6 +9,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+import api.settings
+import consumer.settings
 from api.page.reference import operations
 from api.statements import statement
 from consumer.schema import schema_text
@@ -79,6 +81,14 @@ def test_the_reference_has_every_operation(client: httpx.Client) -> None:
     assert "https://" not in page
 
 
+def test_the_pages_look_at_the_group_that_the_consumers_form_by_default() -> None:
+    ours, theirs = (
+        section.model_fields["consumer_group"].default
+        for section in (api.settings.GroupSettings, consumer.settings.GroupSettings)
+    )
+    assert ours == theirs
+
+
 def test_an_outage_of_postgresql_is_a_page_that_says_so(
     servers: Addresses, site: Site, tmp_path: Path
 ) -> None:
@@ -109,7 +119,7 @@ def test_a_database_without_the_schema_is_said_and_waited_for(
         while answer.status_code == 503:
             answer = httpx.get(api.address, timeout=60)
         assert answer.status_code == 200
-        assert "No vehicle was degraded" in answer.text or "being computed" in answer.text
+        assert "No vehicle can be judged" in answer.text or "being computed" in answer.text
 
 
 def test_the_strips_of_coverage_are_what_the_coverage_is_computed_of(site: Site) -> None:

@@ -69,7 +69,7 @@ def test_all_is_readable_in_opened_tables_too(visit: Visit, site: Site) -> None:
 def test_the_fleet_is_whole_without_scripts(visit: Visit, site: Site) -> None:
     page = visit.open("/", scripts=False)
     tiles = page.locator("#now .tile")
-    expect(tiles).to_have_count(5)
+    expect(tiles).to_have_count(6)
     expect(tiles.first).to_contain_text("Vehicles live")
     expect(tiles.first).to_contain_text("of 60")
     expect(page.locator("#now")).to_contain_text("14")

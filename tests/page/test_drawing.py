@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from api.page import words
 from api.page.charts import Day, day_chart, fleet_chart
-from api.page.energies import Band, HourEnergy
+from api.page.ends import Span
+from api.page.energies import Band, Energy, HourEnergy
+from api.page.figures import Window, begun
+from api.page.intake import count_waiting
 from api.page.pace import Look, Pace
 from api.page.reference import example
 from api.page.remembered import Remembered
@@ -68,7 +71,7 @@ def test_a_fleets_chart_is_well_formed_whatever_it_shows(
     energies: list[tuple[float, float]],
 ) -> None:
     hours = [
-        HourEnergy(START + place * HOUR, START + (place + 1) * HOUR, ac, dc)
+        HourEnergy(START + place * HOUR, START + (place + 1) * HOUR, Energy(ac, dc), Energy(ac, dc))
         for place, (ac, dc) in enumerate(energies)
     ]
     window = (START, START + 25 * HOUR)
@@ -79,6 +82,19 @@ def test_a_fleets_chart_is_well_formed_whatever_it_shows(
     assert len(bars) == 2 * (1 + sum(dc > 0 for _, dc in energies))
     assert "nan" not in drawn
     assert "inf" not in drawn
+
+
+def test_energy_that_is_not_in_the_ratio_is_pale() -> None:
+    hour = HourEnergy(START, START + HOUR, energy=Energy(10.0, 12.0), judged=Energy(10.0, 9.0))
+    drawn = ET.fromstring(f"<div>{fleet_chart((START, START + HOUR), [hour])}</div>")  # noqa: S314  ours
+    heights = {
+        one.get("class"): float(one.get("height") or 0)
+        for one in drawn.iter("rect")
+        if one.get("rx")
+    }
+    assert heights.keys() == {"ac", "dc", "dc rest"}
+    assert heights["dc rest"] > heights["ac"] > heights["dc"]
+    assert "ratio 90.0 % of 10.0 kWh AC" in ET.tostring(drawn, "unicode")
 
 
 def test_a_days_chart_is_well_formed_without_anything_to_show() -> None:
@@ -145,18 +161,89 @@ def test_hours_end_at_midnight_and_not_at_nothing() -> None:
     assert long == f"2026-02-10 00:00 {words.DASH} 2026-02-11 06:00 UTC"
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (None, words.DASH),
+        (0.9183, "91.8 %"),
+        (0.85, "85.0 %"),
+        (0.84996, "84.996 %"),
+        (0.7499, "74.99 %"),
+        (1.0, "100.0 %"),
+        (1.0004, "100.04 %"),
+        (0.99999, "100.0 %"),
+        (12.5, "1,250.0 %"),
+    ],
+)
+def test_a_ratio_lies_on_its_side_of_every_band(share: float | None, said: str) -> None:
+    assert words.ratio(share) == said
+
+
+def test_a_clock_that_is_ahead_is_no_lag() -> None:
+    assert words.delay(-290.0) == "clocks are ahead: stored 5 min before its own time (median)"
+    assert words.delay(1.4) == "lag: stored 1.4 s after it was taken (median)"
+
+
+def test_what_a_reading_does_not_tell_is_a_dash() -> None:
+    assert words.charge(None) == words.degrees(None) == words.DASH
+    assert (words.charge(57.31), words.degrees(-4.0)) == ("57.3 %", "\N{MINUS SIGN}4.0 °C")
+
+
+def test_why_vehicles_are_not_judged_is_counted() -> None:
+    said = words.unjudged({"silent": 1_200, "meter_silent": 0, "little": 3})
+    assert said == "1,200 have readings for less than half of these hours; 3 drew less than 0.1 kWh"
+
+
 def test_the_pace_is_that_of_the_last_minute() -> None:
     pace = Pace()
     assert pace.rate() is None
     for index in range(13):
-        pace.add(Look(START + timedelta(seconds=10 * index), "group", 500 * index))
-    rate = pace.rate()
-    assert rate is not None
-    assert rate == (50.0, 60.0)
-    pace.add(Look(START + timedelta(seconds=130), "group", 3))
+        pace.add(
+            Look(
+                START + timedelta(seconds=10 * index),
+                {("m", 0): 300 * index, ("v", 0): 200 * index},
+            )
+        )
+    assert pace.rate() == (50.0, 60.0)
+    earlier = Look(START + timedelta(seconds=115), {("m", 0): 3_500, ("v", 0): 2_350})
+    pace.add(earlier)
+    assert pace.rate() == (50.0, 60.0), "a look that comes late is left out"
+    pace.add(Look(START + timedelta(seconds=130), {("m", 0): 3, ("v", 0): 2_400}))
     assert pace.rate() is None, "offsets that were set back say nothing"
-    pace.add(Look(START + timedelta(seconds=140), "another", 9_000))
+
+
+def test_a_partition_that_begins_far_on_is_no_pace() -> None:
+    pace = Pace()
+    pace.add(Look(START, {("m", 0): 0}))
+    pace.add(Look(START + timedelta(seconds=1), {("m", 0): 10}))
+    assert pace.rate() is None, "of a second it is chance"
+    pace.add(Look(START + timedelta(seconds=10), {("m", 0): 20, ("m", 1): 5_000_000}))
     assert pace.rate() is None
+    pace.add(Look(START + timedelta(seconds=20), {("m", 0): 30, ("m", 1): 5_000_010}))
+    assert pace.rate() == (2.0, 10.0)
+
+
+def test_messages_wait_from_where_the_group_is_or_will_begin() -> None:
+    spans = {
+        ("m", 0): Span(0, 100),
+        ("m", 1): Span(40, 100),
+        ("m", 2): Span(40, 100),
+        ("m", 3): Span(0, 100),
+    }
+    # 10 wait; 60 of one never read; 60 of one whose beginning is gone; an end that is older.
+    assert count_waiting({("m", 0): 90, ("m", 2): 7, ("m", 3): 101}, spans) == 130
+
+
+def test_a_young_fleets_window_begins_with_the_hour_of_its_first_reading() -> None:
+    window = Window(START, START + 24 * HOUR, is_young=False)
+    assert begun(window, {"is_older": True, "first_at": None}) == window
+    assert begun(window, {"is_older": False, "first_at": None}) == window
+    first = START + 10 * HOUR
+    on_the_hour = begun(window, {"is_older": False, "first_at": first})
+    assert on_the_hour.start == first - HOUR, "it belongs to the hour that it ends"
+    after = begun(window, {"is_older": False, "first_at": first + timedelta(seconds=1)})
+    assert after == Window(first, window.end, is_young=True)
+    assert len(after.hours) == 14
 
 
 async def test_many_who_ask_at_once_cause_one_computation() -> None:
