@@ -70,9 +70,9 @@ def show(
         "place": f"{letter.topic}/{letter.partition} offset {letter.record_offset}",
         "reason": letter.reason,
         "detail": letter.detail,
-        "record time": _moment(letter.record_timestamp),
+        "record time": _moment(letter.record_timestamp, missing="none that a calendar has"),
         "dead-lettered": _moment(letter.dead_lettered_at),
-        "redriven": _moment(letter.redriven_at),
+        "redriven": _moment(letter.redriven_at, missing="never"),
         "key": _shown(letter.key),
         "headers": str(letter.headers) if letter.headers else "none",
         "value": _shown(letter.value),
@@ -86,8 +86,8 @@ for command in (redrive, export, purge):
     app.command(command.__name__)(command)
 
 
-def _moment(time_or_none: object) -> str:
-    return "never" if time_or_none is None else f"{time_or_none:%F %T%z}"
+def _moment(time_or_none: object, *, missing: str = "") -> str:
+    return missing if time_or_none is None else f"{time_or_none:%F %T%z}"
 
 
 def _shown(content: bytes | None) -> str:

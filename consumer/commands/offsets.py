@@ -219,7 +219,9 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
     try:
         if not (to.isascii() and to.isdecimal()):
             instant_ms = -(-parse_timestamp(to) // _US_PER_MS)
-            return ends | _ask(lambda: broker.find_times(kafka, bounds.keys(), instant_ms))
+            found = _ask(lambda: broker.find_times(kafka, bounds.keys(), instant_ms))
+            _note_untimed(to, {one: log for one, log in bounds.items() if one not in found})
+            return ends | found
         offset = int(to)
     except ValueError as error:
         fail(f"--to: {to[:40]!r} is neither earliest, latest nor an offset, and {error}", code=2)
@@ -231,6 +233,22 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
     if outside:
         fail(f"--to: {to} is outside of Kafka's bounds: partition {', '.join(outside)}", code=2)
     return dict.fromkeys(bounds, offset)
+
+
+def _note_untimed(to: str, bounds: Mapping[TopicPartition, Bounds]) -> None:
+    """Say which partitions go to their end although they hold messages.
+
+    Kafka compares the times of records, which are their producers': one that stamps in seconds has
+    never sent anything since 1970.
+    """
+    numbers = [one.partition for one, log in bounds.items() if log.earliest < log.end]
+    if numbers:
+        errors.print(
+            f"no message of {_listed(numbers)} is of {to} or later, by its time in Kafka: all are"
+            " skipped",
+            markup=False,
+            highlight=False,
+        )
 
 
 def _ask(question: Callable[[], Awaitable[Result]]) -> Result:

@@ -355,6 +355,14 @@ def test_where_to_go_on_is_said_in_several_ways(
     assert stored(environment) == {0: offset} | others
 
 
+def test_a_time_that_no_message_has_says_what_is_skipped(environment: Environment) -> None:
+    fill(environment, 100)
+    planned = reset(environment, "--to", "2099-01-01T00:00:00Z", "--dry-run")
+    assert planned.returncode == 0
+    [note] = planned.stderr.splitlines()
+    assert note.startswith("no message of partition 0 is of 2099-01-01T00:00:00Z or later")
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
