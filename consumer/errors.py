@@ -3,6 +3,7 @@
 ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
+├── Replaced          another process has this replica's KAFKA_GROUP_INSTANCE_ID
 └── Stuck             there is work, the servers answer, and nothing moves
 """
 
@@ -24,6 +25,16 @@ class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more tha
     def __init__(self, transaction_id: str) -> None:
         super().__init__(f"the outcome of transaction {transaction_id} is unknown")
         self.transaction_id = transaction_id
+
+
+class Replaced(ConsumerError):  # noqa: N818  what has happened to it
+    """The process is to end: each would take the other's place for ever."""
+
+    def __init__(self, *, instance_id: str) -> None:
+        super().__init__(
+            f"KAFKA_GROUP_INSTANCE_ID: another process has joined the group as {instance_id!r};"
+            " give each replica a name of its own"
+        )
 
 
 class Stuck(ConsumerError):  # noqa: N818  what the watchdog says
