@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from consumer.connection import stop
 from consumer.database import Database
 from consumer.errors import Stuck
 from consumer.metrics import Metrics
@@ -19,6 +20,7 @@ from consumer.owned import Owned
 from consumer.pipeline import Pipeline
 from consumer.settings import WatchdogSettings
 from consumer.source import STOPPED_HELP, Source
+from telemetry.brokers import explained
 from telemetry.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
@@ -54,7 +56,7 @@ class LagMonitor:
         """Close the client that asks for the offsets."""
         probe, self._probe = self._probe, None
         if probe is not None:
-            await probe.stop()
+            await stop(probe)
 
     async def run(self) -> None:
         """Measure for ever; raises Stuck."""
@@ -63,7 +65,7 @@ class LagMonitor:
             owned = list(self._pipeline.owned)
             begun = time.time()
             try:
-                async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                async with explained(self._kafka), asyncio.timeout(_PROBE_TIMEOUT_S):
                     ends = await self._ends([one.partition for one in owned])
                     await self._look_for_topics(owned)
             except (KafkaError, OSError, TimeoutError) as error:

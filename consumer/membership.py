@@ -28,6 +28,7 @@ class Coordinator(GroupCoordinator):  # type: ignore[misc]  # likewise
     """
 
     _group_instance_id: str | None
+    member_id: str
     _former_id = ""
     _is_fenced = False
 

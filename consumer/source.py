@@ -37,6 +37,7 @@ from consumer.metrics import Metrics
 from consumer.records import Records
 from consumer.retry import backoff
 from consumer.settings import SourceSettings
+from telemetry.brokers import Availability, explained
 from telemetry.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from telemetry.topics import create_topics
@@ -98,7 +99,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._failure: Exception | None = None
         self._failed = asyncio.Event()
         self._committing = asyncio.Lock()
-        self._available: bool | None = None
+        self._availability = Availability()
         self.has_assignment = False
         self.stopped: set[TopicPartition] = set()
 
@@ -141,7 +142,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         consumer.subscribe([stream.topic for stream in STREAMS], listener=self)
         self._consumer = consumer  # the first assignment comes before start() returns
         try:
-            await consumer.start()
+            async with explained(self._kafka):
+                await consumer.start()
         except BaseException as error:  # a cancelled start leaves connections too
             self._consumer = None
             await stop(consumer)
@@ -234,8 +236,9 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         """
         async for attempt in self._retrying():
             with attempt:
-                earliest = await self._member.beginning_offsets(list(partitions))
-                end = await self._member.end_offsets(list(partitions))
+                async with explained(self._kafka):
+                    earliest = await self._member.beginning_offsets(list(partitions))
+                    end = await self._member.end_offsets(list(partitions))
         return earliest, end
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
@@ -289,14 +292,12 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._failed.set()
 
     def note_available(self) -> None:
-        if self._available is not True:
-            self._available = True
+        if self._availability.found():
             self._metrics.kafka_available.set(1)
             log.info("kafka_available")
 
     def note_unavailable(self, error: BaseException) -> None:
-        if self._available is not False:
-            self._available = False
+        if self._availability.missed(error):
             self._metrics.kafka_available.set(0)
             log.warning("kafka_unavailable", error=str(error))
 
