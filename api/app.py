@@ -7,7 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 from aiokafka.errors import KafkaError
 from fastapi import Depends, FastAPI
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    wait_random_exponential,
+)
 
 from api.access import Access
 from api.body_limit import BodyLimit
@@ -27,6 +32,7 @@ from api.query import check_query
 from api.routes import analytics, assignments, devices, health, ingest, live, sessions, state
 from api.same_site import SameSite
 from api.settings import Settings
+from telemetry.brokers import Unreachable
 from telemetry.settings import KafkaSettings
 from telemetry.tasks import cancel
 from telemetry.topics import create_topics
@@ -68,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
             for name, work in (
                 ("live", parts.live.run()),
                 ("figures", parts.figures.run()),
-                ("topics", _make_topics(settings.kafka)),
+                ("topics", _make_topics(settings.kafka, parts.gateway)),
             ):
                 stack.push_async_callback(_end, asyncio.create_task(work, name=name))
             yield
@@ -114,10 +120,18 @@ def _complete_description(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
 
 
-async def _make_topics(kafka: KafkaSettings) -> None:
+async def _make_topics(kafka: KafkaSettings, gateway: Gateway) -> None:
     """Make the topics where they are missing, however long the broker takes to answer."""
+
+    def note(state: RetryCallState) -> None:
+        error = state.outcome and state.outcome.exception()
+        if isinstance(error, Unreachable):  # it names the setting, as librdkafka does not
+            gateway.note_unavailable(error)
+
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type((KafkaError, OSError)), wait=wait_random_exponential(max=5)
+        retry=retry_if_exception_type((KafkaError, OSError)),
+        wait=wait_random_exponential(max=5),
+        before_sleep=note,
     ):
         with attempt:
             created = await create_topics(kafka)

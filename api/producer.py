@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from api.settings import GatewaySettings
+from telemetry.brokers import Availability
 from telemetry.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -97,7 +98,13 @@ class Gateway:
         self._make = partial(Producer, configuration, logger=quiet)
         self._producer = self._make()
         self._ending = threading.Event()
-        self.is_available: bool | None = None
+        self._availability = Availability()
+        self._cause = ""
+
+    @property
+    def is_available(self) -> bool | None:
+        """Whether Kafka answers; None as long as nothing is known."""
+        return self._availability.is_available
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
@@ -153,7 +160,7 @@ class Gateway:
     def _renew(self, error: KafkaError) -> None:
         """Drop the producer, with what waits in it, and make another."""
         log.error("kafka_producer_broken", error=error.str())
-        self.is_available = False
+        self._availability.is_available = False
         # 1. What waits is reported as failed: nothing of it is promised.
         self._producer.purge()
         self._producer.flush(_PURGE_S)
@@ -162,13 +169,18 @@ class Gateway:
             self._producer = self._make()
 
     def _note_error(self, error: KafkaError) -> None:
-        """Called on the producer's thread; `_ALL_BROKERS_DOWN` says that none answers."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            if self.is_available is not False:
-                log.warning("kafka_unavailable", error=error.str())
-            self.is_available = False
+        """Called on the producer's thread: one broker's trouble, and then that all have some."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._cause = error.str()
+        else:
+            self.note_unavailable(KafkaException(error), said=self._cause or error.str())
+
+    def note_unavailable(self, error: Exception, *, said: str = "") -> None:
+        """Log it where it is news."""
+        if self._availability.missed(error):
+            log.warning("kafka_unavailable", error=said or str(error))
 
     def _note_available(self) -> None:
-        if self.is_available is not True:
+        if self._availability.found():
+            self._cause = ""
             log.info("kafka_available")
-        self.is_available = True

@@ -12,12 +12,27 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
+from tenacity import AsyncRetrying, retry_if_exception_type
 
+from consumer.connection import stop
 from consumer.offsets import Bounds, Offsets
+from consumer.retry import backoff
+from telemetry.brokers import explained
 from telemetry.settings import KafkaSettings
 
 PATIENCE_S = 10.0
+
+_COORDINATOR_IS_NEW = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +90,15 @@ async def find_times(
 async def read_group(kafka: KafkaSettings, consumer_group: str) -> Group:
     """Return who is in the group, and owns what."""
     async with _admin(kafka) as admin:
-        [answer] = await admin.describe_consumer_groups([consumer_group])
-    [(code, _, state, _, _, members, *_)] = answer.groups
-    if code:
-        raise for_code(code)(consumer_group)
+        # The first question of all makes the broker make the topic that the answer is in.
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(_COORDINATOR_IS_NEW), wait=backoff(1.0)
+        ):
+            with attempt:
+                [answer] = await admin.describe_consumer_groups([consumer_group])
+                [(code, _, state, _, _, members, *_)] = answer.groups
+                if code:
+                    raise for_code(code)(consumer_group)
     return Group(
         is_settled=state in ("Stable", "Empty", "Dead"),
         members=tuple(_member(*one[:3], assignment=one[4]) for one in members),
@@ -103,18 +123,18 @@ async def commit_offsets(
 async def _consumer(kafka: KafkaSettings, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(**kafka.aiokafka(), isolation_level="read_committed", **settings)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with explained(kafka), asyncio.timeout(PATIENCE_S):
             await consumer.start()
             yield consumer
     finally:
-        await consumer.stop()
+        await stop(consumer)
 
 
 @asynccontextmanager
 async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**kafka.aiokafka())
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with explained(kafka), asyncio.timeout(PATIENCE_S):
             await admin.start()
             yield admin
     finally:

@@ -1,14 +1,16 @@
-"""A connection to a broker that breaks while something is being sent is a broken connection.
+"""Connections to brokers that break, and clients that are stopped, without taking others down.
 
 A write to a transport that is closed raises RuntimeError in uvloop, where asyncio lets it pass.
 aiokafka expects only OSError there: its task that fetches would end, and the replica with it.
 See aiokafka's issue 1038.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 
@@ -31,3 +33,13 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka's classe
         except RuntimeError as error:
             self.close(reason=CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(str(error)) from error
+
+
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer of aiokafka, however early.
+
+    It cancels its tasks and waits for them, and they take that well unless they have not begun:
+    then the cancellation would be ours, and end whoever waits for the stop without a word.
+    """
+    await asyncio.sleep(0)
+    await consumer.stop()

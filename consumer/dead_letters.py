@@ -111,6 +111,12 @@ async def count_dead_letters(connection: Connection, choice: Choice) -> list[Sum
         return await cursor.fetchall()
 
 
+async def count_of_other_groups(connection: Connection, choice: Choice) -> list[tuple[str, int]]:
+    """Return which other groups have letters such as are chosen, and how many, most first."""
+    cursor = await connection.execute(on_chosen("count_of_other_groups"), choice.parameters())
+    return [(group, count) async for group, count in cursor]
+
+
 async def list_dead_letters(connection: Connection, choice: Choice, *, limit: int) -> list[Entry]:
     """Return the newest dead letters first, at most `limit` of them."""
     async with connection.cursor(row_factory=class_row(Entry)) as cursor:

@@ -4,6 +4,7 @@ ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
 ├── UnfitDatabase     the tables cannot be made here
+├── Replaced          another process has this replica's KAFKA_GROUP_INSTANCE_ID
 └── Stuck             there is work, the servers answer, and nothing moves
 """
 
@@ -29,6 +30,16 @@ class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more tha
 
 class UnfitDatabase(ConsumerError):  # noqa: N818  what it is
     """The database is not one to make the tables in."""
+
+
+class Replaced(ConsumerError):  # noqa: N818  what has happened to it
+    """The process is to end: each would take the other's place for ever."""
+
+    def __init__(self, *, instance_id: str) -> None:
+        super().__init__(
+            f"KAFKA_GROUP_INSTANCE_ID: another process has joined the group as {instance_id!r};"
+            " give each replica a name of its own"
+        )
 
 
 class Stuck(ConsumerError):  # noqa: N818  what the watchdog says

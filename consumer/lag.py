@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from consumer.connection import stop
 from consumer.database import Database
 from consumer.errors import Stuck
 from consumer.metrics import Metrics
@@ -19,6 +20,7 @@ from consumer.owned import Owned
 from consumer.pipeline import Pipeline
 from consumer.settings import WatchdogSettings
 from consumer.source import STOPPED_HELP, Source
+from telemetry.brokers import explained
 from telemetry.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
@@ -47,7 +49,6 @@ class LagMonitor:
         self._settings = settings
         self._metrics = metrics
         self._probe: AIOKafkaConsumer | None = None
-        self._caught_up_at: dict[TopicPartition, float] = {}
         self._missing: set[str] = set()
         self._well_at = time.monotonic()
 
@@ -55,7 +56,7 @@ class LagMonitor:
         """Close the client that asks for the offsets."""
         probe, self._probe = self._probe, None
         if probe is not None:
-            await probe.stop()
+            await stop(probe)
 
     async def run(self) -> None:
         """Measure for ever; raises Stuck."""
@@ -64,7 +65,7 @@ class LagMonitor:
             owned = list(self._pipeline.owned)
             begun = time.time()
             try:
-                async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                async with explained(self._kafka), asyncio.timeout(_PROBE_TIMEOUT_S):
                     ends = await self._ends([one.partition for one in owned])
                     await self._look_for_topics(owned)
             except (KafkaError, OSError, TimeoutError) as error:
@@ -106,17 +107,15 @@ class LagMonitor:
 
         `end` was true when Kafka was asked or after, which is in seconds since 1970.
         """
+        reached = await self._source.reached(owned.partition) or 0
         oldest = owned.oldest_waiting
-        lag = max(0, end - owned.stored)
-        if oldest is None and (await self._source.reached(owned.partition) or 0) >= end:
-            lag = 0  # what is left holds no records
-        if not lag:
-            self._caught_up_at[owned.partition] = asked_at
-        if oldest is None:  # not read yet, and no older than the last look that found nothing
-            since = max(owned.stored_up_to_ms / 1_000, self._caught_up_at.get(owned.partition, 0))
-        else:
-            since = oldest.timestamp_ms / 1_000
-        seconds = max(0.0, time.time() - since) if lag else 0.0
+        # What holds no records is never stored, and does not wait.
+        done = owned.stored if oldest else max(owned.stored, reached)
+        lag = 0 if done >= end else end - owned.stored
+        owned.age.look(done=done, end=end, at=asked_at)
+        # What is not read yet came after what was stored last.
+        came_ms = owned.stored_up_to_ms if oldest is None else oldest.timestamp_ms
+        seconds = owned.age.seconds(came_ms, now=time.time()) if lag else 0.0
         labels = (owned.partition.topic, owned.partition.partition)
         self._metrics.lag_messages.labels(*labels).set(lag)
         self._metrics.lag_seconds.labels(*labels).set(seconds)

@@ -61,6 +61,22 @@ async def read_offsets(connection: Connection, consumer_group: str) -> Offsets:
     return {TopicPartition(topic, number): offset async for topic, number, offset in cursor}
 
 
+async def list_other_groups(
+    connection: Connection, consumer_group: str, topics: Collection[str]
+) -> list[tuple[str, int]]:
+    """Return which other groups read these topics, and how many partitions; the latest first."""
+    cursor = await connection.execute(
+        statement("list_other_groups"), {"consumer_group": consumer_group, "topics": list(topics)}
+    )
+    return [(group, count) async for group, count in cursor]
+
+
+async def read_times(connection: Connection, consumer_group: str) -> dict[TopicPartition, float]:
+    """Return when the group last stored of each partition, in seconds since 1970."""
+    cursor = await connection.execute(statement("read_times"), {"consumer_group": consumer_group})
+    return {TopicPartition(topic, number): at async for topic, number, at in cursor}
+
+
 async def claim_offsets(
     connection: Connection, consumer_group: str, earliest: Mapping[TopicPartition, int]
 ) -> None:

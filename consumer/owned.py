@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
+from consumer.age import Age
 from consumer.batch import Batch
 from consumer.records import Record
 from consumer.sink import Flush
@@ -12,12 +13,17 @@ from telemetry.streams import Stream
 
 @dataclass(slots=True, eq=False)
 class Owned:
-    """`flushing` is the batch whose flush has begun, `decoded` the same once it is decoded."""
+    """`flushing` is the batch whose flush has begun, `decoded` the same once it is decoded.
+
+    `stored_up_to_ms` is the time of the last record that this replica stored, as Kafka has it,
+    negative where there is none.
+    """
 
     partition: TopicPartition
     stream: Stream
     stored: int
-    stored_up_to_ms: int
+    age: Age
+    stored_up_to_ms: int = -1
     batch: Batch = field(default_factory=Batch)
     flushing: Batch | None = None
     decoded: Flush | None = None

@@ -15,13 +15,14 @@ import psycopg
 import structlog
 from aiokafka import TopicPartition
 
+from consumer.age import Age
 from consumer.batch import Batch
 from consumer.database import Database
 from consumer.decode import Decoded, decode_batch
 from consumer.errors import Fenced
 from consumer.history import Outcome
 from consumer.metrics import Metrics
-from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets
+from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets, read_times
 from consumer.owned import Owned
 from consumer.records import Records
 from consumer.retry import cause_of, is_conflict, is_outage, pause
@@ -296,14 +297,15 @@ class Pipeline:
             return
         earliest, end = await self._source.bounds(partitions)
 
-        async def stored_offsets() -> Offsets:
+        async def stored_offsets() -> tuple[Offsets, dict[TopicPartition, float]]:
             async with self._database.connection() as connection:
                 # A former owner may hang in the middle of a flush.
                 await end_suspended_flushes(connection, self._consumer_group)
                 await claim_offsets(connection, self._consumer_group, earliest)
-                return await read_offsets(connection, self._consumer_group)
+                times = await read_times(connection, self._consumer_group)
+                return await read_offsets(connection, self._consumer_group), times
 
-        offsets = await self._database.patiently(stored_offsets)
+        offsets, times = await self._database.patiently(stored_offsets)
         # A former owner may have stored what came since Kafka was asked, and a broker that was
         # away may not know of it yet: what seems to lie beyond the end is looked at again.
         if any(offsets[partition] > end[partition] for partition in partitions):
@@ -315,8 +317,8 @@ class Pipeline:
                 self._source.stop(partition, stored=offset, earliest=first, end=last)
             elif self._source.open(partition, offset):
                 stream = BY_TOPIC[partition.topic]
-                now_ms = time.time_ns() // 1_000_000
-                self._owned[partition] = Owned(partition, stream, offset, now_ms)
+                age = Age(stored_at=times[partition])
+                self._owned[partition] = Owned(partition, stream, offset, age)
         self._metrics.assigned_partitions.set(len(self._owned))
         log.info("partitions_opened", partitions=len(partitions))
         self._changed.set()

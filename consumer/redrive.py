@@ -23,12 +23,14 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
     RecordListTooLargeError,
     UnknownError,
+    UnknownTopicOrPartitionError,
 )
 from psycopg.rows import class_row
 
 from consumer.database import Connection
 from consumer.dead_letters import READ_AT_ONCE, Choice, Letter, StoredHeader, on_chosen
 from consumer.statements import statement
+from telemetry.brokers import explained
 from telemetry.settings import KafkaSettings
 
 START_PATIENCE_S = 10.0
@@ -106,6 +108,7 @@ class Redrive:
         self._stopping = stopping
         self._tally = tally
         self._producer: AIOKafkaProducer | None = None
+        self._topics: set[str] = set()
         self._due = 0.0
 
     async def run(self, *, on_page: Callable[[], None]) -> None:
@@ -150,6 +153,9 @@ class Redrive:
                     self._choice.parameters() | place | {"page": self._page_size},
                 )
                 page = await cursor.fetchall()
+            for letter in page:  # else the client waits for the topic, and says no word
+                if letter.topic not in self._topics:
+                    raise UnknownTopicOrPartitionError(f"there is no topic {letter.topic}")
             answers = await self._deliver(page)
             await self._mark(answers.acknowledged)
         self._tally.sent += len(answers.acknowledged)
@@ -273,8 +279,10 @@ class Redrive:
             max_request_size=LARGEST_REQUEST,
         )
         try:
-            async with asyncio.timeout(START_PATIENCE_S):
+            async with explained(self._kafka), asyncio.timeout(START_PATIENCE_S):
                 await self._producer.start()
+                metadata = await self._producer.client.fetch_all_metadata()
+                self._topics = metadata.topics()
         except TimeoutError:
             raise KafkaTimeoutError(f"no answer within {START_PATIENCE_S:.0f} s") from None
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import structlog
@@ -103,6 +104,7 @@ async def run(settings: Settings) -> int:
                             database, settings.history, is_behind=lambda: pipeline.is_behind
                         ),
                         lag.run(),
+                        source.watch(),
                         pipeline.run(),
                     )
                 ]
@@ -113,7 +115,7 @@ async def run(settings: Settings) -> int:
                 log.info("service_drained", seconds=round(time.monotonic() - begun, 3))
                 await cancel(parts)
         except* ConsumerError as failures:
-            for failure in failures.exceptions:
+            for failure in dict.fromkeys(_single(failures)):
                 log.error("service_failed", error=str(failure))  # noqa: TRY400  one line says it
             code = 1
         if source.stopped:
@@ -122,6 +124,15 @@ async def run(settings: Settings) -> int:
             code = 1
     log.info("service_stopped", exit_code=code)
     return code
+
+
+def _single(group: BaseExceptionGroup[ConsumerError]) -> Iterator[ConsumerError]:
+    """Yield the errors of a group and of the groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _single(error)
+        else:
+            yield error
 
 
 async def _check_regularly(database: Database) -> None:

@@ -53,7 +53,7 @@ class SourceSettings(GroupSettings):
     """How partitions are shared and records fetched."""
 
     kafka_group_instance_id: str | None = Field(
-        None, description="static membership: a name that this replica keeps over restarts"
+        None, description="static membership: a name of this replica alone, kept over restarts"
     )
     kafka_session_timeout_ms: int = Field(45_000, ge=1_000, description="a silent replica's stay")
     kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="between heartbeats")

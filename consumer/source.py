@@ -18,6 +18,7 @@ from aiokafka import (
     TopicPartition,
     conn,
 )
+from aiokafka.consumer import consumer as consumers
 from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
@@ -28,12 +29,15 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from consumer.connection import Connection
+from consumer.connection import Connection, stop
+from consumer.errors import Replaced
 from consumer.fetched import Batches, FetchResult, PartitionRecords
+from consumer.membership import Coordinator
 from consumer.metrics import Metrics
 from consumer.records import Records
 from consumer.retry import backoff
 from consumer.settings import SourceSettings
+from telemetry.brokers import Availability, explained
 from telemetry.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from telemetry.topics import create_topics
@@ -42,10 +46,11 @@ log = structlog.get_logger()
 
 # aiokafka takes none of these as an argument. Its own parsers make an object of each record, and
 # stop a partition for good at a header's name that is not UTF-8; its connections take the process
-# down when they break.
+# down when they break; its static members take each other's place for ever.
 fetcher.MemoryRecords, fetcher.PartitionRecords = Batches, PartitionRecords
 fetcher.FetchResult = FetchResult
 conn.AIOKafkaConnection = Connection
+consumers.GroupCoordinator = Coordinator
 
 
 class PartitionListener(Protocol):
@@ -92,8 +97,9 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._positions: dict[TopicPartition, int] = {}
         self._epoch = 0
         self._failure: Exception | None = None
+        self._failed = asyncio.Event()
         self._committing = asyncio.Lock()
-        self._available: bool | None = None
+        self._availability = Availability()
         self.has_assignment = False
         self.stopped: set[TopicPartition] = set()
 
@@ -136,18 +142,27 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         consumer.subscribe([stream.topic for stream in STREAMS], listener=self)
         self._consumer = consumer  # the first assignment comes before start() returns
         try:
-            await consumer.start()
-        except BaseException:  # a cancelled start leaves connections too
+            async with explained(self._kafka):
+                await consumer.start()
+        except BaseException as error:  # a cancelled start leaves connections too
             self._consumer = None
-            await consumer.stop()
+            await stop(consumer)
+            if self._failure is not None:
+                raise self._failure from error
             raise
         self.note_available()
+
+    async def watch(self) -> None:
+        """Raise what ends the membership, also while nothing is fetched; else wait for ever."""
+        await self._failed.wait()
+        assert self._failure is not None, "it comes first"  # noqa: S101
+        raise self._failure
 
     async def aclose(self) -> None:
         """Leave the group."""
         self._positions.clear()
         if self._consumer is not None:
-            await self._consumer.stop()
+            await stop(self._consumer)
 
     async def fetch(
         self, partitions: Collection[TopicPartition], *, timeout: float
@@ -221,8 +236,9 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         """
         async for attempt in self._retrying():
             with attempt:
-                earliest = await self._member.beginning_offsets(list(partitions))
-                end = await self._member.end_offsets(list(partitions))
+                async with explained(self._kafka):
+                    earliest = await self._member.beginning_offsets(list(partitions))
+                    end = await self._member.end_offsets(list(partitions))
         return earliest, end
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
@@ -258,24 +274,30 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             with self._failing_loudly():
                 await self._listener.assigned(assigned)
 
+    def fenced(self) -> None:
+        """Another process has taken this static member's place; called by the coordinator."""
+        self._fail(Replaced(instance_id=self._settings.kafka_group_instance_id or ""))
+
     @contextmanager
     def _failing_loudly(self) -> Iterator[None]:
-        """Keep an error for the next fetch to raise: aiokafka would only log it."""
+        """Keep an error for whoever watches: aiokafka would only log it."""
         try:
             yield
         except Exception as error:
-            self._failure = error
+            self._fail(error)
             raise
 
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._failed.set()
+
     def note_available(self) -> None:
-        if self._available is not True:
-            self._available = True
+        if self._availability.found():
             self._metrics.kafka_available.set(1)
             log.info("kafka_available")
 
     def note_unavailable(self, error: BaseException) -> None:
-        if self._available is not False:
-            self._available = False
+        if self._availability.missed(error):
             self._metrics.kafka_available.set(0)
             log.warning("kafka_unavailable", error=str(error))
 
@@ -300,6 +322,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
 
     async def _recover(self, error: Exception) -> None:
         """Read again from our own positions: what aiokafka had already taken out is lost to it."""
+        if self._failure is not None:
+            raise self._failure from error
         log.warning("fetch_failed", error=str(error))
         self._rewind()
         await asyncio.sleep(1)

@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
 from producer_sim.ledger import Book
 from producer_sim.pace import Pace
 from producer_sim.records import Records
 from producer_sim.sender import Sender, SenderError
 from producer_sim.stop import Stop
+from telemetry.brokers import Availability
 from telemetry.settings import KafkaSettings
 from telemetry.topics import create_topics
 
@@ -31,18 +32,15 @@ def system_clock() -> int:
 def create_missing_topics(kafka: KafkaSettings, stop: Stop, say: Callable[[str], None]) -> bool:
     """Create the topics where they are missing, waiting for the broker; false if stopped."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it would log every attempt
-    waiting = False
+    availability = Availability()
     while not stop.requested:
         try:
             asyncio.run(create_topics(kafka))
-        except KafkaConnectionError as error:
-            if not waiting:
-                waiting = True
-                say(f"waiting for the broker at {kafka.bootstrap_servers}: {error}")
-            time.sleep(_RETRY_SECONDS)
         except KafkaError as error:
             if not error.retriable:
                 raise SenderError(f"the topics cannot be created: {error}") from error
+            if availability.missed(error):
+                say(f"waiting for the broker at {kafka.bootstrap_servers}: {error}")
             time.sleep(_RETRY_SECONDS)
         else:
             return True

@@ -155,19 +155,27 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _credentials_are_there(self) -> "KafkaSettings":
-        if self._uses_sasl and not (self.sasl_plain_username and self.sasl_plain_password):
+        if self.uses_sasl and not (self.sasl_plain_username and self.sasl_plain_password):
             raise ValueError(
                 "KAFKA_SASL_PLAIN_USERNAME and KAFKA_SASL_PLAIN_PASSWORD: needed with"
                 f" KAFKA_SECURITY_PROTOCOL={self.security_protocol}"
             )
         return self
 
+    @model_validator(mode="after")
+    def _files_can_be_used(self) -> "KafkaSettings":
+        if self.uses_ssl:
+            self._ssl_context()
+        return self
+
     @property
-    def _uses_sasl(self) -> bool:
+    def uses_sasl(self) -> bool:
+        """Whether the client proves who it is by a password."""
         return self.security_protocol.startswith("SASL_")
 
     @property
-    def _uses_ssl(self) -> bool:
+    def uses_ssl(self) -> bool:
+        """Whether the connection is encrypted by TLS."""
         return self.security_protocol.endswith("SSL")
 
     def aiokafka(self) -> dict[str, Any]:
@@ -176,13 +184,13 @@ class KafkaSettings(BaseSettings):
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
         }
-        if self._uses_sasl:
+        if self.uses_sasl:
             arguments |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_plain_username,
                 "sasl_plain_password": _reveal(self.sasl_plain_password),
             }
-        if self._uses_ssl:
+        if self.uses_ssl:
             arguments["ssl_context"] = self._ssl_context()
         return arguments
 
@@ -193,7 +201,7 @@ class KafkaSettings(BaseSettings):
             "security.protocol": self.security_protocol,
         }
         optional = {
-            "sasl.mechanism": self.sasl_mechanism if self._uses_sasl else None,
+            "sasl.mechanism": self.sasl_mechanism if self.uses_sasl else None,
             "sasl.username": self.sasl_plain_username,
             "sasl.password": _reveal(self.sasl_plain_password),
             "ssl.ca.location": self.ssl_cafile,
@@ -205,14 +213,18 @@ class KafkaSettings(BaseSettings):
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:
-            context: ssl.SSLContext = create_ssl_context(
-                cafile=self.ssl_cafile,
-                certfile=self.ssl_certfile,
-                keyfile=self.ssl_keyfile,
-                password=_reveal(self.ssl_password),
-            )
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"KAFKA_SSL_CERTFILE, _KEYFILE, _PASSWORD: {error}") from error
+            context: ssl.SSLContext = create_ssl_context(cafile=self.ssl_cafile)
+        except OSError as error:  # TLS' own are such too
+            raise SettingsError(f"KAFKA_SSL_CAFILE: {error}") from error
+        if self.ssl_certfile is None:
+            return context
+        # Where it is given no password at all, OpenSSL asks the terminal for an encrypted key's.
+        password = _reveal(self.ssl_password) or ""
+        try:
+            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, password)
+        except OSError as error:
+            names = "KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_PASSWORD"
+            raise SettingsError(f"{names}: {error}") from error
         return context
 
 

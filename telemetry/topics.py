@@ -3,6 +3,7 @@
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from telemetry.brokers import explained
 from telemetry.settings import KafkaSettings
 from telemetry.streams import STREAMS
 
@@ -18,18 +19,19 @@ async def create_topics(
 ) -> list[str]:
     """Create the topics that are missing and return their names; existing ones stay as they are.
 
-    Raises aiokafka's KafkaError where the broker cannot be reached or refuses.
+    Raises aiokafka's KafkaError where the broker refuses, as Unreachable where none is reached.
     """
     admin = AIOKafkaAdminClient(**kafka.aiokafka())
     try:
-        await admin.start()
-        existing = set(await admin.list_topics())
-        missing = [stream.topic for stream in STREAMS if stream.topic not in existing]
-        if not missing:
-            return []
-        response = await admin.create_topics(
-            [_new_topic(topic, partitions, replication_factor) for topic in missing]
-        )
+        async with explained(kafka):
+            await admin.start()
+            existing = set(await admin.list_topics())
+            missing = [stream.topic for stream in STREAMS if stream.topic not in existing]
+            if not missing:
+                return []
+            response = await admin.create_topics(
+                [_new_topic(topic, partitions, replication_factor) for topic in missing]
+            )
     finally:
         await admin.close()
     created = []

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from consumer.commands.export import export
-from consumer.commands.letters import choice_of, choosing, place, print_counts
+from consumer.commands.letters import choice_of, choosing, none_of, place, print_counts
 from consumer.commands.purge import purge
 from consumer.commands.redrive import redrive
 from consumer.commands.terminal import fail, out, table, with_database
@@ -33,13 +33,14 @@ def list_command(
 ) -> None:
     """Count dead letters by reason, and show the newest."""
 
-    async def work(connection: Connection) -> tuple[list[Summary], list[Entry]]:
+    async def work(connection: Connection) -> tuple[list[Summary], list[Entry], str]:
         counts = await count_dead_letters(connection, choice)
-        return counts, await list_dead_letters(connection, choice, limit=limit)
+        none = "" if counts else await none_of(connection, choice)
+        return counts, await list_dead_letters(connection, choice, limit=limit), none
 
-    counts, entries = with_database(work)
+    counts, entries, none = with_database(work)
     if not counts:
-        out.print("no dead letters")
+        out.print(none, markup=False)
         return
     print_counts(counts)
     if entries:
@@ -59,20 +60,22 @@ def show(
     """Show one dead letter whole; bytes that are no text are shown escaped."""
     choice = choice_of(topic=topic, partition=partition, offset=offset)
 
-    async def work(connection: Connection) -> Letter | None:
+    async def work(connection: Connection) -> Letter | str:
         async with aclosing(read_dead_letters(connection, choice)) as letters:
-            return await anext(letters, None)
+            letter = await anext(letters, None)
+        what = f"dead letter at {topic}/{partition} offset {offset}"
+        return letter or await none_of(connection, choice, what=what)
 
     letter = with_database(work)
-    if letter is None:
-        fail(f"no dead letter at {topic}/{partition} offset {offset}", code=1)
+    if isinstance(letter, str):
+        fail(letter, code=1)
     fields = {
         "place": f"{letter.topic}/{letter.partition} offset {letter.record_offset}",
         "reason": letter.reason,
         "detail": letter.detail,
-        "record time": _moment(letter.record_timestamp),
+        "record time": _moment(letter.record_timestamp, missing="none that a calendar has"),
         "dead-lettered": _moment(letter.dead_lettered_at),
-        "redriven": _moment(letter.redriven_at),
+        "redriven": _moment(letter.redriven_at, missing="never"),
         "key": _shown(letter.key),
         "headers": str(letter.headers) if letter.headers else "none",
         "value": _shown(letter.value),
@@ -86,8 +89,8 @@ for command in (redrive, export, purge):
     app.command(command.__name__)(command)
 
 
-def _moment(time_or_none: object) -> str:
-    return "never" if time_or_none is None else f"{time_or_none:%F %T%z}"
+def _moment(time_or_none: object, *, missing: str = "") -> str:
+    return missing if time_or_none is None else f"{time_or_none:%F %T%z}"
 
 
 def _shown(content: bytes | None) -> str:

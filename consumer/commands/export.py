@@ -11,8 +11,8 @@ from typing import Annotated, TextIO
 
 import typer
 
-from consumer.commands.letters import choosing
-from consumer.commands.terminal import fail, out, with_database
+from consumer.commands.letters import choosing, none_of
+from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.database import Connection
 from consumer.dead_letters import Choice, read_dead_letters
 
@@ -38,6 +38,9 @@ def export(
                 async for letter in letters:
                     target.write(json.dumps(letter.exported(choice.consumer_group)) + "\n")
                     count += 1
+            if not count:
+                none = await none_of(connection, choice)
+                errors.print(none, markup=False, highlight=False)
             return count
 
         return with_database(work)

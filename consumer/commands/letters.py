@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from consumer.commands.terminal import fail, out, table
-from consumer.dead_letters import Choice, Entry, Letter, Summary
+from consumer.commands.terminal import fail, nothing_of, out, table
+from consumer.database import Connection
+from consumer.dead_letters import Choice, Entry, Letter, Summary, count_of_other_groups
 from consumer.settings import GroupSettings
 from telemetry.reasons import Reason
 from telemetry.settings import load
@@ -79,6 +80,14 @@ def print_counts(counts: list[Summary]) -> None:
             count.topic, count.reason, f"{count.messages:,}", f"{count.redriven:,}", *times
         )
     out.print(rows)
+
+
+async def none_of(
+    connection: Connection, choice: Choice, *, what: str = "such dead letters"
+) -> str:
+    """Return the line that says which group has no such letters, and which others have some."""
+    others = await count_of_other_groups(connection, choice)
+    return nothing_of(choice.consumer_group, what, others)
 
 
 def place(letter: Entry | Letter) -> str:

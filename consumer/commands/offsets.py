@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 
 from consumer import broker, offsets
 from consumer.broker import Group
-from consumer.commands.terminal import errors, fail, out, table, with_database
+from consumer.commands.terminal import errors, fail, nothing_of, out, table, with_database
+from consumer.database import Connection
 from consumer.offsets import Bounds, Move, Offsets
 from consumer.settings import GroupSettings
 from telemetry.settings import KafkaSettings, load
@@ -40,18 +41,28 @@ def show(
     """
     topics = _topics(topic)
     group, kafka = load(GroupSettings).consumer_group, load(KafkaSettings)
-    stored = _stored(group, topics)
+    stored, none = _stored(group, topics)
     try:
         bounds = _ask(lambda: broker.read_bounds(kafka, topics))
         members = _ask(lambda: broker.read_group(kafka, group))
     except Unanswered as error:
         _show_stored(stored)
-        errors.print(f"the stored offsets alone: {error}", markup=False, highlight=False)
+        _note(f"the stored offsets alone: {error}")
     else:
         _show_all(stored, bounds, members)
+        _show_missing(topics, bounds)
+    _note(none)
+
+
+def _show_missing(topics: Collection[str], bounds: Collection[TopicPartition]) -> None:
+    missing = [topic for topic in topics if topic not in {one.topic for one in bounds}]
+    if missing:
+        out.print(f"Kafka has no topic {', '.join(missing)}: a replica makes it when it starts")
 
 
 def _show_stored(stored: Offsets) -> None:
+    if not stored:
+        return
     rows = table("topic", "partition", "next offset")
     for place, offset in sorted(stored.items()):
         rows.add_row(place.topic, str(place.partition), str(offset))
@@ -59,6 +70,8 @@ def _show_stored(stored: Offsets) -> None:
 
 
 def _show_all(stored: Offsets, bounds: Mapping[TopicPartition, Bounds], group: Group) -> None:
+    if not (stored or bounds):
+        return
     rows = table("topic", "partition", "next offset", "earliest", "end", "behind", "state", "owner")
     for column in rows.columns[3:6]:
         column.justify = "right"
@@ -103,7 +116,7 @@ def reset(
     if not (yes or dry_run or sys.stdin.isatty()):
         fail("offsets reset: there is no terminal to ask on; say --yes", code=2)
     group, kafka = load(GroupSettings).consumer_group, load(KafkaSettings)
-    stored = _stored(group, topics)
+    stored, none = _stored(group, topics)
     try:
         bounds = _chosen(topic, partition, _ask(lambda: broker.read_bounds(kafka, topics)))
         targets = _targets(to, bounds, kafka)
@@ -115,6 +128,7 @@ def reset(
         for one, log in sorted(bounds.items())
     ]
     _show_moves(topic, moves)
+    _note(none)
     _refuse_owned(members, bounds.keys())
     if dry_run:
         return
@@ -134,11 +148,7 @@ def reset(
     try:
         _ask(lambda: broker.commit_offsets(kafka, group, targets))
     except Unanswered as error:
-        errors.print(
-            f"lag tools show the old offsets until the next flush: {error}",
-            markup=False,
-            highlight=False,
-        )
+        _note(f"lag tools show the old offsets until the next flush: {error}")
 
 
 def _show_moves(topic: str, moves: Collection[Move]) -> None:
@@ -191,9 +201,18 @@ def _topics(topic: str | None) -> list[str]:
     return list(BY_TOPIC) if topic is None else [topic]
 
 
-def _stored(group: str, topics: Collection[str]) -> Offsets:
-    found = with_database(lambda connection: offsets.read_offsets(connection, group))
-    return {place: offset for place, offset in found.items() if place.topic in topics}
+def _stored(group: str, topics: Collection[str]) -> tuple[Offsets, str]:
+    """Return what the group has stored of the topics, and where that is nothing, who has some."""
+
+    async def work(connection: Connection) -> tuple[Offsets, str]:
+        found = await offsets.read_offsets(connection, group)
+        stored = {place: offset for place, offset in found.items() if place.topic in topics}
+        if stored:
+            return stored, ""
+        others = await offsets.list_other_groups(connection, group, topics)
+        return stored, nothing_of(group, f"stored offsets of {', '.join(topics)}", others)
+
+    return with_database(work)
 
 
 def _chosen(
@@ -219,7 +238,9 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
     try:
         if not (to.isascii() and to.isdecimal()):
             instant_ms = -(-parse_timestamp(to) // _US_PER_MS)
-            return ends | _ask(lambda: broker.find_times(kafka, bounds.keys(), instant_ms))
+            found = _ask(lambda: broker.find_times(kafka, bounds.keys(), instant_ms))
+            _note_untimed(to, {one: log for one, log in bounds.items() if one not in found})
+            return ends | found
         offset = int(to)
     except ValueError as error:
         fail(f"--to: {to[:40]!r} is neither earliest, latest nor an offset, and {error}", code=2)
@@ -231,6 +252,20 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
     if outside:
         fail(f"--to: {to} is outside of Kafka's bounds: partition {', '.join(outside)}", code=2)
     return dict.fromkeys(bounds, offset)
+
+
+def _note_untimed(to: str, bounds: Mapping[TopicPartition, Bounds]) -> None:
+    """Say which partitions go to their end although they hold messages.
+
+    Kafka compares the times of records, which are their producers': one that stamps in seconds has
+    never sent anything since 1970.
+    """
+    numbers = [one.partition for one, log in bounds.items() if log.earliest < log.end]
+    if numbers:
+        _note(
+            f"no message of {_listed(numbers)} is of {to} or later, by its time in Kafka: all are"
+            " skipped"
+        )
 
 
 def _ask(question: Callable[[], Awaitable[Result]]) -> Result:
@@ -246,6 +281,11 @@ def _ask(question: Callable[[], Awaitable[Result]]) -> Result:
         raise Unanswered(f"Kafka: no answer within {broker.PATIENCE_S:.0f} s") from None
     except (KafkaError, OSError) as error:
         raise Unanswered(f"Kafka: {' '.join(str(error).split())}") from error
+
+
+def _note(line: str) -> None:
+    if line:
+        errors.print(line, markup=False, highlight=False)
 
 
 def _listed(partitions: Collection[int]) -> str:

@@ -21,6 +21,9 @@ def list_command() -> None:
     """Show each partition: range, state, rows (estimated; ?: not yet analyzed), size."""
 
     async def work(connection: Connection) -> list[tuple[Partition, Measure]]:
+        # Else a database without the schema would have no days, and nobody would know why.
+        for stream in STREAMS:
+            await connection.execute("SELECT %s::regclass", [stream.history])
         found = await partitions.list_partitions(connection)
         measures = await partitions.measure_partitions(connection, found)
         return [(one, measures.get(one.name, Measure())) for one in found]

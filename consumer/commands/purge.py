@@ -10,9 +10,16 @@ import typer
 
 from consumer import dead_letters
 from consumer.commands.interruption import stopped_by_signal
-from consumer.commands.letters import ReasonOption, TopicOption, choice_of, print_counts
-from consumer.commands.terminal import fail, out, with_database
+from consumer.commands.letters import (
+    ReasonOption,
+    TopicOption,
+    choice_of,
+    none_of,
+    print_counts,
+)
+from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.database import Connection
+from consumer.dead_letters import Summary
 
 _AGE = re.compile(r"([0-9]{1,6})([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
@@ -37,10 +44,17 @@ def purge(
     )
     if not (dry_run or yes or sys.stdin.isatty()):
         fail("--yes: needed where nobody can be asked", code=2)
-    counts = with_database(lambda connection: dead_letters.count_dead_letters(connection, choice))
+
+    async def look(connection: Connection) -> tuple[list[Summary], str]:
+        counts = await dead_letters.count_dead_letters(connection, choice)
+        return counts, "" if counts else await none_of(connection, choice)
+
+    counts, none = with_database(look)
     total = sum(count.messages for count in counts)
     if counts:
         print_counts(counts)
+    else:
+        errors.print(none, markup=False, highlight=False)
     if dry_run:
         out.print(f"would delete {total:,}")
         return

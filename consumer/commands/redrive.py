@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from consumer import dead_letters
 from consumer.commands.interruption import stopped_by_signal
-from consumer.commands.letters import choosing, place, print_counts
+from consumer.commands.letters import choosing, none_of, place, print_counts
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.database import Connection
 from consumer.dead_letters import Choice
@@ -46,6 +46,8 @@ def redrive(
     async def work(connection: Connection) -> int:
         counts = await dead_letters.count_dead_letters(connection, choice)
         total = sum(count.messages for count in counts)
+        if not counts:
+            errors.print(await none_of(connection, choice), markup=False, highlight=False)
         known = 0 if again else sum(count.redriven for count in counts)
         if dry_run:
             if counts:

@@ -3,10 +3,11 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, TypeVar
 
 import psycopg
+from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,7 @@ Result = TypeVar("Result")
 
 NUMERIC = {"messages", "redriven", "next offset", "rows, about", "size"}
 
+MOST_GROUPS = 10
 # A narrow terminal wraps lines, which loses less than cut columns; in a pipe a row is a line.
 LEAST_WIDTH = 120 if sys.stdout.isatty() else 200
 out = Console(width=max(shutil.get_terminal_size().columns, LEAST_WIDTH), highlight=False)
@@ -38,8 +40,21 @@ def with_database(work: Callable[[Connection], Awaitable[Result]]) -> Result:
 
     try:
         return asyncio.run(task())
+    except (UndefinedTable, UndefinedColumn, UndefinedFunction) as error:
+        what = error.diag.message_primary
+        fail(f"PostgreSQL: {what}; `python -m consumer schema apply` makes it", code=1)
     except psycopg.Error as error:
         fail(f"PostgreSQL: {' '.join(str(error).split())}", code=1)
+
+
+def nothing_of(group: str, what: str, others: Sequence[tuple[str, int]]) -> str:
+    """Return the line that says who was asked and has none, and who has some: (group, count)."""
+    line = f"{group} (CONSUMER_GROUP) has no {what}"
+    if not others:
+        return line
+    listed = ", ".join(f"{other} {count:,}" for other, count in others[:MOST_GROUPS])
+    more = len(others) - MOST_GROUPS
+    return f"{line}; other groups have: {listed}{f' and {more:,} more' if more > 0 else ''}"
 
 
 def table(*headers: str) -> Table:

@@ -1,6 +1,5 @@
--- Which dead letters a command is about: the condition that the statements on them share.
-consumer_group = %(consumer_group)s
-  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+-- Which dead letters of a group a command is about: the condition that the statements on them share.
+(%(reason)s::text IS NULL OR reason = %(reason)s)
   AND (%(topic)s::text IS NULL OR topic = %(topic)s)
   AND (%(partition)s::integer IS NULL OR partition = %(partition)s)
   AND (%(record_offset)s::bigint IS NULL OR record_offset = %(record_offset)s)

@@ -4,7 +4,8 @@
 SELECT topic, partition, record_offset, key, value, headers, record_timestamp, reason, detail,
        dead_lettered_at, redriven_at
 FROM dead_letter
-WHERE {chosen}
+WHERE consumer_group = %(consumer_group)s
+  AND {chosen}
   AND (topic, partition, record_offset) > (%(after_topic)s, %(after_partition)s, %(after_offset)s)
   AND dead_lettered_at <= %(begun)s
   AND (redriven_at IS NULL OR redriven_at < %(begun)s)

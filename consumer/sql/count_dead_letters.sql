@@ -1,6 +1,7 @@
 SELECT topic, reason, count(*) AS messages, count(redriven_at) AS redriven,
        min(dead_lettered_at) AS first, max(dead_lettered_at) AS last
 FROM dead_letter
-WHERE {chosen}
+WHERE consumer_group = %(consumer_group)s
+  AND {chosen}
 GROUP BY topic, reason
 ORDER BY topic, count(*) DESC

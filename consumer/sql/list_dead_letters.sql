@@ -1,5 +1,6 @@
 SELECT topic, partition, record_offset, reason, detail, dead_lettered_at, redriven_at
 FROM dead_letter
-WHERE {chosen}
+WHERE consumer_group = %(consumer_group)s
+  AND {chosen}
 ORDER BY dead_lettered_at DESC, topic, partition, record_offset DESC
 LIMIT %(limit)s

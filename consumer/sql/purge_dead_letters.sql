@@ -3,7 +3,8 @@ DELETE FROM dead_letter
 WHERE ctid = ANY (ARRAY(
     SELECT ctid
     FROM dead_letter
-    WHERE {chosen}
+    WHERE consumer_group = %(consumer_group)s
+      AND {chosen}
     ORDER BY dead_lettered_at
     LIMIT %(page)s
     FOR UPDATE SKIP LOCKED

@@ -125,6 +125,34 @@ def aged_reading(device: str, age: timedelta) -> bytes:
     return json.dumps(reading).encode()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("list", 0),
+        ("list --reason malformed_json", 0),
+        ("show telemetry.meter 0 3", 1),
+        ("redrive", 0),
+        ("redrive --dry-run", 0),
+        ("export", 0),
+        ("purge --older-than 1m --yes", 0),
+        ("purge --older-than 1m --dry-run", 0),
+    ],
+)
+def test_who_forgets_the_group_is_told_which_one_was_asked_and_which_others_have_letters(
+    own_environment: Environment, arguments: str, code: int
+) -> None:
+    write_letters(own_environment, "telemetry.meter", 9)
+    forgotten = {k: v for k, v in own_environment.items() if k != "CONSUMER_GROUP"}
+    ended = command(forgotten, *arguments.split())
+    assert ended.returncode == code
+    said = " ".join((ended.stdout + ended.stderr).split())
+    count = 1 if arguments.startswith("show") else 9
+    assert "telemetry-consumer (CONSUMER_GROUP) has no " in said
+    assert f"; other groups have: {own_environment['CONSUMER_GROUP']} {count}" in said
+    other = command(forgotten, "list", "--reason", "too_old")
+    assert other.stdout == "telemetry-consumer (CONSUMER_GROUP) has no such dead letters\n"
+
+
 def test_what_was_too_old_is_stored_after_a_redrive_and_what_is_still_bad_comes_back(
     start: Callable[..., Replica], environment: Environment
 ) -> None:

@@ -295,6 +295,19 @@ def test_show_has_the_stored_offsets_where_kafka_is_away(environment: Environmen
     assert "the stored offsets alone: Kafka" in shown.stderr
 
 
+@pytest.mark.parametrize("arguments", ["show", f"reset --topic {METER} --to earliest --dry-run"])
+def test_who_forgets_the_group_is_told_which_one_was_asked_and_which_others_have_offsets(
+    environment: Environment, arguments: str
+) -> None:
+    store(environment, 0, 1)
+    store(environment, 1, 1)
+    asked = command(environment, *arguments.split(), CONSUMER_GROUP="forgotten")
+    assert asked.returncode == 0
+    [line] = asked.stderr.splitlines()
+    assert line.startswith("forgotten (CONSUMER_GROUP) has no stored offsets of telemetry.meter")
+    assert line.endswith(f"; other groups have: {environment['CONSUMER_GROUP']} 2")
+
+
 def test_reset_is_refused_while_a_replica_owns_the_partitions(
     start: Start, environment: Environment
 ) -> None:
@@ -354,6 +367,15 @@ def test_where_to_go_on_is_said_in_several_ways(
     assert row(done, METER, 0)[-4:] == step
     others = {} if to == "60" else {1: 0, 2: 0}
     assert stored(environment) == {0: offset} | others
+
+
+def test_a_time_that_no_message_has_says_what_is_skipped(environment: Environment) -> None:
+    fill(environment, 100)
+    store(environment, 0, 10)
+    planned = reset(environment, "--to", "2099-01-01T00:00:00Z", "--dry-run")
+    assert planned.returncode == 0
+    [note] = planned.stderr.splitlines()
+    assert note.startswith("no message of partition 0 is of 2099-01-01T00:00:00Z or later")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -223,6 +224,58 @@ def test_a_static_member_comes_back_to_its_partitions_without_a_rebalance(
     again.wait_for("partitions_opened")
     assert again.metric("telemetry_assigned_partitions") == 12
     assert len(second.events("partitions_opened")) == opened
+
+
+def test_of_two_replicas_with_one_name_the_first_ends_and_says_why(
+    start: Start, environment: Environment
+) -> None:
+    """Each would take the other's place for ever."""
+    first = start(KAFKA_GROUP_INSTANCE_ID="one")
+    first.wait_for("partitions_opened")
+    second = start(KAFKA_GROUP_INSTANCE_ID="one")
+    second.wait_for("partitions_opened")
+    assert first.wait() == 1
+    [failure] = first.events("service_failed")
+    assert "KAFKA_GROUP_INSTANCE_ID" in failure["error"]
+    assert "'one'" in failure["error"]
+    assert "Traceback" not in first.log_file.read_text()
+    produce(environment, "telemetry.meter", meter_messages(500))
+    until(lambda: second.metric(STORED) == 500, what="the other one goes on")
+    assert len(second.events("partitions_opened")) == 1
+    assert second.stop() == 0
+
+
+def test_a_static_member_that_was_killed_is_replaced_by_the_next_of_its_name(
+    start: Start, environment: Environment
+) -> None:
+    for _ in range(3):
+        replica = start(KAFKA_GROUP_INSTANCE_ID="one", KAFKA_SESSION_TIMEOUT_MS="30000")
+        replica.wait_for("partitions_opened")
+        replica.kill()
+    last = start(KAFKA_GROUP_INSTANCE_ID="one", KAFKA_SESSION_TIMEOUT_MS="30000")
+    produce(environment, "telemetry.meter", meter_messages(500))
+    until(lambda: last.metric(STORED) == 500, what="it goes on")
+    assert last.stop() == 0
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_static_member_that_was_suspended_comes_back_unless_its_name_is_taken(
+    start: Start, environment: Environment, is_replaced: bool
+) -> None:
+    replica = start(KAFKA_GROUP_INSTANCE_ID="one")
+    other = start(KAFKA_GROUP_INSTANCE_ID="two")
+    until(lambda: replica.metric("telemetry_assigned_partitions") == 12, what="shared")
+    replica.process.send_signal(signal.SIGSTOP)
+    until(lambda: other.metric("telemetry_assigned_partitions") == 24, what="it is missed")
+    if is_replaced:
+        start(KAFKA_GROUP_INSTANCE_ID="one").wait_for("partitions_opened")
+    replica.process.send_signal(signal.SIGCONT)
+    if is_replaced:
+        assert replica.wait() == 1
+    else:
+        until(lambda: other.metric("telemetry_assigned_partitions") == 12, what="it is back")
+        until(lambda: replica.metric("telemetry_assigned_partitions") == 12, what="it is back")
+        assert replica.stop() == 0
 
 
 def test_offsets_that_do_not_fit_kafka_stop_the_partition_and_no_other(

@@ -1,0 +1,61 @@
+"""How long what is not stored of a partition has waited. Pure.
+
+A record's own time is what its producer says: seconds or microseconds where Kafka has milliseconds,
+the clock of a meter, or none. It is believed where the wait can have begun then, and nowhere else.
+
+What bounds the wait is Kafka's end of the log, which is looked at again and again: all that was
+there at one look is stored, so whatever waits now came after that look.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from telemetry.timestamps import EARLIEST_US, SECOND_US
+
+_EARLIEST_S = EARLIEST_US / SECOND_US
+_MS = 1_000
+
+
+class _Look(NamedTuple):
+    at: float
+    end: int
+
+
+@dataclass(slots=True)
+class Age:
+    """Of one partition, since this replica took it over; all times are seconds since 1970.
+
+    `stored_at` is when the group last stored something of it before. What waited already at that
+    time may be older, and what came after a stop of all replicas may be younger: it bounds nothing,
+    but it is the best guess at a backlog whose records have no time that could be believed.
+    """
+
+    stored_at: float
+    caught_up_at: float | None = field(default=None, init=False)
+    _mark: _Look | None = field(default=None, init=False)
+
+    def look(self, *, done: int, end: int, at: float) -> None:
+        """Learn that nothing waits in front of `done`, and that the log ended at `end` then.
+
+        A partition that is never quite empty is caught up too, with what was there at an earlier
+        look. One such look is kept at a time, so that the bound is twice the true wait at most, and
+        two intervals between looks.
+        """
+        if done >= end:
+            self.caught_up_at, self._mark = at, None
+        elif self._mark is None:
+            self._mark = _Look(at, end)
+        elif done >= self._mark.end:
+            self.caught_up_at, self._mark = self._mark.at, _Look(at, end)
+
+    def seconds(self, record_ms: int, *, now: float) -> float:
+        """Return the age of what waits, whose oldest record says that it came at `record_ms`.
+
+        As long as this replica has not caught up, any time is believed that is neither in the
+        future nor before 2000: after an outage of all replicas a backlog is hours old.
+        """
+        earliest = _EARLIEST_S if self.caught_up_at is None else self.caught_up_at
+        came = record_ms / _MS
+        if not earliest <= came <= now:
+            came = self.stored_at if self.caught_up_at is None else self.caught_up_at
+        return max(0.0, now - came)

@@ -1,0 +1,54 @@
+"""A static member of the group that is told when another process takes its name.
+
+A name that joins without a member id takes the place of whoever has it: so a replica that is
+started again gets its partitions back at once. aiokafka forgets its id as soon as the broker does
+not know it any more, and joins without one: two processes of one name would take each other's place
+for ever. Here whoever was a member once asks to join by its former id. The broker refuses that
+where the name is another's by now (FENCED_INSTANCE_ID), and where it is nobody's says that it does
+not know the id, as after a pause longer than the session.
+"""
+
+from typing import Any
+
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
+
+_FENCED_INSTANCE_ID = 82  # aiokafka has no name for it
+
+
+class InstanceTaken(KafkaError):  # type: ignore[misc]  # noqa: N818  aiokafka's are untyped
+    """The static member's name is another process's by now."""
+
+
+class Coordinator(GroupCoordinator):  # type: ignore[misc]  # likewise
+    """aiokafka's own; without KAFKA_GROUP_INSTANCE_ID it does what it always did.
+
+    The listener's `fenced` is called at once: nobody may be fetching who would be told.
+    """
+
+    _group_instance_id: str | None
+    member_id: str
+    _former_id = ""
+    _is_fenced = False
+
+    async def _do_rejoin_group(self, subscription: Any) -> bool:
+        if self._group_instance_id is None:
+            return bool(await super()._do_rejoin_group(subscription))
+        self.member_id = self.member_id or self._former_id
+        try:
+            has_joined = bool(await super()._do_rejoin_group(subscription))
+        except KafkaError:
+            if not self._is_fenced:
+                raise
+            self._subscription.listener.fenced()
+            raise InstanceTaken(self._group_instance_id) from None
+        # It is empty again where the broker does not know it: then the name is free.
+        self._former_id = self.member_id
+        return has_joined
+
+    async def _send_req(self, request: Any) -> Any:
+        response = await super()._send_req(request)
+        if isinstance(request, JoinGroupRequest | SyncGroupRequest):
+            self._is_fenced = response.error_code == _FENCED_INSTANCE_ID
+        return response

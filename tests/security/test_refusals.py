@@ -1,0 +1,279 @@
+"""What keeps a client from the broker is said, in every program: not "unable to bootstrap"."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local.ports import HOST, free_port
+from deploy.replica import PATIENCE_S, ROOT, Replica
+from telemetry.brokers import Availability, Unreachable
+from telemetry.settings import KafkaSettings
+from telemetry.topics import create_topics
+from tests.acceptance.conftest import Environment, environ
+from tests.api.process import Process
+from tests.security.conftest import PASSWORD, USER, Secured
+
+Settings = dict[str, str]
+WRONG_PASSWORD = {"KAFKA_SASL_PLAIN_PASSWORD": "wrong"}
+
+
+def tls(secured: Secured, listener: str, **settings: str) -> Settings:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": secured.at(listener),
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_SSL_CAFILE": str(secured.authority.certificate),
+        **settings,
+    }
+
+
+def sasl(secured: Secured, listener: str = "sasl", **settings: str) -> Settings:
+    return tls(secured, listener) | {
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256",
+        "KAFKA_SASL_PLAIN_USERNAME": USER,
+        "KAFKA_SASL_PLAIN_PASSWORD": PASSWORD,
+        **settings,
+    }
+
+
+def signed(files: tuple[Path, Path]) -> Settings:
+    return {"KAFKA_SSL_CERTFILE": str(files[0]), "KAFKA_SSL_KEYFILE": str(files[1])}
+
+
+def plain(secured: Secured, listener: str) -> Settings:
+    return {"KAFKA_BOOTSTRAP_SERVERS": secured.at(listener)}
+
+
+REFUSED: dict[str, tuple[Callable[[Secured], Settings], str]] = {
+    "a wrong password": (
+        lambda secured: sasl(secured, **WRONG_PASSWORD),
+        "KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD: refused",
+    ),
+    "a wrong password, PLAIN": (
+        lambda secured: sasl(secured, KAFKA_SASL_MECHANISM="PLAIN", **WRONG_PASSWORD),
+        "KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD: refused",
+    ),
+    "another mechanism": (
+        lambda secured: sasl(secured, KAFKA_SASL_MECHANISM="SCRAM-SHA-512"),
+        "KAFKA_SASL_MECHANISM: the broker does not take SCRAM-SHA-512",
+    ),
+    "a wrong CA": (
+        lambda secured: tls(
+            secured, "tls", KAFKA_SSL_CAFILE=str(secured.other_authority.certificate)
+        ),
+        "KAFKA_SSL_CAFILE: the broker's certificate is not trusted",
+    ),
+    "another host's certificate": (
+        lambda secured: tls(
+            secured, "tls", KAFKA_BOOTSTRAP_SERVERS=f"localhost:{secured.ports['tls']}"
+        ),
+        "KAFKA_SSL_CAFILE: the broker's certificate is refused: Hostname mismatch",
+    ),
+    "no client's certificate": (
+        lambda secured: tls(secured, "mutual"),
+        "KAFKA_SSL_CERTFILE: the broker wants a client's certificate",
+    ),
+    "a client's certificate of another CA": (
+        lambda secured: tls(secured, "mutual", **signed(secured.other_authority.sign("client"))),
+        "KAFKA_SSL_CERTFILE: the broker refuses the client's certificate",
+    ),
+    "plain text to a TLS port": (
+        lambda secured: plain(secured, "tls"),
+        "KAFKA_SECURITY_PROTOCOL is PLAINTEXT, and the port speaks TLS",
+    ),
+    "TLS to a plain port": (
+        lambda secured: tls(secured, "plain"),
+        "KAFKA_SECURITY_PROTOCOL is SSL, and the port does not speak TLS",
+    ),
+    "no password": (
+        lambda secured: plain(secured, "bare_sasl"),
+        "KAFKA_SECURITY_PROTOCOL is PLAINTEXT, and the port ends the connection, as one that wants",
+    ),
+    "no password, over TLS": (
+        lambda secured: tls(secured, "sasl"),
+        "KAFKA_SECURITY_PROTOCOL is SSL, and the port ends the connection",
+    ),
+    "a password where none is taken": (
+        lambda secured: sasl(secured, "tls"),
+        "KAFKA_SECURITY_PROTOCOL is SASL_SSL, and the port takes no passwords",
+    ),
+    "passwords in plain text to a TLS port": (
+        lambda secured: sasl(secured, KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT"),
+        "KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT, and the port speaks TLS",
+    ),
+}
+# One for each setting that can be at fault: those a whole program is started for.
+PROGRAMS = ["a wrong password", "a wrong CA", "no client's certificate", "plain text to a TLS port"]
+
+
+def kafka(settings: Settings) -> KafkaSettings:
+    given = {name.removeprefix("KAFKA_").lower(): text for name, text in settings.items()}
+    return KafkaSettings.model_validate(given)
+
+
+def unreachable(settings: KafkaSettings) -> Unreachable:
+    with pytest.raises(Unreachable) as caught:
+        asyncio.run(create_topics(settings))
+    return caught.value
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_is_said(secured: Secured, name: str) -> None:
+    make, said = REFUSED[name]
+    settings = make(secured)
+    error = unreachable(kafka(settings))
+    assert error.is_refusal
+    assert str(error).startswith(f"{settings['KAFKA_BOOTSTRAP_SERVERS']}: {said}")
+    assert str(error).splitlines() == [str(error)]
+    assert "hunter2" not in str(error)
+    assert "wrong" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda secured: plain(secured, "plain"),
+        lambda secured: tls(secured, "tls"),
+        lambda secured: tls(secured, "mutual", **signed(secured.authority.sign("client"))),
+        sasl,
+        lambda secured: sasl(secured, KAFKA_SASL_MECHANISM="PLAIN"),
+    ],
+    ids=["plain", "TLS", "client's certificate", "SCRAM", "PLAIN"],
+)
+def test_what_is_right_is_served(secured: Secured, make: Callable[[Secured], Settings]) -> None:
+    asyncio.run(create_topics(kafka(make(secured))))
+
+
+def test_a_server_that_is_away_is_no_refusal_and_its_cause_is_said(secured: Secured) -> None:
+    nobody = f"{HOST}:{free_port()}"
+    error = unreachable(KafkaSettings(bootstrap_servers=f"{nobody},no.such.host.invalid:9092"))
+    assert not error.is_refusal
+    assert f"{nobody}: Connection refused" in str(error)
+    assert "no.such.host.invalid:9092: " in str(error)
+    assert "bootstrap" not in str(error)
+
+
+def test_where_one_server_is_away_the_refusal_of_another_is_what_is_said(secured: Secured) -> None:
+    servers = f"{HOST}:{free_port()},{secured.at('tls')}"
+    error = unreachable(KafkaSettings(bootstrap_servers=servers))
+    assert str(error).startswith(f"{secured.at('tls')}: KAFKA_SECURITY_PROTOCOL")
+
+
+def test_an_address_that_brokers_advertise_and_nobody_reaches_is_said(secured: Secured) -> None:
+    error = unreachable(KafkaSettings(bootstrap_servers=secured.at("astray")))
+    port = secured.ports["nowhere"]
+    assert str(error) == f"advertised by the brokers: {HOST}:{port}: Connection refused"
+
+
+def test_a_state_that_lasts_is_said_once_and_a_new_refusal_again() -> None:
+    brokers = Availability()
+    away = Unreachable("away", is_refusal=False)
+    password = Unreachable("password", is_refusal=True)
+    certificate = Unreachable("certificate", is_refusal=True)
+    steps = [away, away, password, away, password, certificate]
+    assert [brokers.missed(one) for one in steps] == [True, False, True, False, False, True]
+    assert [brokers.found(), brokers.found()] == [True, False]
+    assert brokers.missed(certificate)
+
+
+@pytest.fixture
+def environment(database_url: str, group: str) -> Environment:
+    return {"DATABASE_URL": database_url, "CONSUMER_GROUP": group}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_service_says_it_in_its_log_and_waits(
+    secured: Secured, environment: Environment, tmp_path: Path, name: str
+) -> None:
+    make, said = REFUSED[name]
+    replica = Replica(environment | make(secured), log_file=tmp_path / "replica.log")
+    try:
+        assert said in replica.wait_for("kafka_unavailable")["error"]
+        assert replica.get("/health/live")[0] == 200
+        assert replica.get("/health/ready")[0] == 503
+        assert replica.metric("telemetry_kafka_available") == 0
+        assert len(replica.events("kafka_unavailable")) == 1
+        assert replica.stop() == 0
+    finally:
+        replica.kill()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_api_says_it_in_its_log_and_waits(
+    secured: Secured, environment: Environment, tmp_path: Path, name: str
+) -> None:
+    make, said = REFUSED[name]
+    with Process(environment | make(secured), log_file=tmp_path / "api.log") as api:
+        first = api.wait_for("kafka_unavailable")
+        assert said in first["error"] or said in api.wait_for("kafka_unavailable", times=2)["error"]
+        assert api.get("/health/live")[0] == 200
+        assert api.stop() == 0
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_simulator_says_it_and_waits(secured: Secured, tmp_path: Path, name: str) -> None:
+    make, said = REFUSED[name]
+    simulator = subprocess.Popen(
+        [sys.executable, "-m", "producer_sim", "run", "--duration", "1s", "--no-ledger"],
+        cwd=ROOT,
+        env=environ(make(secured)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert simulator.stderr is not None
+    with simulator:
+        line = simulator.stderr.readline()
+        simulator.terminate()
+    assert said in " ".join(line.split())
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("offsets show", 0),
+        ("offsets reset --topic telemetry.meter --to earliest --yes", 1),
+        ("dead-letters redrive", 1),
+    ],
+)
+def test_commands_say_it_in_one_line(
+    secured: Secured, environment: Environment, name: str, command: str, code: int
+) -> None:
+    make, said = REFUSED[name]
+    ended = run(environment | make(secured), "consumer", *command.split())
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    [line] = [line for line in ended.stderr.splitlines() if "CONSUMER_GROUP" not in line]
+    assert said in line
+
+
+def run(environment: Environment, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environ(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("program", ["consumer run", "api run", "consumer offsets show"])
+@pytest.mark.parametrize("setting", ["KAFKA_SSL_CAFILE", "KAFKA_SSL_KEYFILE"])
+def test_a_file_that_cannot_be_used_is_one_line_and_exit_code_2(
+    secured: Secured, environment: Environment, tmp_path: Path, program: str, setting: str
+) -> None:
+    unusable = tmp_path / "unusable.pem"
+    unusable.write_text("neither a certificate nor a key")
+    settings = tls(secured, "mutual", **signed(secured.authority.sign("client")))
+    ended = run(environment | settings | {setting: str(unusable)}, *program.split())
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert setting in line
