@@ -34,7 +34,7 @@ from telemetry.reasons import Reason
 from telemetry.streams import Stream
 
 STEP = 4_000
-# The definition takes some 10 µs a message, and 0.4 µs a byte of the most deeply nested ones. A
+# The definition takes some 10 µs a message, and 0.1 µs a byte of the ones with the most brackets. A
 # step of it, in bytes, stays below some 30 ms.
 ODD_STEP = 65_536
 ODD_COST = 64

@@ -64,7 +64,7 @@ def enveloped(value: bytes, stream: Stream) -> bytes:
 def bits(result: Reading | Rejected) -> object:
     """Return the result in a form that tells 0.0 from -0.0 and 1 from 1.0."""
     if isinstance(result, Rejected):
-        return result.reason, result.field  # the detail depends on how deep the parser went
+        return result.reason, result.field
     kinds = (type(result.recorded_at), *map(type, result.measures))
     return result.device_id, result.recorded_at, kinds, packed(result.measures)
 

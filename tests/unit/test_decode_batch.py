@@ -218,8 +218,16 @@ def test_a_batch_of_messages_in_any_spelling_ends_as_decode_has_each(
 def test_every_odd_value_leaves_its_neighbours_as_they_are(stream: Stream) -> None:
     fields = FIELDS[stream.name]
     odd = [
-        *(None, b"", b"[" * 30_000 + b"]" * 30_000, b"x" * 65_537, spelled(fields).ljust(65_537)),
-        *(spelled(fields | {"x": text}) for text in ("null", "NaN", "[" * 2_000 + "]" * 2_000)),
+        *(
+            None,
+            b"",
+            b"[" * 64 + b"]" * 64,
+            b"[" * 30_000,
+            b"x" * 65_537,
+            spelled(fields).ljust(65_537),
+        ),
+        *(spelled(fields | {"x": text}) for text in ("null", "NaN")),
+        *(spelled(fields | {"x": "[" * n + "]" * n}) for n in (63, 64, 2_000)),
         *(spelled(fields | {name: "-0"}) for name in stream.fields),
         *(spelled(fields | {name: "-0.0"}) for name in stream.fields),
         *(spelled(fields | {name: "-1e400"}) for name in stream.fields),
