@@ -37,6 +37,7 @@ class Breaker:
         self._is_failure = is_failure
         self._on_change = on_change
         self._queue = asyncio.Lock()
+        self._waiting = 0
         self._in_a_row = 0
         self.failures = 0
         """How many there have been, of those that were news."""
@@ -44,8 +45,12 @@ class Breaker:
         """None until the first answer."""
 
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """Wait for the leave to try, then learn from what the block comes to."""
+    async def attempt(self, *, is_probe: bool = False) -> AsyncIterator[None]:
+        """Wait for the leave to try, then learn from what the block comes to.
+
+        A probe asks for so little that its success proves nothing while others wait, who have
+        met a failure.
+        """
         is_trial = await self._queue_up()
         failures = self.failures
         try:
@@ -54,7 +59,11 @@ class Breaker:
             self._learn(error, is_trial=is_trial, failures=failures)
             raise
         else:
-            self._learn(None, is_trial=is_trial, failures=failures)
+            proves_nothing = is_probe and self._waiting
+            if not proves_nothing:
+                self._learn(None, is_trial=is_trial, failures=failures)
+            elif is_trial:
+                self._change(State.OPEN, None)
         finally:
             if is_trial:
                 self._queue.release()
@@ -62,7 +71,11 @@ class Breaker:
     async def _queue_up(self) -> bool:
         if self._lets_through():
             return False
-        await self._queue.acquire()
+        self._waiting += 1
+        try:
+            await self._queue.acquire()
+        finally:
+            self._waiting -= 1
         try:
             if self._lets_through():  # the one before was lucky
                 self._queue.release()

@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from typing import TypeVar
 
 import numpy as np
 import structlog
+from prometheus_client import Gauge
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps
 
 from consumer.arrays import ArrayDumper
 from consumer.breaker import Breaker, State
 from consumer.metrics import Metrics
-from consumer.retry import cause_of, is_conflict, is_outage, is_worth_waiting, pause
+from consumer.refusals import CHECK, Refusals, Work
+from consumer.retry import cause_of, is_outage, is_refusal, is_worth_waiting, pause
 from consumer.settings import DatabaseSettings
 from telemetry.session import ENCODING, pinned, write_json
 
@@ -23,6 +27,11 @@ log = structlog.get_logger()
 # A peer that is gone without a word is noticed after about 20 s, see tcp(7).
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
 _USER_TIMEOUT_MS = 20_000
+
+# The first refusal in a row is not told: a statement that was prepared before the schema changed,
+# or that the server has forgotten, is refused once, and the next try has another connection.
+TOLD_FROM = 2
+_UPKEEP_PAUSE_S = 60.0
 
 Connection = AsyncConnection[TupleRow]
 Result = TypeVar("Result")
@@ -60,18 +69,42 @@ async def connect(settings: DatabaseSettings) -> Connection:
     return connection
 
 
-class Database:
-    """The way to PostgreSQL: connections, patience, and one log line per change of state."""
+class Purpose(StrEnum):
+    """What for: each has a breaker of its own, so that what ails one does not hold the other."""
 
-    def __init__(self, *, settings: DatabaseSettings, metrics: Metrics) -> None:
+    STORING = "database"
+    UPKEEP = "upkeep"
+
+
+class Database:
+    """The way to PostgreSQL: connections, patience, and one log line per change of state.
+
+    `refusals` is given where several ways share what they tell.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: DatabaseSettings,
+        metrics: Metrics,
+        purpose: Purpose = Purpose.STORING,
+        refusals: Refusals | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._purpose = purpose
         self._breaker = Breaker(
             longest_pause=settings.database_retry_max_s,
             is_failure=is_outage,
             on_change=self._note_state,
         )
         self._available: bool | None = None
+        if refusals is None:
+            conninfo = conninfo_to_dict(settings.database_url.get_secret_value())
+            role = conninfo.get("user")
+            refusals = Refusals(metrics, role=None if role is None else str(role))
+        self.refusals = refusals
+        self._renewals = 0
         self.last_answer = float("-inf")
 
     @asynccontextmanager
@@ -93,72 +126,114 @@ class Database:
         return self._breaker.failures
 
     @property
+    def generation(self) -> int:
+        """Goes up when connections that are kept are to be opened anew."""
+        return self.failures + self._renewals
+
+    def renew(self) -> None:
+        """Have connections that are kept opened anew: what they have prepared may be outdated."""
+        self._renewals += 1
+
+    @property
     def is_available(self) -> bool:
         return self._available is True
+
+    @property
+    def longest_pause(self) -> float:
+        """The longest pause in seconds between two tries; nobody waits for the upkeep."""
+        if self._purpose is Purpose.UPKEEP:
+            return max(_UPKEEP_PAUSE_S, self._settings.database_retry_max_s)
+        return self._settings.database_retry_max_s
 
     async def patiently(
         self,
         attempt: Callable[[], Awaitable[Result]],
         *,
+        work: Work,
         retry: Callable[[BaseException], bool] = is_worth_waiting,
         on_retry: Callable[[str], None] | None = None,
     ) -> Result:
         """Return what the attempt returns, tried until the surroundings let it.
 
-        What `retry` does not speak for, as errors of the data, is raised at once.
+        Outages wait at the breaker, with everybody else. What meets a conflict or a refusal waits
+        alone. What `retry` does not speak for is raised at once.
         """
-        failures = 0
-        while True:
-            try:
-                async with self._breaker.attempt():
-                    result = await attempt()
-                break
-            except Exception as error:
-                if not retry(error):
-                    raise
-                failures += 1
-                if on_retry is not None:
-                    on_retry(cause_of(error))
-                if is_conflict(error):  # outages wait at the breaker
-                    await asyncio.sleep(
-                        pause(failures, longest=self._settings.database_retry_max_s)
-                    )
+        waiting = object()
+        failures = refusals = 0
+        try:
+            while True:
+                try:
+                    async with self._breaker.attempt(is_probe=work is CHECK):
+                        result = await attempt()
+                    break
+                except Exception as error:
+                    if not retry(error):
+                        raise
+                    failures += 1
+                    if on_retry is not None:
+                        on_retry(cause_of(error))
+                    if is_refusal(error):
+                        refusals += 1
+                        if refusals >= TOLD_FROM:
+                            self.refusals.note(waiting, work, error)
+                    if not is_outage(error):
+                        await asyncio.sleep(pause(failures, longest=self.longest_pause))
+            self.refusals.end(waiting)
+        finally:
+            self.refusals.forget(waiting)
+        if self._breaker.state is State.CLOSED:  # else it says nothing of now
+            self._note_available()
         self.last_answer = asyncio.get_running_loop().time()
         return result
 
     def _note_state(self, state: State, error: BaseException | None) -> None:
-        self._metrics.show_circuit(state)
-        if state is State.CLOSED:
-            self._metrics.database_available.set(1)
-            log.info("database_available", circuit=state)
-            self._available = True
-        elif error is not None and self._available is not False:  # a further failure is no news
-            self._metrics.database_available.set(0)
-            text = " ".join(str(error).split())
-            log.warning("database_unavailable", circuit=state, cause=cause_of(error), error=text)
+        if self._purpose is Purpose.STORING:
+            self._metrics.show_circuit(state)
+        if error is not None and self._available is not False:  # a further failure is no news
             self._available = False
+            self._gauge.set(0)
+            log.warning(
+                f"{self._purpose}_unavailable",
+                circuit=state,
+                cause=cause_of(error),
+                error=" ".join(str(error).split()),
+            )
+
+    def _note_available(self) -> None:
+        """Some work has been done: that the server answers says little."""
+        if self._available is not True:
+            self._available = True
+            self._gauge.set(1)
+            log.info(f"{self._purpose}_available", circuit=self._breaker.state)
+
+    @property
+    def _gauge(self) -> Gauge:
+        if self._purpose is Purpose.UPKEEP:
+            return self._metrics.upkeep_available
+        return self._metrics.database_available
 
 
 class KeptConnection:
     """A connection kept from one attempt to the next.
 
     It is opened anew after an outage, whoever met it: it has broken meanwhile, which would be taken
-    for the next outage, or another server is the one to write to.
+    for the next outage, or another server is the one to write to. So it is after a refusal that
+    is news.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: Connection | None = None
-        self._failures = 0
+        self._generation = 0
 
     async def get(self) -> Connection:
         """Return the connection, opened where it is not; raises psycopg.OperationalError."""
-        failures = self._database.failures
-        if self._failures != failures:
+        generation = self._database.generation
+        if self._generation != generation:
             await self.aclose()
         if self._connection is None:
             self._connection = await self._database.open()
-            self._failures = failures
+            self._generation = generation
         return self._connection
 
     async def aclose(self) -> None:

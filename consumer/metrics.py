@@ -65,9 +65,19 @@ class Metrics:
             "stopped_partitions", "1: the stored offset does not fit Kafka's", "topic", "partition"
         )
         self.buffered_bytes = self._gauge("buffered_bytes", "bytes of records that wait or flush")
-        self.database_available = self._gauge("database_available", "1: PostgreSQL answers")
+        self.database_available = self._gauge("database_available", "1: PostgreSQL works for us")
         self.database_circuit = self._gauge(
             "database_circuit", "the breaker before PostgreSQL: 1 for its state", "state"
+        )
+        self.database_refused = self._gauge(
+            "database_refused",
+            "partitions, or else one, that wait for what PostgreSQL refuses",
+            "work",
+            "topic",
+            "sqlstate",
+        )
+        self.upkeep_available = self._gauge(
+            "upkeep_available", "1: PostgreSQL works for rollups, days ahead and retention"
         )
         self.kafka_available = self._gauge("kafka_available", "1: Kafka answers")
         self.assigned_partitions = self._gauge("assigned_partitions", "partitions of this replica")

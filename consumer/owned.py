@@ -7,6 +7,7 @@ from aiokafka import TopicPartition
 from consumer.age import Age
 from consumer.batch import Batch
 from consumer.records import Record
+from consumer.refusals import Work
 from consumer.sink import Flush
 from telemetry.streams import Stream
 
@@ -30,7 +31,17 @@ class Owned:
     in_flight: bool = False
     has_more: bool = False
     conflicts: int = 0
+    refusals: int = 0
     retry_at: float = 0.0
+
+    @property
+    def work(self) -> Work:
+        """What a refusal of its flushes is told as."""
+        return Work("flush", self.stream.topic, stores=True)
+
+    def is_let_in(self, now: float) -> bool:
+        """Say whether more may be read: of what is refused, no more than a try needs."""
+        return now >= self.retry_at and not (self.refusals and self.footprint)
 
     @property
     def waiting_since(self) -> float:

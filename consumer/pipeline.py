@@ -17,7 +17,7 @@ from aiokafka import TopicPartition
 
 from consumer.age import Age
 from consumer.batch import Batch
-from consumer.database import Database
+from consumer.database import TOLD_FROM, Database
 from consumer.decode import Decoded, decode_batch
 from consumer.errors import Fenced
 from consumer.history import Outcome
@@ -25,6 +25,7 @@ from consumer.metrics import Metrics
 from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets, read_times
 from consumer.owned import Owned
 from consumer.records import Records
+from consumer.refusals import OFFSETS
 from consumer.retry import cause_of, is_conflict, is_outage, pause
 from consumer.settings import FlushSettings
 from consumer.sink import Flush, Sink
@@ -102,8 +103,12 @@ class Pipeline:
         """
         if self._draining or self._is_crowded:
             return []
-        contended = self._contended
-        readable = [owned for owned in self._owned.values() if owned.stream not in contended]
+        contended, now = self._contended, time.monotonic()
+        readable = [
+            owned
+            for owned in self._owned.values()
+            if owned.stream not in contended and owned.is_let_in(now)
+        ]
         hungry = [owned for owned in readable if not owned.batch.is_full(self._policy)]
         connections = self._settings.flush_connections
         if len(readable) - len(hungry) >= connections:
@@ -145,11 +150,11 @@ class Pipeline:
         self._changed.set()  # only now: whoever waits for the last flush must not still see it
 
     def _is_due(self, owned: Owned, now: float, *, in_haste: bool) -> bool:
-        if owned.in_flight:
+        if owned.in_flight or now < owned.retry_at:
             return False
         if owned.flushing is not None:
-            return now >= owned.retry_at
-        if in_haste:
+            return True
+        if in_haste or owned.refusals:  # a few rows show whether it is still refused
             return len(owned.batch) > 0
         if owned.has_more:  # it is filled before it is flushed, however old
             return owned.batch.is_full(self._policy)
@@ -169,7 +174,10 @@ class Pipeline:
         try:
             flush = owned.decoded = owned.decoded or await self._decode(owned, batch)
             outcome = await self._database.patiently(
-                lambda: sink.flush(flush), retry=is_outage, on_retry=self._count_retry
+                lambda: sink.flush(flush),
+                work=owned.work,
+                retry=is_outage,
+                on_retry=self._count_retry,
             )
             self._record(owned, flush, outcome, seconds=time.monotonic() - begun)
             self._forget(owned)
@@ -177,9 +185,10 @@ class Pipeline:
             self._forget(owned)
             self._lose(owned, error)
         except psycopg.Error as error:
-            if not is_conflict(error):
-                raise
-            self._postpone(owned, error)
+            if is_conflict(error):
+                self._postpone(owned, error)
+            else:
+                self._refuse(owned, error)
         finally:
             owned.in_flight = False
             self._idle.append(sink)
@@ -199,6 +208,42 @@ class Pipeline:
         seconds = pause(owned.conflicts, longest=CONFLICT_PAUSE_S)
         owned.retry_at = time.monotonic() + seconds
         asyncio.get_running_loop().call_later(seconds, self._dispatch)
+
+    def _refuse(self, owned: Owned, error: Exception) -> None:
+        """Let the partition wait alone: keep nothing of it, and read it again for the next try.
+
+        What waits for long would else take up the memory of those that can be stored, and hold
+        up a rebalance.
+        """
+        self._count_retry(cause_of(error))
+        if self._owned.get(owned.partition) is not owned:
+            return
+        owned.conflicts = 0
+        owned.refusals += 1
+        if owned.refusals < TOLD_FROM:
+            self._database.renew()
+        else:
+            number = owned.partition.partition
+            self._database.refusals.note(owned, owned.work, error, partition=number)
+        self._give_back(owned)
+        refused = [
+            one for one in self._owned.values() if one.stream is owned.stream and one.refusals
+        ]
+        # All that are refused together try about as often as one would.
+        seconds = len(refused) * pause(owned.refusals, longest=self._database.longest_pause)
+        owned.retry_at = time.monotonic() + seconds
+        asyncio.get_running_loop().call_later(seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        self._dispatch()  # some of it may have been fetched meanwhile
+        self._changed.set()
+
+    def _give_back(self, owned: Owned) -> None:
+        self._forget(owned)
+        self._buffer(-owned.batch.footprint)
+        owned.batch, owned.has_more = Batch(), False
+        if not self._draining and owned.partition not in self._source.stopped:
+            self._source.open(owned.partition, owned.stored)
 
     async def _decode(self, owned: Owned, batch: Batch) -> Flush:
         limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=self._retention_days)
@@ -231,8 +276,11 @@ class Pipeline:
         owned.stored_up_to_ms = flush.records.timestamps[-1]
         self._uncommitted[owned.partition] = flush.next_offset
         for other in self._owned.values():
-            if other.stream is owned.stream:  # whatever was in the way is gone
+            # Whatever was in the way is gone.
+            if other.stream is owned.stream and (other.conflicts or owned.refusals):
                 other.conflicts, other.retry_at = 0, 0.0
+        owned.refusals = 0
+        self._database.refusals.end(owned)
         self.last_sign_of_life = time.monotonic()
         topic = owned.stream.topic
         self._metrics.flush_seconds.labels(topic).observe(seconds)
@@ -271,7 +319,9 @@ class Pipeline:
         try:
             async with asyncio.timeout(seconds):
                 await cancel(self._openings)
-                while self._flushes or any(owned.footprint for owned in self._owned.values()):
+                while self._flushes or any(
+                    owned.footprint for owned in self._owned.values() if not owned.refusals
+                ):
                     self._dispatch()
                     self._changed.clear()
                     await self._changed.wait()
@@ -305,7 +355,7 @@ class Pipeline:
                 times = await read_times(connection, self._consumer_group)
                 return await read_offsets(connection, self._consumer_group), times
 
-        offsets, times = await self._database.patiently(stored_offsets)
+        offsets, times = await self._database.patiently(stored_offsets, work=OFFSETS)
         # A former owner may have stored what came since Kafka was asked, and a broker that was
         # away may not know of it yet: what seems to lie beyond the end is looked at again.
         if any(offsets[partition] > end[partition] for partition in partitions):
@@ -336,6 +386,7 @@ class Pipeline:
     def _disown(self, partitions: Iterable[Owned]) -> None:
         for owned in partitions:
             del self._owned[owned.partition]
+            self._database.refusals.forget(owned)
             self._buffer(-owned.batch.footprint)
             if not owned.in_flight:  # else the flush lets go of it at its end
                 self._forget(owned)

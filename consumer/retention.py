@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import date
 
+import psycopg
 import structlog
 from psycopg import errors, sql
 
@@ -32,6 +33,8 @@ from consumer.partitions import (
     number_of,
     take_making_lock,
 )
+from consumer.refusals import RETENTION, Work
+from consumer.retry import is_refusal
 from consumer.settings import HistorySettings
 from consumer.statements import statement
 from telemetry.streams import STREAMS, Stream
@@ -84,8 +87,16 @@ async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
         return removal
     try:
         await connection.execute("SELECT set_config('lock_timeout', %s, false)", [REMOVAL_TIMEOUT])
+        refused = []
         for stream in STREAMS:
-            await _drop_expired(connection, stream, first_kept, removal)
+            try:
+                await _drop_expired(connection, stream, first_kept, removal)
+            except psycopg.Error as error:
+                if not is_refusal(error):
+                    raise
+                refused.append(error)
+        if refused:
+            raise refused[0]
     finally:
         await connection.execute(
             "SELECT pg_advisory_unlock(%s), set_config('lock_timeout', %s, false)",
@@ -141,18 +152,17 @@ async def _drop(connection: Connection, partition: Partition) -> bool:
     return False
 
 
-async def maintain(
-    connection: Connection, settings: HistorySettings, *, now_us: int
-) -> tuple[int, Removal]:
-    """Make today's partitions and those ahead, and drop what is past the retention.
-
-    Returns the number made, and what the removal came to.
-    """
+async def make_ahead(
+    connection: Connection, stream: Stream, settings: HistorySettings, *, now_us: int
+) -> int:
+    """Make yesterday's, today's and the days ahead of a stream; return how many there were not."""
     today = now_us // DAY_US
-    made = 0
-    for stream in STREAMS:
-        days = range(today - 1, today + settings.partitions_ahead_days + 1)
-        made += await make_partitions(connection, stream, days)
+    days = range(today - 1, today + settings.partitions_ahead_days + 1)
+    return await make_partitions(connection, stream, days)
+
+
+async def remove(connection: Connection, settings: HistorySettings, *, now_us: int) -> Removal:
+    """Drop what is past the retention, with its rollups."""
     first_kept = first_kept_day(now_us, settings.history_retention_days)
     # Rollups first: they must not tell of readings that are gone. And again, for a late reading may
     # have brought some back meanwhile.
@@ -160,17 +170,51 @@ async def maintain(
     await connection.execute(forget, {"first_kept": first_kept})
     removal = await drop_expired(connection, first_kept=first_kept)
     await connection.execute(forget, {"first_kept": first_kept})
-    return made, removal
+    return removal
+
+
+async def maintain(
+    connection: Connection, settings: HistorySettings, *, now_us: int
+) -> tuple[int, Removal]:
+    """Make the days of all streams, and drop what is past the retention.
+
+    Returns the number made, and what the removal came to.
+    """
+    made = 0
+    for stream in STREAMS:
+        made += await make_ahead(connection, stream, settings, now_us=now_us)
+    return made, await remove(connection, settings, now_us=now_us)
 
 
 async def keep_maintained(database: Database, settings: HistorySettings) -> None:
-    """Maintain the partitions for ever, at the start and then once an interval."""
+    """Maintain the partitions for ever, at the start and then once an interval.
 
+    Each stream's days and the removal go their own ways: where one is refused, the others go on.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        for stream in STREAMS:
+            tasks.create_task(_keep_making(database, stream, settings))
+        tasks.create_task(_keep_removing(database, settings))
+
+
+async def _keep_making(database: Database, stream: Stream, settings: HistorySettings) -> None:
     async def attempt() -> None:
         async with database.connection() as connection:
-            made, removal = await maintain(connection, settings, now_us=time.time_ns() // 1_000)
-        if made or removal.dropped:
-            log.info("history_partitions_maintained", made=made, dropped=removal.dropped)
+            made = await make_ahead(connection, stream, settings, now_us=time.time_ns() // 1_000)
+        if made:
+            log.info("history_partitions_maintained", history=stream.history, made=made)
+
+    while True:
+        await database.patiently(attempt, work=Work("days", stream.topic))
+        await asyncio.sleep(settings.partitions_interval_s)
+
+
+async def _keep_removing(database: Database, settings: HistorySettings) -> None:
+    async def attempt() -> None:
+        async with database.connection() as connection:
+            removal = await remove(connection, settings, now_us=time.time_ns() // 1_000)
+        if removal.dropped:
+            log.info("history_partitions_maintained", dropped=removal.dropped)
         for one in removal.waiting:
             log.info(
                 "history_partition_removal_waits",
@@ -180,5 +224,5 @@ async def keep_maintained(database: Database, settings: HistorySettings) -> None
             )
 
     while True:
-        await database.patiently(attempt)
+        await database.patiently(attempt, work=RETENTION)
         await asyncio.sleep(settings.partitions_interval_s)

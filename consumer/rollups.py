@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 
 import psycopg
-import structlog
 
-from consumer.database import Connection, Database, KeptConnection
+from consumer.database import TOLD_FROM, Connection, Database, KeptConnection
 from consumer.partitions import date_of, first_kept_day
+from consumer.refusals import COMPLETION, ROLLUP
+from consumer.retry import is_refusal
 from consumer.settings import HistorySettings
 from telemetry.timestamps import DAY_US
-
-log = structlog.get_logger()
 
 PAUSE_S = 1.0
 NOTES = 100
@@ -25,7 +24,6 @@ COMPLETE_EVERY_S = 60.0
 # replica itself is behind it waits: but not for long, or the fleet's answers would become slow.
 IDLE_SHARE = 9
 PUT_OFF_S = 60.0
-_PAUSE_AFTER_ERROR_S = 60.0
 
 
 async def keep_rolled_up(
@@ -38,14 +36,8 @@ async def keep_rolled_up(
             put_off_until = time.monotonic() + PUT_OFF_S
             while is_behind() and time.monotonic() < put_off_until:  # noqa: ASYNC110  looks will do
                 await asyncio.sleep(PAUSE_S)
-            begun = time.monotonic()
-            is_done = True
-            try:
-                is_done = await database.patiently(worker.work_off)
-            except psycopg.Error as error:  # ingestion goes on, and answers come from history
-                log.error("rollup_failed", error=" ".join(str(error).split()))  # noqa: TRY400  one line
-                await asyncio.sleep(_PAUSE_AFTER_ERROR_S)
-            pause = IDLE_SHARE * (time.monotonic() - begun)
+            is_done = await database.patiently(worker.work_off, work=ROLLUP)
+            pause = IDLE_SHARE * worker.worked_s
             await asyncio.sleep(max(PAUSE_S, pause) if is_done else pause)
     finally:
         await worker.aclose()
@@ -56,11 +48,16 @@ class _Worker:
 
     def __init__(self, database: Database, settings: HistorySettings) -> None:
         self._connection = KeptConnection(database)
+        self._refusals = database.refusals
         self._settings = settings
         self._complete_from = 0.0
+        self._refused = 0
+        self.worked_s = 0.0
+        """How long the last look took, without what was waited for in vain before it."""
 
     async def work_off(self) -> bool:
         """Work off some notes, and say whether there are no more; raises psycopg.Error."""
+        begun = time.monotonic()
         try:
             connection = await self._connection.get()
             cursor = await connection.execute("SELECT roll_up(%s)", [NOTES])
@@ -71,6 +68,7 @@ class _Worker:
         except BaseException:  # cancelled, too: what it was asked then is not known
             await self.aclose()
             raise
+        self.worked_s = time.monotonic() - begun
         return worked_off != NOTES  # None while another replica does it
 
     async def aclose(self) -> None:
@@ -81,12 +79,25 @@ class _Worker:
         if time.monotonic() < self._complete_from:
             return
         now_us = time.time_ns() // 1_000
-        cursor = await connection.execute(
-            "SELECT complete_a_day(%s, %s)",
-            [
-                first_kept_day(now_us, self._settings.history_retention_days),
-                date_of(now_us // DAY_US),
-            ],
-        )
-        if await cursor.fetchone() == (False,):
+        try:
+            cursor = await connection.execute(
+                "SELECT complete_a_day(%s, %s)",
+                [
+                    first_kept_day(now_us, self._settings.history_retention_days),
+                    date_of(now_us // DAY_US),
+                ],
+            )
+            is_left = await cursor.fetchone() != (False,)
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            self._refused += 1  # the notes are worked off all the same
+            if self._refused >= TOLD_FROM:
+                self._refusals.note(self, COMPLETION, error)
+                self._complete_from = time.monotonic() + COMPLETE_EVERY_S
+            await self.aclose()
+            return
+        self._refused = 0
+        self._refusals.end(self)
+        if not is_left:
             self._complete_from = time.monotonic() + COMPLETE_EVERY_S

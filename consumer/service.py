@@ -9,12 +9,13 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from consumer.database import Database
+from consumer.database import Database, Purpose
 from consumer.errors import ConsumerError
 from consumer.health import application
 from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
+from consumer.refusals import CHECK
 from consumer.retention import keep_maintained
 from consumer.rollups import keep_rolled_up
 from consumer.settings import Settings
@@ -48,6 +49,12 @@ async def run(settings: Settings) -> int:
 
     metrics = Metrics()
     database = Database(settings=settings.database, metrics=metrics)
+    upkeep = Database(
+        settings=settings.database,
+        metrics=metrics,
+        purpose=Purpose.UPKEEP,
+        refusals=database.refusals,
+    )
     source = Source(kafka=settings.kafka, settings=settings.source, metrics=metrics)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(source.aclose)
@@ -87,6 +94,7 @@ async def run(settings: Settings) -> int:
             return {
                 "partitions_assigned": source.has_assignment,
                 "database_fresh": database.is_available and fresh,
+                "database_accepts": not database.refusals.keep_from_storing,
             }
 
         app = application(metrics=metrics, readiness=readiness)
@@ -99,9 +107,9 @@ async def run(settings: Settings) -> int:
                     for part in (
                         serve(app, listening),
                         _check_regularly(database),
-                        keep_maintained(database, settings.history),
+                        keep_maintained(upkeep, settings.history),
                         keep_rolled_up(
-                            database, settings.history, is_behind=lambda: pipeline.is_behind
+                            upkeep, settings.history, is_behind=lambda: pipeline.is_behind
                         ),
                         lag.run(),
                         source.watch(),
@@ -145,5 +153,5 @@ async def _check_regularly(database: Database) -> None:
     loop = asyncio.get_running_loop()
     while True:
         if loop.time() - database.last_answer >= DATABASE_CHECK_S:
-            await database.patiently(ask)
+            await database.patiently(ask, work=CHECK)
         await asyncio.sleep(DATABASE_CHECK_S)

@@ -35,7 +35,7 @@ class DatabaseSettings(BaseSettings):
         3.0,
         ge=0.1,
         le=3_600,
-        description="longest pause between two tries while PostgreSQL is away",
+        description="longest pause between two tries while PostgreSQL is away or refuses",
     )
 
 

@@ -19,15 +19,16 @@ from consumer.errors import CommitUnknown, Fenced
 from consumer.history import History, Outcome
 from consumer.metrics import Metrics
 from consumer.offsets import end_suspended_flushes
-from consumer.partitions import make_partitions
+from consumer.partitions import date_of, make_partitions
 from consumer.records import Record, Records
-from consumer.retry import is_data_error, is_missing_partition, is_outage
+from consumer.retry import is_conflict, is_data_error, is_missing_partition
 from consumer.statements import StreamStatements, statement
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import DAY_US, as_datetime
 
 _LAST_MS = 253_402_300_799_999  # the end of year 9999
+_NAMED = 5
 
 _Write = Callable[[Connection, Stream, Columns], Awaitable[Outcome]]
 
@@ -81,7 +82,7 @@ class Sink:
                 await end_suspended_flushes(connection, flush.consumer_group)
             if is_missing_partition(error):
                 self._days[flush.stream.name].clear()
-            if not isinstance(error, psycopg.Error) or is_outage(error):
+            if not is_conflict(error):  # also of a refusal: what is prepared may be out of date
                 await self.aclose()
             raise
 
@@ -214,7 +215,12 @@ class Sink:
         unseen = needed - self._days[flush.stream.name]
         if not unseen:
             return
-        made = await make_partitions(connection, flush.stream, unseen)
+        try:
+            made = await make_partitions(connection, flush.stream, unseen)
+        except psycopg.Error as error:
+            days = ", ".join(str(date_of(day)) for day in sorted(unseen)[:_NAMED])
+            error.add_note(f"making days of {flush.stream.history}, of {days}")
+            raise
         if made:
             self._metrics.missing_partitions.labels(flush.stream.topic).inc(made)
         self._days[flush.stream.name] |= unseen

@@ -46,7 +46,7 @@ def test_readings_of_a_day_without_a_partition_are_stored(
     start: Callable[..., Replica], environment: Environment
 ) -> None:
     replica = start(PARTITIONS_INTERVAL_S="86400")
-    replica.wait_for("history_partitions_maintained")
+    replica.wait_for("history_partitions_maintained", times=2)  # of meters and of vehicles
     produce(environment, "telemetry.meter", readings_from_now_on(500))
     until(lambda: replica.metric(STORED) == 500, what="the day is known to the replica")
     assert replica.metric(MADE_LATE) == 0

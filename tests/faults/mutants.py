@@ -117,11 +117,11 @@ MUTANTS = [
         caught_by=("killed_at_random", "killed_at_every_point"),
     ),
     Mutant(
-        name="a batch dropped when the connection breaks",
-        file="consumer/retry.py",
-        before="    return is_worth_waiting(error) and not is_conflict(error)\n",
-        after="    return False\n",
-        caught_by=("backend_killed",),
+        name="a batch dropped when the database refuses it",
+        file="consumer/pipeline.py",
+        before="            self._source.open(owned.partition, owned.stored)\n",
+        after="            pass\n",
+        caught_by=("statement_refused",),
     ),
     Mutant(
         name="a copy stored twice counts as a conflict",

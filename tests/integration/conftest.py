@@ -14,6 +14,7 @@ from consumer.database import Connection, Database
 from consumer.decode import Decoded, decode_batch
 from consumer.metrics import Metrics
 from consumer.records import Record
+from consumer.refusals import Work
 from consumer.settings import DatabaseSettings
 from consumer.sink import Flush, Sink
 from telemetry.decode import TimeLimits
@@ -21,6 +22,7 @@ from telemetry.streams import METER, Stream
 from tests.by_column import by_column
 
 GROUP = "test-group"
+FLUSH = Work("flush", METER.topic, stores=True)
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 

@@ -23,7 +23,7 @@ from consumer.settings import DatabaseSettings, HistorySettings
 from consumer.sink import Sink
 from deploy.replica import ROOT
 from telemetry.streams import METER
-from tests.integration.conftest import flush_of, meter_value, rows
+from tests.integration.conftest import FLUSH, flush_of, meter_value, rows
 
 TODAY = datetime.now(UTC).date()
 EPOCH = date(1970, 1, 1)
@@ -300,7 +300,7 @@ async def test_a_day_that_is_needed_while_it_is_being_detached_keeps_its_rows(
     tries: list[str] = []
     async with long_reader(database_url):
         storing = asyncio.create_task(
-            database.patiently(lambda: sink.flush(flush), on_retry=tries.append)
+            database.patiently(lambda: sink.flush(flush), work=FLUSH, on_retry=tries.append)
         )
         while "lock" not in tries:  # the reader may still read the day
             await asyncio.sleep(0.01)

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 
 import psycopg
 import pytest
@@ -19,7 +20,7 @@ from consumer.metrics import Metrics
 from consumer.sink import Sink
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
-from tests.integration.conftest import NOW, flush_of, meter_value, record, rows
+from tests.integration.conftest import FLUSH, NOW, flush_of, meter_value, record, rows
 
 MINUTE = timedelta(minutes=1)
 
@@ -280,7 +281,7 @@ async def test_a_partition_that_was_dropped_meanwhile_is_made_again(
     name = sql.Identifier(f"meter_history_{NOW - MINUTE:%Y%m%d}")
     await connection.execute(sql.SQL("DROP TABLE {}").format(name))
     flush = flush_of([meter_value("mtr-2")], believed=1)
-    outcome = await database.patiently(lambda: sink.flush(flush))
+    outcome = await database.patiently(lambda: sink.flush(flush), work=FLUSH)
     assert outcome.stored == 1
 
 
@@ -298,7 +299,7 @@ async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
         for sink, partition in ((one, 0), (other, 1)):
             chance.shuffle(values)
             flush = flush_of(values, partition=partition)
-            flushes.append(database.patiently(lambda sink=sink, flush=flush: sink.flush(flush)))  # type: ignore[misc]
+            flushes.append(database.patiently(partial(sink.flush, flush), work=FLUSH))
         outcomes = await asyncio.gather(*flushes)
     assert sum(outcome.stored for outcome in outcomes) == 500
     assert sum(outcome.duplicates for outcome in outcomes) == 500
@@ -319,7 +320,7 @@ async def test_one_outage_is_met_once_however_many_connections_broke_in_it(
                     believed=believed,
                     partition=partition,
                 )
-                outcome = await database.patiently(lambda sink=sink, flush=flush: sink.flush(flush))  # type: ignore[misc]
+                outcome = await database.patiently(partial(sink.flush, flush), work=FLUSH)
                 assert outcome.stored == 1
             assert database.failures == believed
             await connection.execute(

@@ -27,8 +27,8 @@ class Server:
         self.answering = asyncio.Event()
         self.error: BaseException | None = None
 
-    async def ask(self) -> None:
-        async with self.breaker.attempt():
+    async def ask(self, *, is_probe: bool = False) -> None:
+        async with self.breaker.attempt(is_probe=is_probe):
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
             self.reached.set()
@@ -178,3 +178,25 @@ async def test_one_outage_is_told_once_however_late_some_hear_of_it() -> None:
     (ended,) = await asyncio.gather(earlier, return_exceptions=True)
     assert ended is server.error
     assert server.states == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+
+
+async def test_a_probe_that_succeeds_proves_nothing_while_others_wait() -> None:
+    server = Server()
+    await server.fail(OSError("disk full"))
+    probing = asyncio.create_task(server.ask(is_probe=True))
+    await server.reached.wait()
+    flushing = asyncio.create_task(server.ask())
+    await asyncio.sleep(0)  # one turn of the loop: it queues
+    server.answering.set()
+    await probing
+    assert server.states == [State.OPEN, State.HALF_OPEN, State.OPEN]
+    await flushing
+    assert server.states[3:] == [State.HALF_OPEN, State.CLOSED]
+
+
+async def test_a_probe_alone_closes_it() -> None:
+    server = Server()
+    await server.fail(OSError("gone"))
+    server.answering.set()
+    await server.ask(is_probe=True)
+    assert server.breaker.state is State.CLOSED

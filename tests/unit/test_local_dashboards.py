@@ -34,6 +34,19 @@ def test_every_metric_asked_for_exists(file: Path) -> None:
     assert asked <= exposed()
 
 
+def test_every_page_of_the_runbook_that_an_alert_names_is_there() -> None:
+    named = re.findall(r'runbook: "docs/runbook\.md, (.+)"', ALERTS.read_text())
+    headings = re.findall(r"^## (.+)$", (DEPLOY.parent / "docs" / "runbook.md").read_text(), re.M)
+    assert "PostgreSQL refuses a statement" in named
+    assert set(named) <= {heading.replace("`", "") for heading in headings}
+
+
+def test_a_refusal_is_no_alert_of_an_outage() -> None:
+    alerts = ALERTS.read_text().split("- alert: ")
+    asking = {one.split("\n")[0] for one in alerts if "telemetry_database_refused" in one}
+    assert asking == {"DatabaseRefuses", "UpkeepRefused"}
+
+
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
     panels = json.loads(DASHBOARD.read_text())["panels"]
     cells = [

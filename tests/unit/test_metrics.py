@@ -53,6 +53,7 @@ def used() -> Metrics:
     metrics.lag_messages.labels(METER.topic, 3).set(7)
     metrics.lag_seconds.labels(METER.topic, 3).set(1.5)
     metrics.stopped_partitions.labels(METER.topic, 3).set(1)
+    metrics.database_refused.labels("flush", METER.topic, "42501").set(2)
     metrics.show_circuit(State.OPEN)
     return metrics
 
@@ -66,6 +67,7 @@ def test_every_metric_of_the_contract_is_shown_with_its_labels(name: str) -> Non
 
 def test_no_label_can_hold_a_device() -> None:
     bounded = {"topic", "outcome", "reason", "cause", "partition", "stage", "state", "le"}
+    bounded |= {"work", "sqlstate"}
     series = scraped(used())
     ours = [labels for name, labels in series if name.startswith("telemetry_")]
     assert {label for labels in ours for label, _ in labels} == bounded

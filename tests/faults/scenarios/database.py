@@ -24,6 +24,7 @@ _PAGE = 8_192
 # Above the longest pauses by far, for a machine that is busy; how long it took is in the table.
 _RESUMED_IN_S = 15.0
 _PATIENCE_S = 60.0
+_TRIED = 'telemetry_flush_retries_total{cause="schema"'
 
 FULL_LOAD = Flow(devices=2_000, rate=5_000, chaos=0.01)
 
@@ -250,6 +251,40 @@ def current_state_locked(world: World, cycles: int) -> None:
             world.progress.wait_for_more(1_000)
         down = sum(len(replica.events("database_unavailable")) for replica in replicas)
         world.expect(down == 0, "a lock was taken for an outage")
+
+
+@scenario(short=1, long=3)
+def statement_refused(world: World, cycles: int) -> None:
+    """Upserts of the meters are refused (42501), all of them: meters wait, vehicles go on."""
+    replicas = world.begin()
+    for cycle in range(cycles):
+        with _outage(world, replicas), world.session() as session:
+            session.execute(
+                "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " RAISE EXCEPTION 'refused on purpose' USING ERRCODE = '42501'; END $$"
+            )
+            session.execute(
+                "CREATE TRIGGER refuse BEFORE INSERT ON meter_current_state"
+                " FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+            )
+            for replica in replicas:
+                replica.wait_for("database_refuses", times=cycle + 1)
+            before = [replica.metric(_TRIED) for replica in replicas]
+            world.progress.wait_for_more(1_000)
+            _until(
+                world,
+                lambda before=before: all(  # type: ignore[misc]  # a lambda's default
+                    replica.metric(_TRIED) > tried
+                    for replica, tried in zip(replicas, before, strict=True)
+                ),
+                "what was refused was not tried again",
+            )
+            for replica in replicas:
+                status, _ = replica.get("/health/ready")
+                world.expect(status == 503, "a replica is ready that cannot store meters")
+            session.execute("DROP TRIGGER refuse ON meter_current_state")
+    down = sum(len(replica.events("database_unavailable")) for replica in replicas)
+    world.expect(down == 0, "a refusal was taken for an outage")
 
 
 @scenario(short=0, long=3)
