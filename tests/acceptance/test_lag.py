@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from confluent_kafka import Producer
 
 from deploy.replica import PATIENCE_S, Replica
 from telemetry.streams import STREAMS
+from tests import kafka_clients
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.test_no_loss import share_partitions
 from tests.acceptance.test_service import DEAD, DUPLICATES, STORED, meter_messages
@@ -24,21 +24,17 @@ Start = Callable[..., Replica]
 
 def transaction(environment: Environment, *, commit: bool, partition: int, count: int) -> None:
     """Send readings in a transaction, whose mark takes an offset after them."""
-    producer = Producer(
-        {
-            "bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"],
-            "transactional.id": environment["CONSUMER_GROUP"],
-        }
-    )
-    producer.init_transactions(PATIENCE_S)
-    producer.begin_transaction()
-    for key, value in meter_messages(count):
-        producer.produce(METER, key=key, value=value, partition=partition)
-    assert producer.flush(PATIENCE_S) == 0
-    if commit:
-        producer.commit_transaction(PATIENCE_S)
-    else:
-        producer.abort_transaction(PATIENCE_S)
+    servers, own = environment["KAFKA_BOOTSTRAP_SERVERS"], environment["CONSUMER_GROUP"]
+    with kafka_clients.producer(servers, {"transactional.id": own}) as producer:
+        producer.init_transactions(PATIENCE_S)
+        producer.begin_transaction()
+        for key, value in meter_messages(count):
+            producer.produce(METER, key=key, value=value, partition=partition)
+        assert producer.flush(PATIENCE_S) == 0
+        if commit:
+            producer.commit_transaction(PATIENCE_S)
+        else:
+            producer.abort_transaction(PATIENCE_S)
 
 
 def offset(environment: Environment, partition: int) -> int:
@@ -136,10 +132,10 @@ def send_at(
     environment: Environment, at_ms: int, *, count: int, partition: int, first: int = 0
 ) -> None:
     """Send readings that came to Kafka at this time, in milliseconds since 1970."""
-    producer = Producer({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"]})
-    for key, value in list(meter_messages(first + count))[first:]:
-        producer.produce(METER, key=key, value=value, partition=partition, timestamp=at_ms)
-    assert producer.flush(PATIENCE_S) == 0
+    with kafka_clients.producer(environment["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        for key, value in list(meter_messages(first + count))[first:]:
+            producer.produce(METER, key=key, value=value, partition=partition, timestamp=at_ms)
+        assert producer.flush(PATIENCE_S) == 0
 
 
 OUTCOMES = {"stored": STORED, "duplicate": DUPLICATES, "dead_lettered": DEAD}
