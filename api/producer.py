@@ -108,8 +108,7 @@ class Gateway:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
-        """Take the broker's reports on a thread of their own, to the last at the end."""
-        self._ending.clear()
+        """Take the broker's reports on a thread of their own, to the last at the end; once."""
         thread = threading.Thread(target=self._poll, name="kafka-reports")
         thread.start()
         try:
@@ -117,6 +116,7 @@ class Gateway:
         finally:
             self._ending.set()
             await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(self._producer.close)
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Return once the broker has acknowledged all of them; raises Unacknowledged."""

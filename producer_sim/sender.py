@@ -126,6 +126,7 @@ class Sender:
         """Give up on what has no report; from here on nothing more is sent."""
         self._producer.purge()
         self._producer.poll(0)
+        self._producer.close()
 
     def _produce(self, topic: str, partition: int, messages: list[dict[str, Any]]) -> None:
         while messages:

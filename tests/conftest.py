@@ -4,6 +4,7 @@ Addresses from the environment win; else containers, where an engine answers; el
 stack, in a folder of its own.
 """
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from psycopg import sql
 from consumer.schema import schema_text
 from deploy.local import stack
 from deploy.local.stack import Addresses
+from tests.kafka_clients import left_open
 
 # Those who test at the same time have servers of their own: the topics are the same everywhere.
 FOLDER = Path(__file__).parents[1] / ".local" / "test" / os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -31,7 +33,10 @@ def servers() -> Iterator[Addresses]:
             yield _start_containers(cleanup)
         else:
             yield stack.up(FOLDER)
+            gc.collect()  # what is dropped, but in a cycle
+            left = left_open()
             stack.down(FOLDER)
+            assert left == [], "a test has left a client of Kafka open"
 
 
 @pytest.fixture

@@ -61,6 +61,13 @@ class Ends:
             raise Unanswered("no answer in time") from error
         return {one: Span(firsts[one], ends[one]) for one in partitions}
 
+    def close(self) -> None:
+        """End the client; the next look makes another."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            with admin:  # it has no other way to end
+                pass
+
     async def _partitions(self, admin: AdminClient) -> list[Partition]:
         asked = admin.describe_topics(
             TopicCollection([stream.topic for stream in STREAMS]), request_timeout=_ANSWER_S

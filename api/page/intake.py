@@ -59,10 +59,13 @@ class Intake:
         return self._pace.rate()
 
     async def run(self) -> None:
-        """Look every few seconds, for ever."""
-        while True:
-            await self.look()
-            await asyncio.sleep(_LOOK_S)
+        """Look every few seconds, until cancelled."""
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            self._ends.close()
 
     async def look(self) -> None:
         """Find out what waits. A look that fails leaves what was known, and says who failed."""

@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka import Producer
 
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, Replica
 from telemetry.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from telemetry.topics import DEFAULT_PARTITIONS, create_topics
+from tests import kafka_clients
 
 Environment = dict[str, str]
 
@@ -82,12 +82,10 @@ def produce(
     environment: Environment, topic: str, messages: Iterable[tuple[bytes | None, bytes | None]]
 ) -> None:
     """Send (key, value) pairs and return when the broker has them all."""
-    producer = Producer(
-        {"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"], "acks": "all"}
-    )
-    for key, value in messages:
-        producer.produce(topic, key=key, value=value)
-    assert producer.flush(PATIENCE_S) == 0
+    with kafka_clients.producer(environment["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        for key, value in messages:
+            producer.produce(topic, key=key, value=value)
+        assert producer.flush(PATIENCE_S) == 0
 
 
 def until(condition: Callable[[], bool], *, what: str) -> None:

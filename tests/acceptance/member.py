@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 from pydantic import SecretStr
 
 from consumer.database import Database
@@ -22,6 +22,7 @@ from consumer.sink import Sink
 from consumer.source import Source
 from deploy.replica import PATIENCE_S
 from telemetry.settings import KafkaSettings
+from tests import kafka_clients
 from tests.acceptance.conftest import Environment
 
 # Nothing is started here but a client: what is wanted comes soon, or never.
@@ -173,16 +174,16 @@ def send(
         assert error is None
         offsets.append(message.offset() or 0)
 
-    producer = Producer({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"]})
-    for key, value in messages:
-        producer.produce(
-            partition.topic,
-            key=key,
-            value=value,
-            partition=partition.partition,
-            on_delivery=delivered,
-        )
-    assert producer.flush(PATIENCE_S) == 0
+    with kafka_clients.producer(environment["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        for key, value in messages:
+            producer.produce(
+                partition.topic,
+                key=key,
+                value=value,
+                partition=partition.partition,
+                on_delivery=delivered,
+            )
+        assert producer.flush(PATIENCE_S) == 0
     return min(offsets)
 
 

@@ -18,9 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from aiokafka.errors import KafkaError
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka import TopicPartition
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -33,6 +31,7 @@ from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from telemetry.settings import KafkaSettings
+from tests import kafka_clients
 from tests.acceptance.conftest import Environment, environ, produce, query, until
 from tests.acceptance.test_broker import Broker
 from tests.acceptance.test_service import DEAD, STORED
@@ -61,10 +60,10 @@ def own_environment(servers: Addresses, database_url: str, group: str) -> Enviro
 @pytest.fixture
 def topic(own_environment: Environment) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:12]}"
-    admin = AdminClient({"bootstrap.servers": own_environment["KAFKA_BOOTSTRAP_SERVERS"]})
-    admin.create_topics([NewTopic(name, 1, 1)])[name].result()
+    servers = own_environment["KAFKA_BOOTSTRAP_SERVERS"]
+    kafka_clients.create_topic(servers, name)
     yield name
-    admin.delete_topics([name])[name].result()
+    kafka_clients.delete_topic(servers, name)
 
 
 def begin(environment: Environment, *arguments: str) -> subprocess.Popen[str]:
@@ -103,15 +102,13 @@ def write_letters(environment: Environment, topic: str, count: int) -> None:
 
 def received(environment: Environment, topic: str) -> Counter[int]:
     """Return how often the topic holds each value."""
-    servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": "none"})
-    _, last = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_S)
-    consumer.assign([TopicPartition(topic, 0, 0)])
     found: Counter[int] = Counter()
-    while found.total() < last:
-        messages = consumer.consume(1_000, timeout=1)
-        found.update(int(message.value() or b"") for message in messages)
-    consumer.close()
+    with kafka_clients.consumer(environment["KAFKA_BOOTSTRAP_SERVERS"]) as consumer:
+        _, last = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_S)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        while found.total() < last:
+            messages = consumer.consume(1_000, timeout=1)
+            found.update(int(message.value() or b"") for message in messages)
     return found
 
 
@@ -265,8 +262,7 @@ def test_a_broker_that_dies_in_mid_redrive_leaves_the_rest_unmarked(
         "DATABASE_URL": database_url,
         "CONSUMER_GROUP": group,
     }
-    admin = AdminClient({"bootstrap.servers": broker.node.address})
-    admin.create_topics([NewTopic("own", 1, 1)])["own"].result()
+    kafka_clients.create_topic(broker.node.address, "own")
     write_letters(environment, "own", 500)
     monkeypatch.setattr(redriving, "PAGE_PATIENCE_S", 3.0)
     tally = Tally()

@@ -7,17 +7,11 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from deploy.replica import PATIENCE_S, Replica
 from telemetry.streams import STREAMS
+from tests import kafka_clients
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.test_no_loss import share_partitions
 from tests.acceptance.test_service import DEAD, DUPLICATES, STORED, meter_messages
@@ -31,21 +25,17 @@ Start = Callable[..., Replica]
 
 def transaction(environment: Environment, *, commit: bool, partition: int, count: int) -> None:
     """Send readings in a transaction, whose mark takes an offset after them."""
-    producer = Producer(
-        {
-            "bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"],
-            "transactional.id": environment["CONSUMER_GROUP"],
-        }
-    )
-    producer.init_transactions(PATIENCE_S)
-    producer.begin_transaction()
-    for key, value in meter_messages(count):
-        producer.produce(METER, key=key, value=value, partition=partition)
-    assert producer.flush(PATIENCE_S) == 0
-    if commit:
-        producer.commit_transaction(PATIENCE_S)
-    else:
-        producer.abort_transaction(PATIENCE_S)
+    servers, own = environment["KAFKA_BOOTSTRAP_SERVERS"], environment["CONSUMER_GROUP"]
+    with kafka_clients.producer(servers, {"transactional.id": own}) as producer:
+        producer.init_transactions(PATIENCE_S)
+        producer.begin_transaction()
+        for key, value in meter_messages(count):
+            producer.produce(METER, key=key, value=value, partition=partition)
+        assert producer.flush(PATIENCE_S) == 0
+        if commit:
+            producer.commit_transaction(PATIENCE_S)
+        else:
+            producer.abort_transaction(PATIENCE_S)
 
 
 def offset(environment: Environment, partition: int) -> int:
@@ -120,13 +110,13 @@ def test_lag_is_what_waits_and_the_age_of_its_oldest(
 def any_time(environment: Environment) -> Iterator[None]:
     """The topic takes records from the future too, as brokers before Kafka 4.0 do."""
     name, most = "message.timestamp.after.max.ms", str((1 << 63) - 1)
-    admin = AdminClient({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"]})
-    for operation in (AlterConfigOpType.SET, AlterConfigOpType.DELETE):
-        entry = ConfigEntry(name, most, incremental_operation=operation)
-        topic = ConfigResource(ResourceType.TOPIC, METER, incremental_configs=[entry])
-        admin.incremental_alter_configs([topic])[topic].result()
-        if operation is AlterConfigOpType.SET:
-            yield
+    with kafka_clients.admin(environment["KAFKA_BOOTSTRAP_SERVERS"]) as admin:
+        for operation in (AlterConfigOpType.SET, AlterConfigOpType.DELETE):
+            entry = ConfigEntry(name, most, incremental_operation=operation)
+            topic = ConfigResource(ResourceType.TOPIC, METER, incremental_configs=[entry])
+            admin.incremental_alter_configs([topic])[topic].result()
+            if operation is AlterConfigOpType.SET:
+                yield
 
 
 def in_seconds() -> int:
@@ -210,17 +200,17 @@ def send_at(
     environment: Environment, at_ms: int, *, count: int, partition: int, first: int = 0
 ) -> None:
     """Send readings that came to Kafka at this time, in milliseconds since 1970."""
-    producer = Producer({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"]})
-    for key, value in list(meter_messages(first + count))[first:]:
-        producer.produce(
-            METER,
-            key=key,
-            value=value,
-            partition=partition,
-            timestamp=at_ms,
-            on_delivery=delivered,
-        )
-    assert producer.flush(PATIENCE_S) == 0
+    with kafka_clients.producer(environment["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        for key, value in list(meter_messages(first + count))[first:]:
+            producer.produce(
+                METER,
+                key=key,
+                value=value,
+                partition=partition,
+                timestamp=at_ms,
+                on_delivery=delivered,
+            )
+        assert producer.flush(PATIENCE_S) == 0
 
 
 def delivered(error: object, message: object) -> None:

@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from confluent_kafka import Producer
 
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from telemetry.settings import KafkaSettings
 from telemetry.topics import create_topics
+from tests import kafka_clients
 from tests.acceptance.conftest import Environment, environ, query, until
 from tests.acceptance.test_broker import Broker
 from tests.acceptance.test_service import DUPLICATES, STORED, committed_offsets, meter_messages
@@ -88,19 +88,19 @@ def kafka(environment: Environment) -> KafkaSettings:
 
 def fill(environment: Environment, count: int, *, partition: int = 0, first: int = 0) -> None:
     """Send this many good readings to one partition, a tenth of a second apart in Kafka's time."""
-    producer = Producer({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"]})
     messages = list(meter_messages(first + count))[first:]
-    for number, (key, value) in enumerate(messages, first):
-        at = BEGIN + timedelta(seconds=number / 10)
-        producer.produce(
-            METER,
-            key=key,
-            value=value,
-            partition=partition,
-            timestamp=int(at.timestamp() * 1_000),
-            on_delivery=delivered,
-        )
-    assert producer.flush(PATIENCE_S) == 0
+    with kafka_clients.producer(environment["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        for number, (key, value) in enumerate(messages, first):
+            at = BEGIN + timedelta(seconds=number / 10)
+            producer.produce(
+                METER,
+                key=key,
+                value=value,
+                partition=partition,
+                timestamp=int(at.timestamp() * 1_000),
+                on_delivery=delivered,
+            )
+        assert producer.flush(PATIENCE_S) == 0
 
 
 def delivered(error: object, message: object) -> None:

@@ -5,8 +5,6 @@ import random
 import uuid
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from structlog.testing import capture_logs
 
 from api import producer
@@ -14,6 +12,7 @@ from api.producer import Gateway, Message, Unacknowledged
 from api.settings import GatewaySettings
 from deploy.local.stack import Addresses
 from telemetry.settings import KafkaSettings
+from tests import kafka_clients
 
 LIMIT = 1_000
 SMALL = b"x"
@@ -25,9 +24,8 @@ RENEWED_S = 10.0
 def make_topic(servers: Addresses) -> str:
     """Make a topic that takes no message above the limit."""
     name = f"test-{uuid.uuid4().hex[:12]}"
-    admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap_servers})
-    topic = NewTopic(name, 1, config={"max.message.bytes": str(LIMIT)})
-    admin.create_topics([topic])[name].result()
+    limit = {"max.message.bytes": str(LIMIT)}
+    kafka_clients.create_topic(servers.kafka_bootstrap_servers, name, limit)
     return name
 
 

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple, Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from telemetry.topics import DEFAULT_PARTITIONS
+from tests import kafka_clients
 
 _SECONDS = 20.0
 
@@ -23,13 +24,7 @@ class Topic:
 
     def __init__(self, bootstrap_servers: str, name: str) -> None:
         self._name = name
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": "none",
-                "enable.auto.commit": False,
-            }
-        )
+        self._consumer = kafka_clients.consumer(bootstrap_servers)
         self._begin: list[int] = []
 
     def __enter__(self) -> Self:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from confluent_kafka import Producer
 from psycopg.types.json import Jsonb
 
 import consumer.source  # noqa: F401  what is fetched becomes Records
@@ -34,6 +33,7 @@ from consumer.redrive import NAME_IS_NOT_UTF8, Redrive, Tally, original_headers
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from telemetry.settings import KafkaSettings
+from tests import kafka_clients
 from tests.integration.conftest import GROUP, NOW, rows
 
 CHOICE = Choice(consumer_group=GROUP)
@@ -178,10 +178,11 @@ async def test_a_letter_goes_to_the_partition_of_its_key_in_the_order_of_its_dev
 ) -> None:
     await write_many(connection, topic, 250)
     await redrive(connection, kafka)
-    producer = Producer(kafka.librdkafka() | {"partitioner": "murmur2_random"})
-    for number in range(10):
-        producer.produce(topic, key=f"mtr-{number}", value=b"as any producer would")
-    assert producer.flush(30) == 0
+    partitioner = {"partitioner": "murmur2_random"}
+    with kafka_clients.producer(kafka.bootstrap_servers, partitioner) as producer:
+        for number in range(10):
+            producer.produce(topic, key=f"mtr-{number}", value=b"as any producer would")
+        assert producer.flush(30) == 0
     places: dict[bytes, set[int]] = {}
     values: dict[bytes, list[int]] = {}
     for partition, records in (await by_partition(kafka, topic)).items():

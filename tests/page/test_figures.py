@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from pydantic import SecretStr
 
 from api.database import Database
@@ -24,6 +24,7 @@ from api.settings import PoolSettings
 from deploy.local.stack import Addresses
 from telemetry.settings import KafkaSettings
 from telemetry.streams import STREAMS
+from tests import kafka_clients
 from tests.page.conftest import Site, serving
 
 NOWHERE = "127.0.0.1:9"
@@ -165,8 +166,7 @@ def test_a_clock_that_is_ahead_does_not_hide_silence(
 
 def ends_of(servers: Addresses) -> dict[tuple[str, int], int]:
     """Return the end of each partition of the two topics, by another client than the API's."""
-    consumer = Consumer({"bootstrap.servers": servers.kafka_bootstrap_servers, "group.id": "ends"})
-    try:
+    with kafka_clients.consumer(servers.kafka_bootstrap_servers) as consumer:
         topics = consumer.list_topics(timeout=30).topics
         return {
             (stream.topic, partition): consumer.get_watermark_offsets(
@@ -175,8 +175,6 @@ def ends_of(servers: Addresses) -> dict[tuple[str, int], int]:
             for stream in STREAMS
             for partition in topics[stream.topic].partitions
         }
-    finally:
-        consumer.close()
 
 
 def test_what_waits_in_kafka_is_shown_while_every_consumer_is_stopped(
@@ -191,10 +189,10 @@ def test_what_waits_in_kafka_is_shown_while_every_consumer_is_stopped(
                     "INSERT INTO ingest_offset VALUES (%s, %s, %s, %s, now() - interval '7 min')",
                     [group, topic, partition, end],
                 )
-        producer = Producer({"bootstrap.servers": servers.kafka_bootstrap_servers})
-        for at in range(5):
-            producer.produce(STREAMS[at % 2].topic, b"{}", uuid.uuid4().bytes)
-        assert not producer.flush(30)
+        with kafka_clients.producer(servers.kafka_bootstrap_servers) as producer:
+            for at in range(5):
+                producer.produce(STREAMS[at % 2].topic, b"{}", uuid.uuid4().bytes)
+            assert not producer.flush(30)
         page = until(client, lambda page: "does a consumer run?" in page)
         said = tile(page, "Waiting in Kafka")
         assert said == f"5 messages group {group} took in none for 7 min: does a consumer run?"

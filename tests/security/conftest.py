@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import (
-    AdminClient,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
@@ -16,6 +15,7 @@ from confluent_kafka.admin import (
 from deploy.local import kafka
 from deploy.local.kafka import KafkaNode
 from deploy.local.ports import HOST, free_port
+from tests import kafka_clients
 from tests.needed import program
 
 USER, PASSWORD = "wattline", "hunter2"
@@ -138,8 +138,8 @@ def _settings(ports: dict[str, int], controller: int, authority: Authority) -> d
 
 
 def _add_user(address: str) -> None:
-    admin = AdminClient({"bootstrap.servers": address})
     info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4_096)
     change = UserScramCredentialUpsertion(USER, info, PASSWORD.encode())
-    for done in admin.alter_user_scram_credentials([change]).values():
-        done.result()
+    with kafka_clients.admin(address) as admin:
+        for done in admin.alter_user_scram_credentials([change]).values():
+            done.result()
