@@ -152,7 +152,6 @@ class Reader:
 
     def _look_at(self, connection: psycopg.Connection, stream: Stream) -> int:
         """Return the rows of a history; its newest ones are to be the current state."""
-        columns = ", ".join(("recorded_at", *stream.measures))
         wrong, rows = connection.execute(
             f"""
             WITH newest AS (
@@ -164,8 +163,10 @@ class Reader:
                           OR NOT EXISTS (
                               SELECT FROM {stream.history} AS row
                               WHERE row.{stream.id_column} = newest.id
-                                AND ({", ".join(f"row.{name}" for name in columns.split(", "))})
-                                  = ({", ".join(f"state.{name}" for name in columns.split(", "))})
+                                AND row.recorded_at = state.recorded_at
+                                AND ({", ".join(f"row.{name}" for name in stream.measures)})
+                                    IS NOT DISTINCT FROM
+                                    ({", ".join(f"state.{name}" for name in stream.measures)})
                           )
                    ),
                    coalesce(sum(rows), 0)
