@@ -46,6 +46,7 @@ async def check_query(request: Request) -> None:
 
 def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault]:
     names = [name for parameter in known for name in parameter.names]
+    every = ", ".join(parameter.names[0] for parameter in known)
     for name in given:
         if name not in names:
             short = name[:_LONGEST_NAME]
@@ -53,13 +54,16 @@ def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault
             detail = "no query parameter is known here"
             if nearest is not None:
                 detail = f"is not known here; the nearest that is known is {nearest}"
+            elif names:
+                detail = f"is not known here; known are {every}"
             yield FieldFault(field=short, detail=detail)
 
 
 def _nearest(name: str, names: list[str]) -> str | None:
+    """Return the name that may have been meant: of those far away none, as end is for begin."""
     # So that vehicle_id, vehicleid and VehicleId are all as near to vehicleId as can be.
     plain = {_plain(known): known for known in reversed(names)}
-    found = get_close_matches(_plain(name), plain, n=1, cutoff=0)
+    found = get_close_matches(_plain(name), plain, n=1)
     return plain[found[0]] if found else None
 
 

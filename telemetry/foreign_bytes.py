@@ -4,8 +4,12 @@ SCHEMA_PREFIX_BYTES = 5
 
 _MARKS = (
     (b"\xef\xbb\xbf", "begins with a byte-order mark"),
+    (b"\xff\xfe\0\0", "is UTF-32, not UTF-8"),
+    (b"\0\0\xfe\xff", "is UTF-32, not UTF-8"),
     (b"\xff\xfe", "is UTF-16, not UTF-8"),
     (b"\xfe\xff", "is UTF-16, not UTF-8"),
+    (b"{\0", "is UTF-16, not UTF-8"),
+    (b"\0{\0", "is UTF-16, not UTF-8"),
     (b"\x1f\x8b", "is compressed with gzip"),
     (b"\x28\xb5\x2f\xfd", "is compressed with zstd"),
     (b"\x04\x22\x4d\x18", "is compressed with lz4"),
@@ -14,6 +18,8 @@ _MARKS = (
     (b"x\x5e", "is compressed with deflate"),
     (b"x\x9c", "is compressed with deflate"),
     (b"x\xda", "is compressed with deflate"),
+    # Behind the prefix of an Avro or a Protobuf message stands no JSON that would prove it.
+    (b"\0", "begins with a zero byte, as a schema registry's prefix does"),
 )
 
 

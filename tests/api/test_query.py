@@ -52,6 +52,15 @@ async def test_the_nearest_known_name_is_told(client: Client) -> None:
         assert document["detail"] == f"query parameter {wanted}"
     answer = await client.get("/v1/devices/meters/m?verbose")
     assert "no query parameter is known here" in str(problem(answer, 422, "verbose")["detail"])
+    # What is far from all is told them all: begin=end would be worse than no help.
+    for path, name, known in (
+        (HISTORY, "begin", "start, end, limit, after"),
+        ("/v1/sessions/active", "vehicle_id", "limit, after"),
+    ):
+        document = problem(await client.get(path, params={name: "x"}), 422, name)
+        assert document["detail"] == (
+            f"query parameter {name}: is not known here; known are {known}"
+        )
     page = await client.get("/vehicles?p=veh")
     assert page.status_code == 422
     assert "Query parameter p: is not known here" in page.text

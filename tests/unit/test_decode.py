@@ -320,12 +320,19 @@ def test_a_reading_may_have_the_fields_of_an_envelope_besides() -> None:
     [
         (b"\xef\xbb\xbf" + GOOD, "byte-order mark"),
         (GOOD.decode().encode("utf-16"), "UTF-16"),
+        (GOOD.decode().encode("utf-16-le"), "UTF-16"),
+        (GOOD.decode().encode("utf-16-be"), "UTF-16"),
+        (GOOD.decode().encode("utf-32"), "UTF-32"),
         (gzip.compress(GOOD), "gzip"),
         (zlib.compress(GOOD), "deflate"),
         (bytes(cramjam.zstd.compress(GOOD)), "zstd"),
         (bytes(cramjam.lz4.compress(GOOD)), "lz4"),
         (bytes(cramjam.snappy.compress(GOOD)), "snappy"),
-        (b"\x00\x00\x00\x00\x07" + GOOD, "schema registry's prefix"),
+        (b"\x00\x00\x00\x00\x07" + GOOD, "begins with a schema registry's prefix"),
+        (b"\x00\x00\x00\x00\x07\x0cmtr-42", "zero byte, as a schema registry's prefix"),
+        (b"\x00\x00\x00\x00\x07", "zero byte, as a schema registry's prefix"),
+        (b"\x00\x00\x00\x00\x07\xef\xbb\xbf" + GOOD, "zero byte, as a schema registry's prefix"),
+        (b"\x00", "zero byte, as a schema registry's prefix"),
     ],
 )
 def test_bytes_of_a_known_kind_are_named(value: bytes, named: str) -> None:
