@@ -17,6 +17,7 @@ from producer_sim.kinds import READING, RECORDED_LINE
 from producer_sim.messages import canonical
 from producer_sim.records import Record, Records
 from telemetry.decode import Rejected, TimeLimits, decode
+from telemetry.envelope import STREAM_TYPE, is_envelope
 from telemetry.json_text import parse_json
 from telemetry.readings import Reading
 from telemetry.streams import METER, STREAMS, Stream
@@ -138,7 +139,10 @@ def uci_lines(
         try:
             energy, voltage = round(float(row[_POWER]) / 60, 6), float(row[_VOLTAGE])
             recorded_at = _uci_time(row)
-        except (KeyError, TypeError, ValueError) as error:
+        except TypeError:  # of None, which stands for what the line does not have
+            yield Fault(reader.line_num, "has fewer columns than the header")
+            continue
+        except (KeyError, ValueError) as error:
             yield Fault(reader.line_num, f"{type(error).__name__}: {error}")
             continue
         value = canonical(METER, meter_id, (energy, voltage), recorded_at)
@@ -158,12 +162,17 @@ def json_lines(lines: Iterable[bytes]) -> Iterator[Line | Gap | Fault]:
         except ValueError as error:
             yield Fault(number, f"malformed_json: {error}")
             continue
-        names = document if isinstance(document, dict) else {}
-        streams = [stream for stream in STREAMS if stream.id_field in names]
+        streams = _streams_of(document if isinstance(document, dict) else {})
         if len(streams) == 1:
             yield _judged(number, value, streams[0], keep=True)
         else:
-            yield Fault(number, "must have either meterId or vehicleId")
+            yield Fault(number, "must have either meterId or vehicleId, or be a gateway's envelope")
+
+
+def _streams_of(document: dict[str, object]) -> list[Stream]:
+    if is_envelope(document):
+        return [stream for stream in STREAMS if stream.name == document.get(STREAM_TYPE)]
+    return [stream for stream in STREAMS if stream.id_field in document]
 
 
 def _judged(number: int, value: bytes, stream: Stream, *, keep: bool) -> Line | Fault:

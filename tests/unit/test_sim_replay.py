@@ -66,6 +66,27 @@ def test_json_lines_are_told_apart_by_their_fields_and_kept_byte_for_byte() -> N
     assert vehicle.reading == Reading("v", instant, (5.0, 0.0, -3.0))
 
 
+def test_a_line_that_is_too_short_is_told_so() -> None:
+    lines = [*PLAIN.splitlines()[:2], "16/12/2006;17:25:00;4.216;0.4"]
+    _, fault = uci_lines(lines, "m", separator=";")
+    assert fault == Fault(3, "has fewer columns than the header")
+
+
+def test_lines_in_the_gateways_envelope_are_replayed_byte_for_byte() -> None:
+    wrapped = [
+        b'{"streamType":"meter","payload":' + METER_LINE + b"}",
+        b'{"payload":' + VEHICLE_LINE + b',"streamType":"vehicle"}',
+    ]
+    found = [line for line in json_lines(wrapped) if isinstance(line, Line)]
+    assert [(line.stream.name, line.value) for line in found] == [
+        ("meter", wrapped[0]),
+        ("vehicle", wrapped[1]),
+    ]
+    assert [line.reading.device_id for line in found] == ["mtr-00042", "v"]
+    others = [b'{"streamType":"gas","payload":{}}', b'{"payload":' + METER_LINE + b"}"]
+    assert all(isinstance(line, Fault) for line in json_lines(others))
+
+
 def test_bad_json_lines_are_named_with_their_reason() -> None:
     lines = [b"{", METER_LINE, b"[1]", METER_LINE.replace(b"229.8", b'"229.8"'), b"{}", b"\xff"]
     faults = [line for line in json_lines(lines) if isinstance(line, Fault)]
