@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from api.live import Ended, Event, Listener, TooSlow
+from api.models import DeviceId
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
 
@@ -14,7 +15,7 @@ router = APIRouter(prefix="/v1", tags=["state"])
 
 _KEEP_ALIVE_S = 15.0
 _MOST_DEVICES = 100
-Names = Annotated[list[str] | None, Query(max_length=_MOST_DEVICES)]
+Names = Annotated[list[DeviceId] | None, Query(max_length=_MOST_DEVICES)]
 
 
 _EVENTS: dict[int | str, dict[str, object]] = {

@@ -147,6 +147,15 @@ async def test_who_comes_back_hears_what_was_missed(
             assert (await anext(stream)).state["meterId"] == "m-9"
 
 
+async def test_an_id_that_no_device_can_have_is_not_listened_for(client: Client) -> None:
+    for name in ("vehicleId", "meterId"):
+        for wrong in ("", "a b", "x" * 65):
+            asked = {name: ["m-1", wrong]}
+            # First without a body, for a stream of nothing would have no end.
+            assert (await client.head(PATH, params=asked)).status_code == 422
+            problem(await client.get(PATH, params=asked), 422, f"{name}.1")
+
+
 async def test_who_is_too_slow_is_dropped_with_a_word(
     make_app: Callable[..., FastAPI], rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
