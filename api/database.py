@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps
@@ -15,6 +16,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from api.problems import Problem, unavailable
 from api.settings import PoolSettings
 from telemetry.session import ENCODING, pinned, write_json
+
+log = structlog.get_logger()
 
 Connection = AsyncConnection[DictRow]
 _Pool = AsyncConnectionPool[Connection]
@@ -28,6 +31,11 @@ _RECONNECT_S = 3.0
 # What is given to a network beyond the time of a statement.
 _GRACE_S = 2.0
 _LOCK = 0x77617474_0004
+# Costs no look at a row: that the tables are there, and ours to read.
+_PING = "SELECT 1 FROM meter_current_state, vehicle_current_state, meter, vehicle LIMIT 0"
+# What the server will not do, however often it is asked: no such table or function, no permission.
+_REFUSALS = {"0A", "26", "3F", "42"}
+_REFUSED_HELP = "`python -m consumer schema check` says whether the schema is whole"
 
 
 class Database:
@@ -87,12 +95,12 @@ class Database:
             yield connection
 
     async def ping(self) -> None:
-        """Raise Problem (503) unless PostgreSQL answers, for reads and for writes."""
+        """Raise Problem (503) unless PostgreSQL answers for our tables, for reads and writes."""
         await asyncio.gather(*(self._ping(pool) for pool in self.pools.values()))
 
     async def _ping(self, pool: _Pool) -> None:
         async with self._lend(pool) as connection:
-            await connection.execute("SELECT 1")
+            await connection.execute(_PING)
 
     @asynccontextmanager
     async def _lend(self, pool: _Pool) -> AsyncIterator[Connection]:
@@ -108,6 +116,10 @@ class Database:
             ) from error
         except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
             raise unavailable(_NAME) from error
+        except psycopg.Error as error:
+            if (error.sqlstate or "")[:2] not in _REFUSALS:
+                raise
+            raise _refused(error) from error
 
     async def _configure(self, connection: Connection) -> None:
         settings = self._settings
@@ -142,6 +154,14 @@ class Database:
             name=name,
             open=False,
         )
+
+
+def _refused(error: psycopg.Error) -> Problem:
+    """Return what a client is told; PostgreSQL's own words are the operator's, in the log."""
+    text = str(error).splitlines()[0]
+    log.error("database_refuses", sqlstate=error.sqlstate, error=text, help=_REFUSED_HELP)
+    detail = f"{_NAME} refuses ({error.sqlstate}): {_REFUSED_HELP}"
+    return Problem(503, detail, headers={"Retry-After": "30"})
 
 
 async def _check(connection: Connection) -> None:

@@ -1,0 +1,34 @@
+"""A database that answers and refuses: no table, no permission. It is said, and nothing fails."""
+
+import pytest
+
+from tests.api.conftest import Client, Rows, problem
+
+MISSING = "ALTER TABLE {} RENAME TO {}"
+READY = "/health/ready"
+
+
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [
+        ("meter", "/v1/devices/meters"),
+        ("meter_current_state", "/v1/telemetry/meter/m/current"),
+        ("vehicle", "/v1/analytics/fleet/performance"),
+    ],
+)
+async def test_a_table_that_is_not_there_is_told_and_the_replica_is_not_ready(
+    client: Client, rows: Rows, table: str, path: str
+) -> None:
+    assert (await client.get(READY)).status_code == 200
+    rows.execute(MISSING.format(table, "elsewhere"))
+    try:
+        document = problem(await client.get(path), 503)
+        assert "42P01" in str(document["detail"])
+        assert "schema check" in str(document["detail"])
+        answer = await client.get(READY)
+        assert (answer.status_code, answer.json()["checks"]["database"]) == (503, False)
+        assert (await client.get("/health/live")).status_code == 200
+    finally:
+        rows.execute(MISSING.format("elsewhere", table))
+    assert (await client.get(path)).status_code in {200, 404}
+    assert (await client.get(READY)).status_code == 200
