@@ -87,7 +87,7 @@ def write_json(value: object) -> str:
 def connect(database_url: str, *, application_name: str) -> psycopg.Connection:
     """Open a connection of a tool, in autocommit and without a limit of time; raises psycopg.Error.
 
-    Whoever opens one in another way executes `pinned` as well.
+    A program that opens one in another way executes `pinned` as well.
     """
     connection = psycopg.connect(
         database_url,
@@ -98,7 +98,7 @@ def connect(database_url: str, *, application_name: str) -> psycopg.Connection:
     )
     try:
         connection.execute(*pinned())
-    except BaseException:
+    except BaseException:  # an interrupt, too, would leave it open
         connection.close()
         raise
     return connection

@@ -275,6 +275,18 @@ def test_steps_of_envelopes_and_of_plain_messages_end_alike(stream: Stream) -> N
     check([record(place, value) for place, value in enumerate(values)], stream)
 
 
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_either_form_is_read_by_column_whichever_came_before(stream: Stream) -> None:
+    plain = spelled(FIELDS[stream.name])
+    wrapped = enveloped(plain, stream)
+    values = [wrapped] * 2 * STEP + [plain] * 2 * STEP + [wrapped, plain] * STEP
+    records = [record(place, value) for place, value in enumerate(values)]
+    decoded, steps = decoded_from(records, stream)
+    # What goes to the definition, one by one, takes steps of its own.
+    assert steps == len(values) // STEP
+    assert len(by_row(decoded.columns)) == len(values)
+
+
 def test_a_schema_registrys_prefix_is_stripped_where_it_is_asked_for() -> None:
     prefix = b"\0\0\0\0\x2a"
     values = [
