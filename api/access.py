@@ -11,6 +11,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.caller import name_caller
 from api.problems import Problem
 from api.settings import AccessSettings
 
@@ -43,14 +44,14 @@ class Access:
         await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> None:
-        client = scope["client"][0] if scope.get("client") else "-"
+        digest = None
         if self._digests:
             digest = _digest(Headers(scope=scope).get("authorization", ""))
             if digest is None or not self._is_known(digest):
                 # A browser asks its user for a password where it is told of Basic.
                 scheme = "Bearer" if scope["path"].startswith("/v1/") else 'Basic realm="Wattline"'
                 raise Problem(401, "an API key is needed", headers={"WWW-Authenticate": scheme})
-            client = digest.hex()
+        client = name_caller(scope, digest=digest)
         if self._limit is not None and not await self._limiter.hit(self._limit, client):
             raise Problem(
                 429,

@@ -30,6 +30,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.refused = Counter(
+            "telemetry_http_refused",
+            "requests and connections that a bound turned away, by the bound",
+            ["bound"],
+            registry=self.registry,
+        )
         self.gateway_readings = Counter(
             "telemetry_gateway_readings",
             "readings by what was answered: accepted, rejected, unacknowledged",
