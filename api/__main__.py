@@ -15,9 +15,10 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.live import Live
+from api.parts import Parts
 from api.settings import Settings, describe
 from telemetry.logs import configure_logs
-from telemetry.server import PortTaken, announce, listen
+from telemetry.server import PortTaken, announce, configuration, listen
 from telemetry.settings import SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
@@ -60,17 +61,16 @@ def run() -> None:
     listening = listen(settings.listen)
     announce(listening)
     application: FastAPI = create_app(settings)
+    parts: Parts = application.state.parts
     server = _Server(
-        uvicorn.Config(
+        configuration(
             application,
-            log_config=None,
-            access_log=False,
-            server_header=False,
+            settings=settings.listen,
+            refused=parts.metrics.refused,
+            connections=parts.metrics.connections,
             timeout_graceful_shutdown=round(settings.listen.drain_timeout_s),
-            timeout_keep_alive=30,
-            h11_max_incomplete_event_size=64 << 10,
         ),
-        live=application.state.parts.live,
+        live=parts.live,
     )
     # What is there now stays. Looking for cycles in all of it would keep answers waiting.
     gc.collect()

@@ -24,6 +24,9 @@ class ListenSettings(HttpSettings):
     """Where the API is served, and for how long it goes on after SIGTERM."""
 
     http_port: int = Field(8000, ge=0, le=65_535, description="port; 0 picks a free one")
+    http_max_connections: int = Field(
+        1_000, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
+    )
     drain_timeout_s: float = Field(
         8.0, gt=0, le=3_600, description="time to end what is being answered on SIGTERM"
     )

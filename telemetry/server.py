@@ -1,16 +1,27 @@
-"""Where a service is listened to over HTTP, and uvicorn that leaves the signals to it."""
+"""Where a service is listened to over HTTP, and uvicorn as it is run here."""
 
+import math
+import resource
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 import uvicorn
+from prometheus_client import Counter, Gauge
 from starlette.types import ASGIApp
 
+from telemetry.connection import protocol
+from telemetry.crowd import Crowd
 from telemetry.settings import HttpSettings
 
 log = structlog.get_logger()
+
+_MOST_QUEUED = 2_048
+_SHARE_QUEUED = 4
+"""Of so many descriptors one may be that of a connection that has only just been taken."""
 
 
 class PortTaken(Exception):  # noqa: N818  as the operating system puts it
@@ -41,8 +52,45 @@ def announce(listening: socket.socket) -> None:
     log.info("http_listening", host=host, port=port)
 
 
-async def serve(app: ASGIApp, listening: socket.socket) -> None:
+def configuration(
+    app: ASGIApp, *, settings: HttpSettings, refused: Counter, connections: Gauge, **more: Any
+) -> uvicorn.Config:
+    """Return how uvicorn serves the application, within the bounds of the settings.
+
+    `refused` counts what the bounds turn away by the label `bound`, `connections` shows those that
+    are open. `more` are uvicorn's own settings.
+    """
+    descriptors = _raise_descriptors()
+    crowd = Crowd(
+        settings=settings, descriptors=descriptors, refused=refused, connections=connections
+    )
+    if crowd.most < settings.http_max_connections:
+        log.warning("http_max_connections_lowered", to=crowd.most, descriptors=descriptors)
+    return uvicorn.Config(
+        app,
+        http=protocol(crowd),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=min(_MOST_QUEUED, descriptors // _SHARE_QUEUED),
+        timeout_keep_alive=math.ceil(settings.http_idle_timeout_s),
+        **more,
+    )
+
+
+async def serve(config: uvicorn.Config, listening: socket.socket) -> None:
     """Serve until cancelled."""
     announce(listening)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
     await _Server(config).serve(sockets=[listening])
+
+
+def _raise_descriptors() -> int:
+    """Let this process have as many descriptors as it may, and return how many those are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:  # a kernel's own limit may be lower still
+        log.warning("descriptors_not_raised", descriptors=soft, error=str(error))
+        hard = soft
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard

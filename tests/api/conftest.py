@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from psycopg.rows import DictRow, dict_row
 
 from api.app import create_app
-from api.settings import Settings
+from api.settings import ListenSettings, Settings
 from deploy.local.stack import Addresses
-from telemetry.settings import KafkaSettings
+from telemetry.server import configuration
+from telemetry.settings import KafkaSettings, load
 from telemetry.topics import create_topics
 from tests.conftest import new_database
 
@@ -118,7 +119,16 @@ async def asked(app: FastAPI) -> AsyncIterator[Client]:
 async def served(app: FastAPI) -> AsyncIterator[Client]:
     """Run the application and ask it over TCP: what streams does so only there."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+    metrics = app.state.parts.metrics
+    server = _Server(
+        configuration(
+            app,
+            settings=load(ListenSettings),
+            refused=metrics.refused,
+            connections=metrics.connections,
+            timeout_graceful_shutdown=5,
+        )
+    )
     running = asyncio.create_task(server.serve(sockets=[listening]))
     port = listening.getsockname()[1]
     try:
