@@ -19,7 +19,7 @@ from api.parts import Parts
 from api.settings import Settings, describe
 from telemetry.logs import configure_logs
 from telemetry.server import PortTaken, announce, configuration, listen
-from telemetry.settings import SettingsError
+from telemetry.settings import HttpSettings, SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
     f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()
@@ -59,8 +59,11 @@ def run() -> None:
     configure_logs(settings.log)
     signal.signal(signal.SIGTERM, _leave)
     listening = listen(settings.listen)
+    for_metrics = _listen_for_metrics(settings)
     announce(listening)
-    application: FastAPI = create_app(settings)
+    application: FastAPI = create_app(settings, for_metrics=for_metrics)
+    # To describe all paths takes a tenth of a second or more, in which nothing would be answered.
+    application.openapi()
     parts: Parts = application.state.parts
     server = _Server(
         configuration(
@@ -76,6 +79,14 @@ def run() -> None:
     gc.collect()
     gc.freeze()
     server.run(sockets=[listening])
+
+
+def _listen_for_metrics(settings: Settings) -> socket.socket | None:
+    port = settings.metrics.metrics_port
+    if port is None:
+        return None
+    host = settings.metrics.metrics_host or settings.listen.http_host
+    return listen(HttpSettings(http_host=host, http_port=port), setting="METRICS_PORT")
 
 
 @app.command()

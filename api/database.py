@@ -31,10 +31,8 @@ _RECONNECT_S = 3.0
 # What is given to a network beyond the time of a statement.
 _GRACE_S = 2.0
 _LOCK = 0x77617474_0004
-# Costs no look at a row: that the tables are there, and ours to read.
-_PING = "SELECT 1 FROM meter_current_state, vehicle_current_state, meter, vehicle LIMIT 0"
 # What the server will not do, however often it is asked: no such table or function, no permission.
-_REFUSALS = {"0A", "26", "3F", "42"}
+REFUSALS = {"0A", "26", "3F", "42"}
 _REFUSED_HELP = "`python -m consumer schema check` says whether the schema is whole"
 
 
@@ -94,19 +92,11 @@ class Database:
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             yield connection
 
-    async def ping(self) -> None:
-        """Raise Problem (503) unless PostgreSQL answers for our tables, for reads and writes."""
-        await asyncio.gather(*(self._ping(pool) for pool in self.pools.values()))
-
-    async def _ping(self, pool: _Pool) -> None:
-        async with self._lend(pool) as connection:
-            await connection.execute(_PING)
-
     @asynccontextmanager
     async def _lend(self, pool: _Pool) -> AsyncIterator[Connection]:
         try:
             async with pool.connection() as connection:
-                with _bounded(connection, self._settings.database_statement_timeout_s + _GRACE_S):
+                with bounded(connection, self._settings.database_statement_timeout_s + _GRACE_S):
                     yield connection
         except (PoolTimeout, TooManyRequests) as error:
             raise unavailable(_NAME) from error
@@ -117,9 +107,9 @@ class Database:
         except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
             raise unavailable(_NAME) from error
         except psycopg.Error as error:
-            if (error.sqlstate or "")[:2] not in _REFUSALS:
+            if (error.sqlstate or "")[:2] not in REFUSALS:
                 raise
-            raise _refused(error) from error
+            raise refused(error) from error
 
     async def _configure(self, connection: Connection) -> None:
         settings = self._settings
@@ -129,7 +119,7 @@ class Database:
             jit="off",
         )
         set_json_dumps(write_json, connection)
-        with _bounded(connection, settings.database_connect_timeout_s):
+        with bounded(connection, settings.database_connect_timeout_s):
             await connection.execute(*session)
 
     def _pool(self, url: str, name: str) -> _Pool:
@@ -156,7 +146,7 @@ class Database:
         )
 
 
-def _refused(error: psycopg.Error) -> Problem:
+def refused(error: psycopg.Error) -> Problem:
     """Return what a client is told; PostgreSQL's own words are the operator's, in the log."""
     text = str(error).splitlines()[0]
     log.error("database_refuses", sqlstate=error.sqlstate, error=text, help=_REFUSED_HELP)
@@ -165,12 +155,12 @@ def _refused(error: psycopg.Error) -> Problem:
 
 
 async def _check(connection: Connection) -> None:
-    with _bounded(connection, _CHECK_S):
+    with bounded(connection, _CHECK_S):
         await AsyncConnectionPool.check_connection(connection)
 
 
 @contextmanager
-def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
+def bounded(connection: Connection, seconds: float) -> Iterator[None]:
     """Break the connection when the time is up: a network that is silent reports nothing.
 
     Cancelling would not do: psycopg then asks the same silent server to cancel, and waits.

@@ -32,7 +32,12 @@ class Crowd:
     """
 
     def __init__(
-        self, *, settings: HttpSettings, descriptors: int, refused: Counter, connections: Gauge
+        self,
+        *,
+        settings: HttpSettings,
+        descriptors: int,
+        refused: Counter,
+        connections: Gauge | None = None,
     ) -> None:
         self.settings = settings
         self.most = min(settings.http_max_connections, descriptors // _SHARE_OF_DESCRIPTORS)
@@ -42,7 +47,8 @@ class Crowd:
         self._refused = refused
         for bound in Bound:  # shown beforehand, so that a rate over them starts at zero
             refused.labels(bound)
-        connections.set_function(lambda: len(self._open))
+        if connections is not None:
+            connections.set_function(lambda: len(self._open))
         shortest = min(
             settings.http_head_timeout_s,
             settings.http_body_timeout_s,

@@ -25,7 +25,7 @@ _SHARE_QUEUED = 4
 
 
 class PortTaken(Exception):  # noqa: N818  as the operating system puts it
-    """HTTP_HOST and HTTP_PORT name an address that cannot be listened on."""
+    """The settings of a host and a port name an address that cannot be listened on."""
 
 
 class _Server(uvicorn.Server):
@@ -36,24 +36,29 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(settings: HttpSettings) -> socket.socket:
-    """Return the listening socket; raises PortTaken."""
+def listen(settings: HttpSettings, *, setting: str = "HTTP_PORT") -> socket.socket:
+    """Return the listening socket; raises PortTaken, which names the setting of the port."""
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     try:
         return socket.create_server((settings.http_host, settings.http_port), family=family)
     except OSError as error:
         address = f"{settings.http_host}:{settings.http_port}"
-        raise PortTaken(f"HTTP_PORT: cannot listen on {address}: {error.strerror}") from error
+        raise PortTaken(f"{setting}: cannot listen on {address}: {error.strerror}") from error
 
 
-def announce(listening: socket.socket) -> None:
+def announce(listening: socket.socket, event: str = "http_listening") -> None:
     """Log where the service is to be found: the port may be one that was free."""
     host, port = listening.getsockname()[:2]
-    log.info("http_listening", host=host, port=port)
+    log.info(event, host=host, port=port)
 
 
 def configuration(
-    app: ASGIApp, *, settings: HttpSettings, refused: Counter, connections: Gauge, **more: Any
+    app: ASGIApp,
+    *,
+    settings: HttpSettings,
+    refused: Counter,
+    connections: Gauge | None = None,
+    **more: Any,
 ) -> uvicorn.Config:
     """Return how uvicorn serves the application, within the bounds of the settings.
 
@@ -73,15 +78,19 @@ def configuration(
         log_config=None,
         access_log=False,
         server_header=False,
+        # Its own belief in X-Forwarded-For comes from the environment, and trusts loopback.
+        proxy_headers=False,
         backlog=min(_MOST_QUEUED, descriptors // _SHARE_QUEUED),
         timeout_keep_alive=math.ceil(settings.http_idle_timeout_s),
         **more,
     )
 
 
-async def serve(config: uvicorn.Config, listening: socket.socket) -> None:
+async def serve(
+    config: uvicorn.Config, listening: socket.socket, *, announced_as: str = "http_listening"
+) -> None:
     """Serve until cancelled."""
-    announce(listening)
+    announce(listening, announced_as)
     await _Server(config).serve(sockets=[listening])
 
 

@@ -152,6 +152,17 @@ async def _topics_made() -> None:
         await asyncio.wait(looked_for, timeout=1.0)
 
 
+async def until_ready(client: Client, status: int, **checks: bool) -> None:
+    """Return once readiness is so, which is looked at once a second."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            answer = await client.get("/health/ready")
+            found = answer.json()["checks"]
+            if answer.status_code == status and found == found | checks:
+                return
+            await asyncio.sleep(0.05)
+
+
 def problem(answer: httpx.Response, status: int, field: str | None = None) -> dict[str, object]:
     """Check that the answer is a problem document of this status, about this field."""
     assert answer.status_code == status, answer.text
