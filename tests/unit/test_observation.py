@@ -21,6 +21,7 @@ CALLER = f"key:{hashlib.sha256(KEY.encode()).hexdigest()[:8]}"
 ADDRESS = "address:127.0.0.1"
 AUTHORIZATION = b"Authorization: Bearer " + KEY.encode() + b"\r\n"
 JSON = b"Content-Type: application/json\r\n"
+OF_ANOTHER_SITE = b"POST /v1/sessions/start HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n"
 TOO_LARGE = b"POST /v1/telemetry/meter HTTP/1.1\r\nContent-Length: 99999999\r\n"
 Log = list[MutableMapping[str, Any]]
 
@@ -93,8 +94,9 @@ def counted(app: FastAPI, route: str, status: int) -> float | None:
         (b"GET /nothing HTTP/1.1\r\n", 401, ADDRESS),
         (b"GET /nothing HTTP/1.1\r\nAuthorization: Bearer wrong\r\n", 401, ADDRESS),
         (b"GET /nothing HTTP/1.1\r\n" + AUTHORIZATION, 404, CALLER),
-        (b"POST /v1/sessions/start HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n", 403, ADDRESS),
-        (TOO_LARGE, 415, ADDRESS),
+        (OF_ANOTHER_SITE, 401, ADDRESS),
+        (OF_ANOTHER_SITE + AUTHORIZATION, 403, CALLER),
+        (TOO_LARGE + AUTHORIZATION, 415, CALLER),
         (TOO_LARGE + JSON, 401, ADDRESS),
         (TOO_LARGE + JSON + AUTHORIZATION, 413, CALLER),
         (b"GET /fails HTTP/1.1\r\n" + AUTHORIZATION, 500, CALLER),
