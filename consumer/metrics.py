@@ -62,7 +62,7 @@ class Metrics:
             "lag_seconds", "age of the oldest message not yet stored", "topic", "partition"
         )
         self.stopped_partitions = self._gauge(
-            "stopped_partitions", "1: the stored offset does not fit Kafka's", "topic", "partition"
+            "stopped_partitions", "1: cannot be read from the stored offset", "topic", "partition"
         )
         self.buffered_bytes = self._gauge("buffered_bytes", "bytes of records that wait or flush")
         self.database_available = self._gauge("database_available", "1: PostgreSQL works for us")
