@@ -17,6 +17,7 @@ from api.app import create_app
 from api.live import Live
 from api.settings import Settings, describe
 from telemetry.logs import configure_logs
+from telemetry.printable import printable
 from telemetry.server import PortTaken, announce, listen
 from telemetry.settings import SettingsError
 
@@ -98,7 +99,7 @@ def main() -> None:
     try:
         app()
     except (SettingsError, PortTaken) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(printable(f"error: {error}"), err=True)
         raise SystemExit(2) from error
 
 

@@ -62,6 +62,11 @@ for _parser in (DefaultRecordBatch, _DefaultRecordBatchPy, LegacyRecordBatch, _L
         setattr(sys.modules[_parser.__module__], _decoder.__name__, _decoder)
 
 
+def limit_unpacking(settings: SourceSettings) -> None:
+    """Set how much this process unpacks of a batch, and of all large ones at a time."""
+    ROOM.limit = settings.kafka_unpacked_batch_max_bytes
+
+
 class PartitionListener(Protocol):
     """Whoever reads what the source fetches."""
 
@@ -110,7 +115,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._committing = asyncio.Lock()
         self._availability = Availability()
         self._doubted: dict[TopicPartition, int] = {}
-        ROOM.limit = settings.kafka_unpacked_batch_max_bytes
+        limit_unpacking(settings)
         self.has_assignment = False
         self.stopped: set[TopicPartition] = set()
 
