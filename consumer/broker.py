@@ -61,18 +61,23 @@ async def read_bounds(
     kafka: KafkaSettings, topics: Collection[str]
 ) -> dict[TopicPartition, Bounds]:
     """Return the bounds of every partition of those topics that exist."""
-    async with _admin(kafka) as admin:
-        # All topics are listed: asking for one by name could make it.
-        found = [one for one in await admin.describe_topics() if one["topic"] in topics]
-    partitions = [
-        TopicPartition(one["topic"], each["partition"])
-        for one in found
-        for each in one["partitions"]
-    ]
+    partitions = await list_partitions(kafka, topics)
     async with a_consumer(kafka) as consumer:
         earliest = await consumer.beginning_offsets(partitions)
         end = await consumer.end_offsets(partitions)
     return {one: Bounds(earliest[one], end[one]) for one in partitions}
+
+
+async def list_partitions(kafka: KafkaSettings, topics: Collection[str]) -> list[TopicPartition]:
+    """Return every partition of those topics that exist."""
+    async with _admin(kafka) as admin:
+        # All topics are listed: asking for one by name could make it.
+        found = [one for one in await admin.describe_topics() if one["topic"] in topics]
+    return [
+        TopicPartition(one["topic"], each["partition"])
+        for one in found
+        for each in one["partitions"]
+    ]
 
 
 async def find_times(
