@@ -60,8 +60,8 @@ def show(
     else:
         _show_all(stored, bounds, members, unreadable)
         _show_missing(topics, bounds)
-        for place, error in sorted(unreadable.items()):
-            _note(_why(place, error))
+        for place, why in sorted(unreadable.items()):
+            _note(_why(place, why))
     _note(none)
 
 

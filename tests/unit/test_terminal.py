@@ -77,7 +77,7 @@ def _log(monkeypatch: pytest.MonkeyPatch, log_format: str) -> Iterator[io.String
     before = root.handlers[:], root.level
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr(root, "handlers", [])
-    configure_logs(LogSettings(log_format=log_format))  # type: ignore[arg-type]  # one of the two
+    configure_logs(LogSettings(log_format=log_format))
     yield screen
     root.handlers[:], root.level = before
     structlog.reset_defaults()
