@@ -18,6 +18,7 @@ from api.live import Live
 from api.parts import Parts
 from api.settings import Settings, describe
 from telemetry.logs import configure_logs
+from telemetry.printable import printable
 from telemetry.server import PortTaken, announce, configuration, listen
 from telemetry.settings import HttpSettings, SettingsError
 
@@ -109,7 +110,7 @@ def main() -> None:
     try:
         app()
     except (SettingsError, PortTaken) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(printable(f"error: {error}"), err=True)
         raise SystemExit(2) from error
 
 

@@ -61,18 +61,23 @@ async def read_bounds(
     kafka: KafkaSettings, topics: Collection[str]
 ) -> dict[TopicPartition, Bounds]:
     """Return the bounds of every partition of those topics that exist."""
+    partitions = await list_partitions(kafka, topics)
+    async with a_consumer(kafka) as consumer:
+        earliest = await consumer.beginning_offsets(partitions)
+        end = await consumer.end_offsets(partitions)
+    return {one: Bounds(earliest[one], end[one]) for one in partitions}
+
+
+async def list_partitions(kafka: KafkaSettings, topics: Collection[str]) -> list[TopicPartition]:
+    """Return every partition of those topics that exist."""
     async with _admin(kafka) as admin:
         # All topics are listed: asking for one by name could make it.
         found = [one for one in await admin.describe_topics() if one["topic"] in topics]
-    partitions = [
+    return [
         TopicPartition(one["topic"], each["partition"])
         for one in found
         for each in one["partitions"]
     ]
-    async with _consumer(kafka) as consumer:
-        earliest = await consumer.beginning_offsets(partitions)
-        end = await consumer.end_offsets(partitions)
-    return {one: Bounds(earliest[one], end[one]) for one in partitions}
 
 
 async def find_times(
@@ -82,7 +87,7 @@ async def find_times(
 
     The time is in milliseconds since 1970-01-01 UTC, and compared with the records' own in Kafka.
     """
-    async with _consumer(kafka) as consumer:
+    async with a_consumer(kafka) as consumer:
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, instant_ms))
     return {one: record.offset for one, record in found.items() if record is not None}
 
@@ -106,21 +111,30 @@ async def read_group(kafka: KafkaSettings, consumer_group: str) -> Group:
 
 
 def _member(name: str, client: str, host: str, *, assignment: bytes) -> Member:
-    owned = ConsumerProtocolMemberAssignment.decode(assignment) if assignment else None
-    return Member(name, client, host.lstrip("/"), frozenset(owned.partitions() if owned else ()))
+    return Member(name, client, host.lstrip("/"), _owned(assignment))
+
+
+def _owned(assignment: bytes) -> frozenset[TopicPartition]:
+    """Return what a member was given; nothing where its bytes are another protocol's."""
+    try:
+        owned = ConsumerProtocolMemberAssignment.decode(assignment) if assignment else None
+        return frozenset(owned.partitions() if owned else ())
+    except (ValueError, TypeError):
+        return frozenset()
 
 
 async def commit_offsets(
     kafka: KafkaSettings, consumer_group: str, offsets: Mapping[TopicPartition, int]
 ) -> None:
     """Set what Kafka has of the group, for lag tools only; it refuses while there are members."""
-    async with _consumer(kafka, group_id=consumer_group, enable_auto_commit=False) as consumer:
+    async with a_consumer(kafka, group_id=consumer_group, enable_auto_commit=False) as consumer:
         consumer.assign(list(offsets))
         await consumer.commit(dict(offsets))
 
 
 @asynccontextmanager
-async def _consumer(kafka: KafkaSettings, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def a_consumer(kafka: KafkaSettings, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A client that is started; it has no group where none is given."""
     consumer = AIOKafkaConsumer(**kafka.aiokafka(), isolation_level="read_committed", **settings)
     try:
         async with explained(kafka), asyncio.timeout(PATIENCE_S):

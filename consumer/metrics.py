@@ -61,8 +61,22 @@ class Metrics:
         self.lag_seconds = self._gauge(
             "lag_seconds", "age of the oldest message not yet stored", "topic", "partition"
         )
+        self.group_lag_messages = self._gauge(
+            "group_lag_messages",
+            "offsets from the stored one to the log's end, whoever owns the partition",
+            "topic",
+            "partition",
+        )
+        self.open_transaction_messages = self._gauge(
+            "open_transaction_messages",
+            "offsets behind a transaction that stayed open between two looks",
+            "topic",
+            "partition",
+        )
+        self.topic_partitions = self._gauge("topic_partitions", "partitions that it has", "topic")
+        self.group_members = self._gauge("group_members", "members of the group, ours or not")
         self.stopped_partitions = self._gauge(
-            "stopped_partitions", "1: the stored offset does not fit Kafka's", "topic", "partition"
+            "stopped_partitions", "1: cannot be read from the stored offset", "topic", "partition"
         )
         self.buffered_bytes = self._gauge("buffered_bytes", "bytes of records that wait or flush")
         self.database_available = self._gauge("database_available", "1: PostgreSQL works for us")

@@ -207,6 +207,9 @@ class Pipeline:
         owned.conflicts += 1
         seconds = pause(owned.conflicts, longest=CONFLICT_PAUSE_S)
         owned.retry_at = time.monotonic() + seconds
+        for other in self._owned.values():
+            if other.stream is owned.stream:  # none of it is read meanwhile
+                self._source.make_room(other.partition)
         asyncio.get_running_loop().call_later(seconds, self._dispatch)
 
     def _refuse(self, owned: Owned, error: Exception) -> None:
@@ -417,10 +420,15 @@ class Pipeline:
 
     @property
     def _is_crowded(self) -> bool:
-        """Say whether the memory is used up, by streams that can be flushed."""
-        contended = self._contended
+        """Say whether the memory is used up, by streams that can be flushed.
+
+        What is unpacked of large batches is part of it, but leaves room for one full batch.
+        """
+        contended, settings = self._contended, self._settings
         kept = sum(one.footprint for one in self._owned.values() if one.stream in contended)
-        return self._buffered - kept >= self._settings.buffer_max_bytes
+        least = min(settings.batch_max_bytes, settings.buffer_max_bytes)
+        most = max(settings.buffer_max_bytes - self._source.unpacked_bytes, least)
+        return self._buffered - kept >= most
 
     def _buffer(self, change: int) -> None:
         self._buffered += change

@@ -11,6 +11,7 @@ import structlog
 
 from consumer.database import Database, Purpose
 from consumer.errors import ConsumerError
+from consumer.group_lag import GroupLag
 from consumer.health import application
 from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
@@ -89,6 +90,16 @@ async def run(settings: Settings) -> int:
             metrics=metrics,
         )
         stack.push_async_callback(lag.aclose)
+        group_lag = GroupLag(
+            kafka=settings.kafka,
+            consumer_group=settings.source.consumer_group,
+            source=source,
+            pipeline=pipeline,
+            database=database,
+            settings=settings.watchdog,
+            metrics=metrics,
+        )
+        stack.push_async_callback(group_lag.aclose)
 
         def readiness() -> dict[str, bool]:
             fresh = loop.time() - database.last_answer < ANSWER_IS_FRESH_S
@@ -120,6 +131,7 @@ async def run(settings: Settings) -> int:
                             upkeep, settings.history, is_behind=lambda: pipeline.is_behind
                         ),
                         lag.run(),
+                        group_lag.run(),
                         source.watch(),
                         pipeline.run(),
                     )

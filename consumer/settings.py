@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from consumer.batch import BatchPolicy
+from consumer.unpacking import DEFAULT_LIMIT_BYTES, SMALL_BYTES
 from telemetry.settings import (
     ENVIRONMENT,
     HttpSettings,
@@ -63,6 +64,11 @@ class SourceSettings(GroupSettings):
     kafka_fetch_max_bytes: int = Field(16 << 20, ge=1 << 16, description="most bytes of one fetch")
     kafka_partition_fetch_max_bytes: int = Field(
         1 << 20, ge=1 << 16, description="most bytes of one partition in one fetch"
+    )
+    kafka_unpacked_batch_max_bytes: int = Field(
+        DEFAULT_LIMIT_BYTES,
+        ge=SMALL_BYTES,
+        description="bytes that a compressed batch may hold; one of more stops its partition",
     )
     kafka_topic_partitions: int = Field(
         DEFAULT_PARTITIONS, ge=1, description="partitions of a topic that has to be made"

@@ -7,6 +7,7 @@ seeks back to it after anything unexpected.
 """
 
 import asyncio
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -26,17 +27,21 @@ from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    RecordTooLargeError,
 )
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.legacy_records import LegacyRecordBatch, _LegacyRecordBatchPy
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from consumer.connection import Connection, stop
 from consumer.errors import Replaced
-from consumer.fetched import Batches, FetchResult, PartitionRecords
+from consumer.fetched import Batches, FetchResult, PartitionRecords, Unreadable
 from consumer.membership import Coordinator
 from consumer.metrics import Metrics
 from consumer.records import Records
 from consumer.retry import backoff
 from consumer.settings import SourceSettings
+from consumer.unpacking import DECODERS, ROOM
 from telemetry.brokers import Availability, explained
 from telemetry.settings import KafkaSettings
 from telemetry.streams import STREAMS
@@ -44,13 +49,22 @@ from telemetry.topics import create_topics
 
 log = structlog.get_logger()
 
-# aiokafka takes none of these as an argument. Its own parsers make an object of each record, and
-# stop a partition for good at a header's name that is not UTF-8; its connections take the process
-# down when they break; its static members take each other's place for ever.
+# aiokafka takes none of these as an argument. Its own parsers make an object of each record, stop a
+# partition for good at a header's name that is not UTF-8, and unpack whatever a batch holds; its
+# connections take the process down when they break; its static members take each other's place for
+# ever.
 fetcher.MemoryRecords, fetcher.PartitionRecords = Batches, PartitionRecords
 fetcher.FetchResult = FetchResult
 conn.AIOKafkaConnection = Connection
 consumers.GroupCoordinator = Coordinator
+for _parser in (DefaultRecordBatch, _DefaultRecordBatchPy, LegacyRecordBatch, _LegacyRecordBatchPy):
+    for _decoder in DECODERS:  # the parsers in C look them up by name too
+        setattr(sys.modules[_parser.__module__], _decoder.__name__, _decoder)
+
+
+def limit_unpacking(settings: SourceSettings) -> None:
+    """Set how much this process unpacks of a batch, and of all large ones at a time."""
+    ROOM.limit = settings.kafka_unpacked_batch_max_bytes
 
 
 class PartitionListener(Protocol):
@@ -100,6 +114,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self._failed = asyncio.Event()
         self._committing = asyncio.Lock()
         self._availability = Availability()
+        self._doubted: dict[TopicPartition, int] = {}
+        limit_unpacking(settings)
         self.has_assignment = False
         self.stopped: set[TopicPartition] = set()
 
@@ -174,6 +190,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         if self._failure is not None:
             raise self._failure
         epoch = self._epoch
+        ROOM.keep_waiting(partitions)
         try:
             # Never cancelled: that would leave aiokafka's count of fetches wrong for good.
             fetched = await self._member.getmany(*partitions, timeout_ms=int(timeout * 1_000))
@@ -181,6 +198,15 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             fetched = {}  # it looked before the partition was opened at its offset
         except OffsetOutOfRangeError as error:
             self._stop_out_of_range(error)
+            fetched = {}
+        except RecordTooLargeError as error:
+            # aiokafka says so of a length beyond what came, and brokers cut no batch in two.
+            _, partition, offset, *_ = error.args
+            reason = "its length is not that of what came"
+            self._doubt(Unreadable(partition, offset=offset, end=None, reason=reason))
+            fetched = {}
+        except Unreadable as error:
+            self._doubt(error)
             fetched = {}
         except KafkaError as error:
             await self._recover(error)
@@ -213,8 +239,25 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
 
     def close(self, partition: TopicPartition) -> None:
         """Hand out nothing more of the partition, which stays assigned."""
-        if self._positions.pop(partition, None) is not None:
+        if self._positions.get(partition) is not None:
+            self._let_go(partition)
             self._member.pause(partition)
+            del self._positions[partition]
+
+    def make_room(self, partition: TopicPartition) -> None:
+        """Keep no large batch unpacked of a partition that is not read for now."""
+        if partition in self._positions and ROOM.has_unpacked(partition):
+            self._let_go(partition)
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """What is unpacked of large batches and not handed out yet."""
+        return ROOM.held
+
+    def _let_go(self, partition: TopicPartition) -> None:
+        """Drop what was fetched and is not handed out; it is fetched again."""
+        self._member.seek(partition, self._positions[partition])
+        ROOM.forget(partition)
 
     async def reached(self, partition: TopicPartition) -> int | None:
         """Return the offset that has been read up to, past what holds no records.
@@ -340,8 +383,26 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             if position is not None:  # else it was closed or revoked before the error was met
                 self.stop(partition, stored=position)
 
-    def stop(self, partition: TopicPartition, *, stored: int, **bounds: int) -> None:
-        """Give up on a partition whose next offset does not fit Kafka's; never skip silently.
+    def _doubt(self, error: Unreadable) -> None:
+        """Stop a partition whose next batch cannot be read: at once if its producer sent it so.
+
+        What the network or a broker's disk may have done to it is fetched once more.
+        """
+        self._rewind()
+        partition = error.partition
+        position = self._positions.get(partition)
+        if position is None:  # it was closed or revoked before the error was met
+            return
+        is_new = self._doubted.get(partition) != error.offset
+        self._doubted[partition] = error.offset
+        if is_new and not error.is_certain:
+            log.warning("batch_unreadable", error=str(error))
+            return
+        end = {} if error.end is None else {"batch_end": error.end}
+        self.stop(partition, stored=position, reason=error.reason, **end)
+
+    def stop(self, partition: TopicPartition, *, stored: int, **known: int | str) -> None:
+        """Give up on a partition that cannot be read from its next offset; never skip silently.
 
         What was handed out before is still flushed.
         """
@@ -350,7 +411,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             topic=partition.topic,
             partition=partition.partition,
             next_offset=stored,
-            **bounds,
+            **known,
             help=STOPPED_HELP,
         )
         self._metrics.stopped_partitions.labels(partition.topic, partition.partition).set(1)

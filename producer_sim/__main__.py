@@ -7,7 +7,6 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic_settings import BaseSettings
-from rich.console import Console
 
 from producer_sim import options
 from producer_sim.answers import ask
@@ -28,7 +27,9 @@ from producer_sim.transmit import system_clock
 from producer_sim.truth import read_truths
 from producer_sim.verdict import TOO_SLOW
 from producer_sim.verify import verify
+from telemetry.printable import printable
 from telemetry.settings import KafkaSettings, SettingsError, load
+from telemetry.terminal import Terminal
 from telemetry.timestamps import format_timestamp
 
 LOST, WRONG_USE = 1, 2
@@ -207,7 +208,7 @@ def run_command(
             url=api,
             api_key=_settings(ProductSettings).key,
             interval_us=plan.interval_us,
-            console=None if quiet else Console(),
+            console=None if quiet else Terminal(),
         )
         _tell(enrolment.before)
     job = Job(
@@ -311,7 +312,7 @@ def verify_command(
     right and no answer was wrong, but some did not come in time.
     """
     database = _settings(DatabaseSettings)
-    console = Console(stderr=as_json)
+    console = Terminal(stderr=as_json)
     try:
         truths = read_truths(ledgers) if answers is not None else []
         report = verify(
@@ -344,7 +345,7 @@ def _send(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tal
     kafka = _settings(KafkaSettings)
     directory = None if no_ledger else ledger or default_ledger(system_clock())
     try:
-        tally = send(job, kafka=kafka, ledger=directory, console=Console(), quiet=quiet, say=_say)
+        tally = send(job, kafka=kafka, ledger=directory, console=Terminal(), quiet=quiet, say=_say)
     except (LedgerError, SettingsError) as error:
         _fail(str(error), WRONG_USE)
     except SenderError as error:
@@ -374,7 +375,7 @@ def _settings(section: type[Section]) -> Section:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo(printable(line), err=True)
 
 
 def _fail(line: str, code: int) -> NoReturn:

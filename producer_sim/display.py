@@ -7,6 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from producer_sim.reports import Tally
 from producer_sim.verdict import Check, Report
@@ -83,7 +84,7 @@ class Display:
             return
         if not self._console.is_terminal:
             line = ", ".join(f"{name} {value}" for name, value in figures.items())
-            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+            self._console.print(line, soft_wrap=True)
             return
         table = Table(show_header=False)
         for name, value in figures.items():
@@ -106,27 +107,27 @@ def show_report(console: Console, report: Report) -> None:
     console.print(totals, checks)
     for check in report.checks:
         for example in check.examples:
-            console.print(f"{check.name}: {example}", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{check.name}: {example}", soft_wrap=True)
     for ledger in report.unclosed:
         console.print(
             f"{ledger}: was not closed; what was sent after its last part is not in it",
             soft_wrap=True,
-            highlight=False,
-            markup=False,
         )
     if report.unasked is not None:
         problem = f"the API could not be asked everything: {report.unasked.problem}"
-        console.print(problem, soft_wrap=True, highlight=False, markup=False)
+        console.print(problem, soft_wrap=True)
     console.print(_conclusion(report))
 
 
-def _verdict(check: Check) -> str:
+def _verdict(check: Check) -> Text:
     if check.violations:
-        return "[red]VIOLATED"
-    return "[green]ok" if check.compared else "[yellow]unchecked"
+        return Text("VIOLATED", style="red")
+    return Text("ok", style="green") if check.compared else Text("unchecked", style="yellow")
 
 
-def _conclusion(report: Report) -> str:
+def _conclusion(report: Report) -> Text:
     if report.clean:
-        return "[green]clean"
-    return "[red]NOT CLEAN" if report.is_violated else "[yellow]NOTHING WRONG, BUT NOT ALL CHECKED"
+        return Text("clean", style="green")
+    if report.is_violated:
+        return Text("NOT CLEAN", style="red")
+    return Text("NOTHING WRONG, BUT NOT ALL CHECKED", style="yellow")

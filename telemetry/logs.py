@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from telemetry.printable import printable
 from telemetry.settings import LogSettings
 
 
@@ -15,10 +16,10 @@ def configure_logs(settings: LogSettings) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -32,7 +33,7 @@ def configure_logs(settings: LogSettings) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                renderer,
+                *renderers,
             ],
         )
     )
@@ -43,3 +44,17 @@ def configure_logs(settings: LogSettings) -> None:
         logging.getLogger(chatty).setLevel(
             logging.DEBUG if settings.log_level == "DEBUG" else logging.CRITICAL
         )
+
+
+def _printable(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Escape what a terminal would act on, as JSON does; a trace keeps its lines.
+
+    What is no string is shown by its `repr`, which escapes too.
+    """
+    for name, value in event.items():
+        if isinstance(value, str):
+            lines = value.split("\n") if name in {"exception", "stack"} else [value]
+            event[name] = "\n".join(map(printable, lines))
+    return event

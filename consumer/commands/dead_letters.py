@@ -40,7 +40,7 @@ def list_command(
 
     counts, entries, none = with_database(work)
     if not counts:
-        out.print(none, markup=False)
+        out.print(none)
         return
     print_counts(counts)
     if entries:
@@ -82,7 +82,7 @@ def show(
     }
     width = max(map(len, fields))
     for name, text in fields.items():
-        out.print(f"{name:<{width}}  {text}", markup=False, highlight=False)
+        out.print(f"{name:<{width}}  {text}")
 
 
 for command in (redrive, export, purge):

@@ -40,7 +40,7 @@ def export(
                     count += 1
             if not count:
                 none = await none_of(connection, choice)
-                errors.print(none, markup=False, highlight=False)
+                errors.print(none)
             return count
 
         return with_database(work)
@@ -55,7 +55,7 @@ def export(
             count = export_to(target)
     except OSError as error:
         fail(f"--file: {file}: {error.strerror or error}", code=1)
-    out.print(f"{count:,} dead letters written to {file}", markup=False)
+    out.print(f"{count:,} dead letters written to {file}")
 
 
 @contextmanager

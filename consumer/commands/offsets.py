@@ -10,12 +10,13 @@ import typer
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from consumer import broker, offsets
+from consumer import broker, offsets, standing
 from consumer.broker import Group
 from consumer.commands.terminal import errors, fail, nothing_of, out, table, with_database
 from consumer.database import Connection
+from consumer.fetched import Unreadable
 from consumer.offsets import Bounds, Move, Offsets
-from consumer.settings import GroupSettings
+from consumer.settings import GroupSettings, SourceSettings
 from telemetry.settings import KafkaSettings, load
 from telemetry.streams import BY_TOPIC
 from telemetry.timestamps import parse_timestamp
@@ -37,7 +38,8 @@ def show(
 ) -> None:
     """Show each partition's next offset, whether it fits Kafka's, and which replica owns it.
 
-    Behind are offsets: the marks of transactions and what was aborted count too.
+    Behind are offsets: the marks of transactions and what was aborted count too. A batch that
+    stops its partition is looked for with this shell's KAFKA_UNPACKED_BATCH_MAX_BYTES.
     """
     topics = _topics(topic)
     group, kafka = load(GroupSettings).consumer_group, load(KafkaSettings)
@@ -45,13 +47,35 @@ def show(
     try:
         bounds = _ask(lambda: broker.read_bounds(kafka, topics))
         members = _ask(lambda: broker.read_group(kafka, group))
+        behind = {
+            place: stored[place]
+            for place, log in bounds.items()
+            if _has_next(log, stored.get(place))
+        }
+        source = load(SourceSettings)
+        unreadable = _ask(lambda: standing.find_unreadable(kafka, source, behind)) if behind else {}
     except Unanswered as error:
         _show_stored(stored)
         _note(f"the stored offsets alone: {error}")
     else:
-        _show_all(stored, bounds, members)
+        _show_all(stored, bounds, members, unreadable)
         _show_missing(topics, bounds)
+        for place, why in sorted(unreadable.items()):
+            _note(_why(place, why))
     _note(none)
+
+
+def _has_next(log: Bounds, stored: int | None) -> bool:
+    return stored is not None and log.earliest <= stored < log.end
+
+
+def _why(place: TopicPartition, error: Unreadable) -> str:
+    """Return the line that says what cannot be read, and how to go on behind it."""
+    line = f"{place.topic}/{place.partition} stands at {error.offset}: {error.reason}"
+    if error.end is None:
+        return f"{line}; where the batch ends is not known"
+    option = f"--topic {place.topic} --partition {place.partition} --to {error.end}"
+    return f"{line}; the batch ends before {error.end}, and `offsets reset {option}` skips it"
 
 
 def _show_missing(topics: Collection[str], bounds: Collection[TopicPartition]) -> None:
@@ -69,7 +93,12 @@ def _show_stored(stored: Offsets) -> None:
     out.print(rows)
 
 
-def _show_all(stored: Offsets, bounds: Mapping[TopicPartition, Bounds], group: Group) -> None:
+def _show_all(
+    stored: Offsets,
+    bounds: Mapping[TopicPartition, Bounds],
+    group: Group,
+    unreadable: Collection[TopicPartition],
+) -> None:
     if not (stored or bounds):
         return
     rows = table("topic", "partition", "next offset", "earliest", "end", "behind", "state", "owner")
@@ -79,7 +108,8 @@ def _show_all(stored: Offsets, bounds: Mapping[TopicPartition, Bounds], group: G
         offset, log = stored.get(place), bounds.get(place)
         figures = ("", "", "", "not in Kafka")
         if log is not None:
-            figures = (str(log.earliest), str(log.end), str(log.behind(offset)), log.state(offset))
+            state = "cannot be read" if place in unreadable else log.state(offset)
+            figures = (str(log.earliest), str(log.end), str(log.behind(offset)), state)
         owner = group.owner(place)
         rows.add_row(
             place.topic,
@@ -285,7 +315,7 @@ def _ask(question: Callable[[], Awaitable[Result]]) -> Result:
 
 def _note(line: str) -> None:
     if line:
-        errors.print(line, markup=False, highlight=False)
+        errors.print(line)
 
 
 def _listed(partitions: Collection[int]) -> str:

@@ -53,7 +53,7 @@ def maintain() -> None:
     names = f": {', '.join(removal.dropped)}" if removal.dropped else ""
     out.print(f"made {made}, dropped {len(removal.dropped)}{names}")
     for one in removal.waiting:
-        out.print(f"to be removed later: {one.partition}: {one.reason}", markup=False)
+        out.print(f"to be removed later: {one.partition}: {one.reason}")
 
 
 def _figures(measures: list[Measure]) -> tuple[str, str]:

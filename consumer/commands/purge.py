@@ -54,7 +54,7 @@ def purge(
     if counts:
         print_counts(counts)
     else:
-        errors.print(none, markup=False, highlight=False)
+        errors.print(none)
     if dry_run:
         out.print(f"would delete {total:,}")
         return

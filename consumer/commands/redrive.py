@@ -47,7 +47,7 @@ def redrive(
         counts = await dead_letters.count_dead_letters(connection, choice)
         total = sum(count.messages for count in counts)
         if not counts:
-            errors.print(await none_of(connection, choice), markup=False, highlight=False)
+            errors.print(await none_of(connection, choice))
         known = 0 if again else sum(count.redriven for count in counts)
         if dry_run:
             if counts:
@@ -105,4 +105,4 @@ def _print_tally(tally: Tally, *, interrupted: bool) -> None:
         if count:
             example = tally.examples.get(cause)
             first = f" (first: {place(example)})" if example else ""
-            out.print(f"left out {count:,}: {cause}{first}", markup=False)
+            out.print(f"left out {count:,}: {cause}{first}")

@@ -40,7 +40,7 @@ def check() -> None:
 
 def _report_differences(differences: list[str]) -> None:
     for line in differences:
-        errors.print(line, markup=False)
+        errors.print(line)
     if differences:
         fail(f"the schema differs from its files in {len(differences)} places", code=1)
     out.print("the schema is as it should be")

@@ -9,12 +9,12 @@ from typing import NoReturn, TypeVar
 import psycopg
 from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from consumer.database import Connection, connect
 from consumer.settings import DatabaseSettings
 from telemetry.settings import load
+from telemetry.terminal import Terminal
 
 Result = TypeVar("Result")
 
@@ -23,8 +23,8 @@ NUMERIC = {"messages", "redriven", "next offset", "rows, about", "size"}
 MOST_GROUPS = 10
 # A narrow terminal wraps lines, which loses less than cut columns; in a pipe a row is a line.
 LEAST_WIDTH = 120 if sys.stdout.isatty() else 200
-out = Console(width=max(shutil.get_terminal_size().columns, LEAST_WIDTH), highlight=False)
-errors = Console(stderr=True, soft_wrap=True)
+out = Terminal(width=max(shutil.get_terminal_size().columns, LEAST_WIDTH))
+errors = Terminal(stderr=True, soft_wrap=True)
 
 
 def with_database(work: Callable[[Connection], Awaitable[Result]]) -> Result:
@@ -68,5 +68,5 @@ def table(*headers: str) -> Table:
 
 def fail(message: str, *, code: int) -> NoReturn:
     """End the command with one line on standard error."""
-    errors.print(f"error: {message}", markup=False, highlight=False)
+    errors.print(f"error: {message}")
     sys.exit(code)

@@ -13,9 +13,9 @@ from typing import Annotated, NoReturn
 import duckdb
 import typer
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from deploy.demo.processes import Counted, Processes, start_processes, stop_processes
 from deploy.demo.verdict import judge
@@ -30,13 +30,14 @@ from producer_sim.truth import read_truths
 from producer_sim.verdict import CLEAN, TOO_SLOW, WRONG, Report, Unasked
 from producer_sim.verify import SnapshotError, verify
 from telemetry.session import connect
+from telemetry.terminal import Terminal
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 GROUP = "wattline-demo"
 LONGEST_DRAIN_S = 300.0
 _MADE = 'telemetry_http_requests_total{method="POST"'
 
-console = Console(highlight=False)
+console = Terminal()
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Folder = Annotated[
@@ -121,7 +122,7 @@ def run(
     console.print(f"the demo took {time.monotonic() - begun:.0f} s; `make down` stops what it left")
     verdict = judge(report, simulator=ended)
     for line in verdict.lines:
-        console.print(line, style="bold", markup=False, soft_wrap=True)
+        console.print(line, style="bold", soft_wrap=True)
     console.print(f"open {api}/", style="bold")
     raise typer.Exit(verdict.code)
 
@@ -144,7 +145,7 @@ class _Say:
     """Prints what the local stack does."""
 
     def say(self, line: str) -> None:
-        console.print(line, markup=False)
+        console.print(line)
 
     def jars(self, done: int, total: int) -> None:
         if done in (0, total):
@@ -236,9 +237,9 @@ def _show_speed(onlooker: Onlooker, ledger: Path) -> None:
     seconds = (onlooker.last_change_us - _first_sent_us(ledger)) / 1e6
     median, late = onlooker.quantiles(ledger, [0.5, 0.99])
     console.print(
-        f"[bold]{_acknowledged([ledger]) / max(seconds, 1e-3):,.0f} messages/s[/bold] from the"
-        f" first sent to the last stored; from sent to visible: p50 {median:.2f} s,"
-        f" p99 {late:.2f} s (sent faster than stored: it is mostly the wait in the backlog)"
+        Text(f"{_acknowledged([ledger]) / max(seconds, 1e-3):,.0f} messages/s", style="bold"),
+        f"from the first sent to the last stored; from sent to visible: p50 {median:.2f} s,"
+        f" p99 {late:.2f} s (sent faster than stored: it is mostly the wait in the backlog)",
     )
 
 
@@ -285,11 +286,11 @@ def _show_where_to_look(
         f"logs: {name / 'logs'}",
     ]
     for line in lines:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _fail(message: str, code: int = WRONG) -> NoReturn:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {message}", markup=False)
+    Terminal(stderr=True, soft_wrap=True).print(f"error: {message}")
     raise typer.Exit(code)
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deploy.local import stack
 from deploy.local.addresses import psql_environment
@@ -18,6 +17,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.process import tail
 from deploy.local.status import status
 from deploy.local.unprivileged import programs
+from telemetry.terminal import Terminal
 
 app = typer.Typer(
     help="A real Apache Kafka and a real PostgreSQL on this machine, without containers.",
@@ -37,10 +37,10 @@ Folder = Annotated[
     ),
 ]
 Purge = Annotated[bool, typer.Option("--purge", help="Remove data and logs too.")]
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
+errors = Terminal(stderr=True, soft_wrap=True)
 
 
-class Terminal:
+class Progress:
     """Tells a person what happens: results on stdout, what passes by on stderr."""
 
     def __init__(self) -> None:
@@ -68,17 +68,17 @@ class Terminal:
 @app.command("up")
 def up_(folder: Folder = stack.FOLDER) -> None:
     """Start what is missing, and wait until it answers."""
-    terminal = Terminal()
-    with terminal.busy("starting Kafka and PostgreSQL"):
-        stack.up(folder, progress=terminal)
+    progress = Progress()
+    with progress.busy("starting Kafka and PostgreSQL"):
+        stack.up(folder, progress=progress)
 
 
 @app.command("down")
 def down_(folder: Folder = stack.FOLDER, *, purge: Purge = False) -> None:
     """Stop what runs; data and logs are kept."""
-    terminal = Terminal()
-    with terminal.busy("stopping"):
-        stack.down(folder, purge=purge, progress=terminal)
+    progress = Progress()
+    with progress.busy("stopping"):
+        stack.down(folder, purge=purge, progress=progress)
 
 
 @app.command("status")
@@ -87,13 +87,13 @@ def status_(folder: Folder = stack.FOLDER) -> None:
     servers = status(folder)
     table = Table("server", "state", "address", "pid", "version", "data", "log")
     for server in servers:
-        state = f"[{'green' if server.good else 'red'}]{server.state}[/]"
+        state = Text(server.state, style="green" if server.good else "red")
         rest = (server.address, server.pid, server.version, server.data, server.log)
-        table.add_row(server.server, state, *map(escape, rest))
+        table.add_row(server.server, state, *rest)
     for column in table.columns:
         column.overflow = "fold"  # a path that is cut off is of no use
     # Into a pipe: as wide as it must be, so that each server is one line.
-    Console(width=None if sys.stdout.isatty() else 1_000).print(table)
+    Terminal(width=None if sys.stdout.isatty() else 1_000).print(table)
     if not all(server.good for server in servers):
         raise typer.Exit(1)
 
@@ -126,16 +126,20 @@ def main() -> None:
     try:
         app()
     except LocalStackError as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}")
+        _print_error(str(error))
         if error.log:
             for line in tail(error.log):
-                errors.print(f"  {escape(line)}", style="dim")
-            errors.print(f"log: {escape(str(error.log))}")
+                errors.print(f"  {line}", style="dim")
+            errors.print(f"log: {error.log}")
         sys.exit(1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        errors.print(f"[red]error:[/] {escape(f'{error.strerror or error}{where}')}")
+        _print_error(f"{error.strerror or error}{where}")
         sys.exit(1)
+
+
+def _print_error(message: str) -> None:
+    errors.print(Text("error:", style="red"), message)
 
 
 if __name__ == "__main__":

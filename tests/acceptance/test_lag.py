@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from deploy.replica import PATIENCE_S, Replica
@@ -14,11 +15,16 @@ from telemetry.streams import STREAMS
 from tests import kafka_clients
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.test_no_loss import share_partitions
+from tests.acceptance.test_offsets import command
 from tests.acceptance.test_service import DEAD, DUPLICATES, STORED, meter_messages
 
 METER = "telemetry.meter"
 LAG = "telemetry_lag_messages{"
 AGE = "telemetry_lag_seconds{"
+GROUP_LAG = "telemetry_group_lag_messages{"
+OPEN = "telemetry_open_transaction_messages{"
+ASSIGNED = "telemetry_assigned_partitions"
+STRANGE = "[/red]\x1b[31m\x07"
 
 Start = Callable[..., Replica]
 
@@ -277,3 +283,67 @@ def test_all_replicas_counters_add_up_to_what_was_sent_and_to_the_tables(
     histories = [query(environment, f"SELECT count(*) FROM {one.history}") for one in STREAMS]
     assert histories == [[(27_000,)], [(0,)]]
     assert query(environment, "SELECT count(*) FROM dead_letter") == [(450,)]
+
+
+def test_what_a_stranger_in_the_group_keeps_from_the_replicas_is_a_lag_of_the_group(
+    start: Start, environment: Environment
+) -> None:
+    """It calls itself something that a terminal would act on, and reads nothing."""
+    replica = start()
+    until(lambda: no_lag(replica), what="nothing to do")
+    assert replica.metric("telemetry_topic_partitions") == 24
+    own = {"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"], "client.id": STRANGE}
+    group = {"group.id": environment["CONSUMER_GROUP"], "session.timeout.ms": 6_000}
+    assignor = {"partition.assignment.strategy": "roundrobin"}
+    stranger = Consumer({**own, **group, **assignor})
+    try:
+        stranger.subscribe([one.topic for one in STREAMS])
+
+        def shares() -> bool:
+            stranger.poll(0.1)
+            return bool(stranger.assignment()) and replica.metric(ASSIGNED) == 12
+
+        until(shares, what="the stranger has its share")
+        taken = {one.partition for one in stranger.assignment() if one.topic == METER}
+        stranger.pause(stranger.assignment())
+        for partition in range(12):
+            send_at(environment, int(time.time() * 1_000), count=10, partition=partition)
+        waiting = 10 * len(taken)
+        until(lambda: replica.metric(GROUP_LAG) == waiting, what="the group's lag says so")
+        until(lambda: no_lag_of_its_own(replica), what="its own lag is none")
+        members = "telemetry_group_members"
+        until(lambda: replica.metric(members) == 2, what="the members are counted")
+        shown = command(environment, "show")
+        assert shown.returncode == 0, shown.stderr
+        assert "\x1b" not in shown.stdout
+        assert r"[/red]\x1b[31m" in shown.stdout
+    finally:
+        stranger.close()
+    until(lambda: replica.metric(GROUP_LAG) == 0, what="all is read once it has left")
+    assert replica.metric(STORED) == 120
+
+
+def test_what_waits_behind_an_open_transaction_is_told(
+    start: Start, environment: Environment
+) -> None:
+    replica = start(LAG_INTERVAL_S="0.2")
+    until(lambda: no_lag(replica), what="nothing to do")
+    begin = offset(environment, 5)
+    servers, own = environment["KAFKA_BOOTSTRAP_SERVERS"], environment["CONSUMER_GROUP"]
+    with kafka_clients.producer(servers, {"transactional.id": own}) as producer:
+        producer.init_transactions(PATIENCE_S)
+        producer.begin_transaction()
+        [(key, value)] = meter_messages(1)
+        producer.produce(METER, key=key, value=value, partition=5)
+        assert producer.flush(PATIENCE_S) == 0
+        send_at(environment, int(time.time() * 1_000), count=9, partition=5, first=1)
+        until(lambda: replica.metric(labelled(OPEN, 5)) == 10, what="it is open")
+        assert replica.metric(labelled(GROUP_LAG, 5)) == 10
+        assert no_lag(replica)
+        told = replica.wait_for("transaction_open")
+        assert (told["partition"], told["begins_at"], told["waiting"]) == (5, begin, 10)
+        assert replica.metric(OPEN) == 10
+        producer.abort_transaction(PATIENCE_S)
+    until(lambda: replica.metric(STORED) == 9, what="what came behind it is stored")
+    until(lambda: replica.metric(OPEN) == replica.metric(GROUP_LAG) == 0, what="it has ended")
+    assert len(replica.events("transaction_open")) == 1

@@ -1,18 +1,27 @@
-"""A backlog of large messages: valid readings with a long field that nobody knows."""
+"""Backlogs of large messages, and of batches that hold as much as may be unpacked.
 
+A message is a valid reading with a long field that nobody knows.
+"""
+
+import asyncio
 import json
 import time
 import uuid
 
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaException, Producer
 
 from deploy.local.stack import Addresses
-from telemetry.streams import STREAMS, Stream
+from telemetry.settings import KafkaSettings
+from telemetry.streams import BY_TOPIC, STREAMS, Stream
 from telemetry.timestamps import SECOND_US, format_timestamp
 from tests.benchmarks.backlog import Backlog, read_ends
+from tests.record_batches import Sent, send_batch
 
 VALUE_BYTES = 60 * 1_024
 DEVICES = 1_000
+ZSTD = 4  # Kafka's number of it
+RECORD_BYTES = 100  # what a record takes in a batch beside its value, at most
 _ROOM_S = 0.1
 
 
@@ -46,12 +55,44 @@ def preload_large(
     return Backlog(firsts, read_ends(addresses))
 
 
-def _value(stream: Stream, device: str, instant_us: int) -> bytes:
+def preload_packed(
+    addresses: Addresses, *, limit: int, value_bytes: int = VALUE_BYTES, valid: bool = True
+) -> Backlog:
+    """Send to each partition a batch that unpacks to just under the limit, and one to twice it.
+
+    The latter is not part of the backlog: it is to stop its partition. Raises KafkaError.
+    """
+    firsts = read_ends(addresses)
+    fitting = limit // (value_bytes + RECORD_BYTES)
+
+    async def send(count: int) -> None:
+        kafka = KafkaSettings(bootstrap_servers=addresses.kafka_bootstrap_servers)
+        async with AIOKafkaProducer(**kafka.aiokafka(), acks="all") as producer:
+            for topic, partition in firsts:
+                batch = _packed(BY_TOPIC[topic], f"p{partition}", count, value_bytes, valid=valid)
+                await send_batch(producer, topic, partition, batch, ZSTD)
+
+    asyncio.run(send(fitting))
+    backlog = Backlog(firsts, read_ends(addresses))
+    asyncio.run(send(2 * fitting))
+    return backlog
+
+
+def _packed(stream: Stream, part: str, count: int, value_bytes: int, *, valid: bool) -> list[Sent]:
+    name, begins = uuid.uuid4().hex[:6], time.time_ns() // 1_000
+    values = (
+        _value(stream, f"packed-{name}-{part}-{number}", begins, value_bytes)
+        for number in range(count)
+    )
+    return [(None, value if valid else value[:-1], ()) for value in values]
+
+
+def _value(stream: Stream, device: str, instant_us: int, value_bytes: int = VALUE_BYTES) -> bytes:
     measures = dict.fromkeys(stream.fields, 1.0)
     ends = {stream.id_field: device, "timestamp": format_timestamp(instant_us), "padding": ""}
     fields = measures | ends
     empty = json.dumps(fields)
-    return json.dumps(fields | {"padding": "x" * (VALUE_BYTES - len(empty))}).encode()
+    return json.dumps(fields | {"padding": "x" * (value_bytes - len(empty))}).encode()
 
 
 def _send(producer: Producer, topic: str, key: str, value: bytes) -> None:

@@ -1,7 +1,8 @@
 """`make bench-memory`: the most memory that one replica takes, beside what its settings promise.
 
 Backlogs of small messages, of large ones, of large ones that compression makes small on the wire,
-and of large ones that are all dead letters. The settings are the environment's, as for any
+of large ones that are all dead letters, and of batches that hold as much as may be unpacked of one,
+with one behind each that holds more. The settings are the environment's, as for any
 replica, so that one can see what they do: `BUFFER_MAX_BYTES=16777216 make bench-memory`. The bound
 is derived in docs/resources.md.
 """
@@ -17,12 +18,13 @@ from rich.table import Table
 from consumer.fetched import HANDED_OUT_BYTES
 from consumer.records import RECORD_OVERHEAD_BYTES
 from consumer.settings import FlushSettings, SourceSettings
+from consumer.unpacking import SMALL_BYTES
 from deploy.local.stack import Addresses
 from telemetry.settings import SettingsError, load
 from tests.benchmarks import history
 from tests.benchmarks.backlog import Backlog, preload, read_ends
 from tests.benchmarks.drain import Drain, console, drain
-from tests.benchmarks.large import preload_large
+from tests.benchmarks.large import RECORD_BYTES, preload_large, preload_packed
 from tests.benchmarks.servers import servers
 
 ROW_BYTES = 1_000
@@ -54,31 +56,50 @@ def main(
             "60 KiB, poison": lambda: preload_large(
                 addresses, large, compression="none", valid=False
             ),
+            "packed, 60 KiB": lambda: preload_packed(addresses, limit=limit),
+            "packed, one value": lambda: preload_packed(
+                addresses, limit=limit, value_bytes=limit - RECORD_BYTES
+            ),
         }
+        limit = source.kafka_unpacked_batch_max_bytes
         ends = read_ends(addresses)
         idle = drain(addresses, Backlog(ends, ends)).peak
         drains = {name: _drain(addresses, name, make()) for name, make in loads.items()}
         partitions = len(ends)
     bound = idle + _bound(source, flush, partitions)
-    _report(drains, idle=idle, bound=bound)
+    packed = bound + _bound_of_a_large_batch(limit)
+    bounds = {name: packed if name.startswith("packed") else bound for name in drains}
+    _report(drains, idle=idle, bounds=bounds)
     if record:
         peaks = {name: {"messages": one.messages, "peak": one.peak} for name, one in drains.items()}
-        history.record("memory", {"unit": "bytes", "idle": idle, "bound": bound, "backlogs": peaks})
+        history.record(
+            "memory", {"unit": "bytes", "idle": idle, "bound": packed, "backlogs": peaks}
+        )
 
 
 def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int:
     """Return the bytes that the settings allow beyond those of an idle replica."""
     fetched = partitions * source.kafka_partition_fetch_max_bytes
+    unpacked = partitions * SMALL_BYTES
     handed_out = partitions * HANDED_OUT_BYTES
     rows = flush.batch_max_rows + HANDED_OUT_BYTES // RECORD_OVERHEAD_BYTES
     made = max(rows * ROW_BYTES, TIMES_IN_STATEMENT * flush.batch_max_bytes)
     return (
         flush.buffer_max_bytes  # records that wait or are being flushed
         + fetched  # what aiokafka holds of each partition, as it came
+        + unpacked  # and one small batch of each, unpacked
         + handed_out  # the records of it that are handed out when the buffer is not quite full
         + 2 * source.kafka_fetch_max_bytes  # an answer while it is taken apart
         + flush.flush_connections * made  # what flushes make of batches: of rows, or dead letters
     )
+
+
+def _bound_of_a_large_batch(limit: int) -> int:
+    """Return what batches add of which one may be unpacked at a time, and be all one message.
+
+    It is unpacked, its message is handed out, and the statement that stores the letter is made.
+    """
+    return limit + limit + TIMES_IN_STATEMENT * limit
 
 
 def _drain(addresses: Addresses, name: str, backlog: Backlog) -> Drain:
@@ -92,11 +113,12 @@ def _drain(addresses: Addresses, name: str, backlog: Backlog) -> Drain:
         )
 
 
-def _report(drains: dict[str, Drain], *, idle: int, bound: int) -> None:
+def _report(drains: dict[str, Drain], *, idle: int, bounds: dict[str, int]) -> None:
     table = Table(title=f"one replica; idle: {idle / MIB:,.0f} MiB", box=box.SIMPLE_HEAD)
     for header in ("backlog", "messages", "messages/s", "peak, MiB", "bound, MiB", ""):
         table.add_column(header, justify="left" if header in ("backlog", "") else "right")
     for name, one in drains.items():
+        bound = bounds[name]
         table.add_row(
             name,
             f"{one.messages:,}",

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import ManualSubscription
-from aiokafka.errors import CorruptRecordException
 
 from consumer.fetched import (
     HANDED_OUT_BYTES,
@@ -13,6 +12,7 @@ from consumer.fetched import (
     Batches,
     FetchResult,
     PartitionRecords,
+    Unreadable,
 )
 from consumer.records import Record
 from tests.record_batches import Sent, batch_of
@@ -82,8 +82,9 @@ def test_an_aborted_transaction_with_odd_names_stays_hidden() -> None:
 def test_a_batch_whose_bytes_have_changed_is_refused_whatever_its_names() -> None:
     data = bytearray(fetched([ODD, GOOD]))
     data[-3] ^= 1
-    with pytest.raises(CorruptRecordException):
+    with pytest.raises(Unreadable) as error:
         records_of(bytes(data))
+    assert (error.value.offset, error.value.end) == (0, None)
 
 
 def test_every_field_is_as_it_was_sent_over_many_runs() -> None:
