@@ -52,7 +52,9 @@ compressed: `Content-Encoding` gzip, deflate or zstd.
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; its servers are looked for once it starts."""
     metrics = Metrics()
-    database = Database(settings.pool)
+    database = Database(
+        settings.pool, note_refused=lambda lane: metrics.refused.labels(f"lane_{lane}").inc()
+    )
     metrics.watch(database)
     parts = Parts(
         database=database,
