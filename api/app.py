@@ -17,6 +17,7 @@ from tenacity import (
 from api.access import Access
 from api.body_limit import BodyLimit
 from api.database import Database
+from api.departure import Departure
 from api.description import complete
 from api.head import Head
 from api.inflation import Inflation
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Head)
     app.add_middleware(Inflation, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
+    app.add_middleware(Departure)
     app.add_middleware(Access, settings=settings.access)
     app.add_middleware(SameSite, only_loopback=not settings.access.digests)
     app.add_middleware(Observation, metrics=metrics)
