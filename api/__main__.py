@@ -15,10 +15,11 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.live import Live
+from api.parts import Parts
 from api.settings import Settings, describe
 from telemetry.logs import configure_logs
-from telemetry.server import PortTaken, announce, listen
-from telemetry.settings import SettingsError
+from telemetry.server import PortTaken, announce, configuration, listen
+from telemetry.settings import HttpSettings, SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
     f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()
@@ -58,24 +59,34 @@ def run() -> None:
     configure_logs(settings.log)
     signal.signal(signal.SIGTERM, _leave)
     listening = listen(settings.listen)
+    for_metrics = _listen_for_metrics(settings)
     announce(listening)
-    application: FastAPI = create_app(settings)
+    application: FastAPI = create_app(settings, for_metrics=for_metrics)
+    # To describe all paths takes a tenth of a second or more, in which nothing would be answered.
+    application.openapi()
+    parts: Parts = application.state.parts
     server = _Server(
-        uvicorn.Config(
+        configuration(
             application,
-            log_config=None,
-            access_log=False,
-            server_header=False,
+            settings=settings.listen,
+            refused=parts.metrics.refused,
+            connections=parts.metrics.connections,
             timeout_graceful_shutdown=round(settings.listen.drain_timeout_s),
-            timeout_keep_alive=30,
-            h11_max_incomplete_event_size=64 << 10,
         ),
-        live=application.state.parts.live,
+        live=parts.live,
     )
     # What is there now stays. Looking for cycles in all of it would keep answers waiting.
     gc.collect()
     gc.freeze()
     server.run(sockets=[listening])
+
+
+def _listen_for_metrics(settings: Settings) -> socket.socket | None:
+    port = settings.metrics.metrics_port
+    if port is None:
+        return None
+    host = settings.metrics.metrics_host or settings.listen.http_host
+    return listen(HttpSettings(http_host=host, http_port=port), setting="METRICS_PORT")
 
 
 @app.command()

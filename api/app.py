@@ -1,6 +1,7 @@
 """The application: its parts, its routes, and what stands before them."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -27,13 +28,28 @@ from api.observation import Observation
 from api.page import routes as page
 from api.page.figures import Figures
 from api.parts import Parts
+from api.probe import Probes
 from api.problems import explain_problems
 from api.producer import Gateway
+from api.proxies import Proxies
 from api.query import check_query
-from api.routes import analytics, assignments, devices, health, ingest, live, sessions, state
+from api.readiness import Readiness
+from api.routes import (
+    analytics,
+    assignments,
+    devices,
+    exposition,
+    health,
+    ingest,
+    live,
+    sessions,
+    state,
+)
 from api.same_site import SameSite
 from api.settings import Settings
 from telemetry.brokers import Unreachable
+from telemetry.exposition import Exposition, metrics_alone
+from telemetry.server import configuration, serve
 from telemetry.settings import KafkaSettings
 from telemetry.tasks import cancel
 from telemetry.topics import create_topics
@@ -41,30 +57,39 @@ from telemetry.topics import create_topics
 log = structlog.get_logger()
 
 MOST_BODY_BYTES = 8 << 20
+_MOST_SCRAPERS = 50
 _DESCRIPTION = """
 Readings of smart meters and electric vehicles in, through Kafka; current state, history and energy
 out. A reading is answered for (202) once Kafka's broker has acknowledged it. Windows are
 start < recorded_at ≤ end. Whatever is no success is a problem document (RFC 9457). A query
 parameter that is not known, or is given twice, is 422. HEAD is answered as GET. Bodies may be
-compressed: `Content-Encoding` gzip, deflate or zstd.
+compressed: `Content-Encoding` gzip, deflate or zstd. Every POST and PATCH has the `Content-Type`
+application/json, with a body and without.
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the application; its servers are looked for once it starts."""
+def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) -> FastAPI:
+    """Return the application; its servers are looked for once it starts.
+
+    While it runs `/metrics` is served where `for_metrics` listens, if that is given.
+    """
     metrics = Metrics()
     database = Database(
         settings.pool, note_refused=lambda lane: metrics.refused.labels(f"lane_{lane}").inc()
     )
     metrics.watch(database)
+    gateway = Gateway(kafka=settings.kafka, settings=settings.gateway)
+    probes = Probes(settings.pool)
     parts = Parts(
         database=database,
-        gateway=Gateway(kafka=settings.kafka, settings=settings.gateway),
+        gateway=gateway,
         live=Live(database=database, metrics=metrics),
         figures=Figures(
             database=database, kafka=settings.kafka, group=settings.group.consumer_group
         ),
         metrics=metrics,
+        exposition=Exposition(metrics.registry),
+        readiness=Readiness({"database": probes.ping, "kafka": gateway.ping}),
         retention_days=settings.gateway.history_retention_days,
     )
 
@@ -74,11 +99,28 @@ def create_app(settings: Settings) -> FastAPI:
             await stack.enter_async_context(parts.database.opened())
             await stack.enter_async_context(parts.gateway.running())
             await stack.enter_async_context(parts.figures.opened())
-            for name, work in (
-                ("live", parts.live.run()),
-                ("figures", parts.figures.run()),
-                ("topics", _make_topics(settings.kafka, parts.gateway)),
-            ):
+            stack.push_async_callback(probes.aclose)
+            await stack.enter_async_context(parts.readiness.looking())
+            running = {
+                "live": parts.live.run(),
+                "figures": parts.figures.run(),
+                "topics": _make_topics(settings.kafka, parts.gateway),
+            }
+            if for_metrics is not None:
+                alone = metrics_alone(parts.exposition)
+                running["metrics"] = serve(
+                    configuration(
+                        alone,
+                        settings=settings.listen.model_copy(
+                            update={"http_max_connections": _MOST_SCRAPERS}
+                        ),
+                        refused=metrics.refused,
+                        lifespan="off",
+                    ),
+                    for_metrics,
+                    announced_as="metrics_listening",
+                )
+            for name, work in running.items():
                 stack.push_async_callback(_end, asyncio.create_task(work, name=name))
             yield
 
@@ -98,17 +140,21 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.parts = parts
+    app.state.rendered = {}
     explain_problems(app)
     for noun in (ingest, state, live, analytics, devices, assignments, sessions, health, page):
         app.include_router(noun.router)
+    if settings.metrics.metrics_port is None:
+        app.include_router(exposition.router)
     # The last one added stands first.
     app.add_middleware(Head)
     app.add_middleware(Inflation, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(Departure)
-    app.add_middleware(Access, settings=settings.access)
     app.add_middleware(SameSite, only_loopback=not settings.access.digests)
+    app.add_middleware(Access, settings=settings.access, metrics=metrics)
     app.add_middleware(Observation, metrics=metrics)
+    app.add_middleware(Proxies, trusted=settings.access.proxies)
     _complete_description(app)
     return app
 

@@ -32,8 +32,6 @@ _RECONNECT_S = 3.0
 _LATE_S, _GRACE_S = 1.0, 2.0
 _MOMENT_S = 0.1
 _LOCK = 0x77617474_0004
-# Costs no look at a row: that the tables are there, and ours to read.
-_PING = "SELECT 1 FROM meter_current_state, vehicle_current_state, meter, vehicle LIMIT 0"
 # To psycopg these are errors of the operation, as the loss of a connection is.
 _CONTENDED = (
     psycopg.errors.LockNotAvailable,
@@ -41,7 +39,7 @@ _CONTENDED = (
     psycopg.errors.SerializationFailure,
 )
 # What the server will not do, however often it is asked: no such table or function, no permission.
-_REFUSALS = {"0A", "26", "3F", "42"}
+REFUSALS = {"0A", "26", "3F", "42"}
 _REFUSED_HELP = "`python -m consumer schema check` says whether the schema is whole"
 _WRITES = {WRITE, LOCKED}
 
@@ -142,16 +140,6 @@ class Database:
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             yield connection
 
-    async def ping(self) -> None:
-        """Raise Problem (503) unless PostgreSQL answers for our tables, for reads and writes."""
-        await asyncio.gather(*(self._ping(pool) for pool in self.pools.values()))
-
-    async def _ping(self, pool: _Pool) -> None:
-        with _explained():
-            async with pool.connection() as connection:
-                with _bounded(connection, self._settings.database_statement_timeout_s + _GRACE_S):
-                    await connection.execute(_PING)
-
     @asynccontextmanager
     async def _lend(self, name: str) -> AsyncIterator[Connection]:
         lane, side = self.lanes[name], self._write if name in _WRITES else self._read
@@ -178,7 +166,7 @@ class Database:
             side.lent += 1
             side.is_away = False
             try:
-                with _bounded(connection, seconds + _GRACE_S):
+                with bounded(connection, seconds + _GRACE_S):
                     async with asyncio.timeout(late_s):
                         yield connection
             finally:
@@ -206,7 +194,7 @@ class Database:
             jit="off",
         )
         set_json_dumps(write_json, connection)
-        with _bounded(connection, settings.database_connect_timeout_s):
+        with bounded(connection, settings.database_connect_timeout_s):
             await connection.execute(*session)
 
     def _pool(self, url: str, name: str) -> _Pool:
@@ -246,12 +234,12 @@ def _explained() -> Iterator[None]:
     except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
         raise unavailable(_NAME) from error
     except psycopg.Error as error:
-        if (error.sqlstate or "")[:2] not in _REFUSALS:
+        if (error.sqlstate or "")[:2] not in REFUSALS:
             raise
-        raise _refused(error) from error
+        raise refused(error) from error
 
 
-def _refused(error: psycopg.Error) -> Problem:
+def refused(error: psycopg.Error) -> Problem:
     """Return what a client is told; PostgreSQL's own words are the operator's, in the log."""
     text = str(error).splitlines()[0]
     log.error("database_refuses", sqlstate=error.sqlstate, error=text, help=_REFUSED_HELP)
@@ -260,12 +248,12 @@ def _refused(error: psycopg.Error) -> Problem:
 
 
 async def _check(connection: Connection) -> None:
-    with _bounded(connection, _CHECK_S):
+    with bounded(connection, _CHECK_S):
         await AsyncConnectionPool.check_connection(connection)
 
 
 @contextmanager
-def _bounded(connection: Connection, seconds: float) -> Iterator[None]:
+def bounded(connection: Connection, seconds: float) -> Iterator[None]:
     """Break the connection when the time is up: a network that is silent reports nothing.
 
     Cancelling would not do: psycopg then asks the same silent server to cancel, and waits. A loop

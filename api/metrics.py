@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -35,6 +35,9 @@ class Metrics:
             "requests and connections that a bound turned away, by the bound",
             ["bound"],
             registry=self.registry,
+        )
+        self.connections = Gauge(
+            "telemetry_http_connections", "connections of clients", registry=self.registry
         )
         self.gateway_readings = Counter(
             "telemetry_gateway_readings",

@@ -11,6 +11,8 @@ from api.live import Live
 from api.metrics import Metrics
 from api.page.figures import Figures
 from api.producer import Gateway
+from api.readiness import Readiness
+from telemetry.exposition import Exposition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Parts:
     live: Live
     figures: Figures
     metrics: Metrics
+    exposition: Exposition
+    readiness: Readiness
     retention_days: int
 
 

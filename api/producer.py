@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -100,6 +101,8 @@ class Gateway:
         self._ending = threading.Event()
         self._availability = Availability()
         self._cause = ""
+        # Of its own: work that fills the common threads must not hide whether Kafka answers.
+        self._pinging = ThreadPoolExecutor(1, thread_name_prefix="kafka-ping")
 
     @property
     def is_available(self) -> bool | None:
@@ -117,6 +120,7 @@ class Gateway:
             self._ending.set()
             await asyncio.to_thread(thread.join)
             await asyncio.to_thread(self._producer.close)
+            self._pinging.shutdown(wait=False)
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Return once the broker has acknowledged all of them; raises Unacknowledged."""
@@ -145,10 +149,13 @@ class Gateway:
     async def ping(self) -> None:
         """Raise Unacknowledged unless a broker answers."""
         try:
-            await asyncio.to_thread(self._producer.list_topics, timeout=_PING_S)
+            await asyncio.get_running_loop().run_in_executor(self._pinging, self._list_topics)
         except KafkaException as error:
             raise Unacknowledged(error.args[0].str()) from error
         self._note_available()
+
+    def _list_topics(self) -> None:
+        self._producer.list_topics(timeout=_PING_S)
 
     def _poll(self) -> None:
         while not self._ending.is_set() or len(self._producer):

@@ -2,12 +2,14 @@
 
 import ipaddress
 import re
+from hashlib import sha256
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 from telemetry.settings import (
     ENVIRONMENT,
+    LAST_PORT,
     HttpSettings,
     KafkaSettings,
     LogSettings,
@@ -17,13 +19,20 @@ from telemetry.settings import (
     load,
 )
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 _KEY = re.compile(r"[0-9a-f]{64}")
+# What a shell makes a digest of where the variable that should hold the key is empty.
+_OF_NOTHING = {sha256(blank).hexdigest() for blank in (b"", b" ", b"\n", b" \n", b"\r\n")}
 
 
 class ListenSettings(HttpSettings):
     """Where the API is served, and for how long it goes on after SIGTERM."""
 
     http_port: int = Field(8000, ge=0, le=65_535, description="port; 0 picks a free one")
+    http_max_connections: int = Field(
+        1_000, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
+    )
     drain_timeout_s: float = Field(
         8.0, gt=0, le=3_600, description="time to end what is being answered on SIGTERM"
     )
@@ -38,6 +47,22 @@ class ListenSettings(HttpSettings):
             return False
 
 
+class MetricsSettings(BaseSettings):
+    """Where /metrics is served, if not with everything else."""
+
+    model_config = ENVIRONMENT
+
+    metrics_host: str | None = Field(
+        None, description="address to listen on for METRICS_PORT; by default HTTP_HOST"
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=LAST_PORT,
+        description="port of /metrics alone, without a key; by default HTTP_PORT, with one",
+    )
+
+
 class AccessSettings(BaseSettings):
     """Who may ask, and how much."""
 
@@ -50,6 +75,16 @@ class AccessSettings(BaseSettings):
     rate_limit_per_minute: int = Field(
         60_000, ge=0, le=10_000_000, description="requests of one client in a minute; 0: unbound"
     )
+    address_rate_limit_per_minute: int = Field(
+        1_200,
+        ge=0,
+        le=10_000_000,
+        description="those of one address without a key, open paths and 401; 0: unbound",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses and networks whose X-Forwarded-… is believed, comma-separated",
+    )
 
     @field_validator("api_keys")
     @classmethod
@@ -57,11 +92,31 @@ class AccessSettings(BaseSettings):
         keys = "".join(keys.split()).lower()
         if not all(_KEY.fullmatch(key) for key in keys.split(",") if key):
             raise ValueError("should be SHA-256 digests of 64 hex digits, comma-separated")
+        if not _OF_NOTHING.isdisjoint(keys.split(",")):
+            raise ValueError("has the digest of nothing, which is no key")
         return keys
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: str) -> str:
+        try:
+            _networks(proxies)
+        except ValueError as error:
+            raise ValueError(f"should be addresses or networks, comma-separated: {error}") from None
+        return proxies
 
     @property
     def digests(self) -> frozenset[bytes]:
         return frozenset(bytes.fromhex(key) for key in self.api_keys.split(",") if key)
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        return _networks(self.trusted_proxies)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    words = "".join(text.split()).split(",")
+    return tuple(ipaddress.ip_network(word) for word in words if word)
 
 
 class PoolSettings(BaseSettings):
@@ -141,6 +196,7 @@ SECTIONS = (
     GatewaySettings,
     GroupSettings,
     ListenSettings,
+    MetricsSettings,
     AccessSettings,
     LogSettings,
 )
@@ -158,6 +214,7 @@ class Settings:
         self.gateway = load(GatewaySettings)
         self.group = load(GroupSettings)
         self.listen = load(ListenSettings)
+        self.metrics = load(MetricsSettings)
         self.access = load(AccessSettings)
         self.log = load(LogSettings)
         if not self.access.digests and not self.listen.is_loopback:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from consumer.metrics import Metrics
+from telemetry.exposition import Exposition
 
 Readiness = Callable[[], dict[str, bool]]
 
@@ -27,14 +27,11 @@ def application(*, metrics: Metrics, readiness: Readiness) -> Starlette:
             status_code=200 if is_ready else 503,
         )
 
-    async def exposition(_: Request) -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
     app = Starlette(
         routes=[
             Route("/health/live", live),
             Route("/health/ready", ready),
-            Route("/metrics", exposition),
+            Route("/metrics", Exposition(metrics.registry).answer),
         ]
     )
     # A probe may take a redirect for a success.

@@ -81,6 +81,12 @@ class Metrics:
         )
         self.kafka_available = self._gauge("kafka_available", "1: Kafka answers")
         self.assigned_partitions = self._gauge("assigned_partitions", "partitions of this replica")
+        self.http_refused = self._counter(
+            "http_refused",
+            "requests and connections that a bound turned away, by the bound",
+            "bound",
+        )
+        self.http_connections = self._gauge("http_connections", "connections of clients")
         self._announce()
 
     def count_flush(

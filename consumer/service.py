@@ -21,7 +21,8 @@ from consumer.rollups import keep_rolled_up
 from consumer.settings import Settings
 from consumer.sink import Sink
 from consumer.source import STOPPED_HELP, Source
-from telemetry.server import listen, serve
+from telemetry.refusal import SECURITY_HEADERS
+from telemetry.server import configuration, listen, serve
 from telemetry.tasks import cancel
 
 log = structlog.get_logger()
@@ -97,7 +98,14 @@ async def run(settings: Settings) -> int:
                 "database_accepts": not database.refusals.keep_from_storing,
             }
 
-        app = application(metrics=metrics, readiness=readiness)
+        pages = configuration(
+            application(metrics=metrics, readiness=readiness),
+            settings=settings.http,
+            refused=metrics.http_refused,
+            connections=metrics.http_connections,
+            lifespan="off",
+            headers=list(SECURITY_HEADERS.items()),
+        )
         code = 0
         log.info("service_starting", group=settings.source.consumer_group)
         try:
@@ -105,7 +113,7 @@ async def run(settings: Settings) -> int:
                 parts = [
                     tasks.create_task(part)
                     for part in (
-                        serve(app, listening),
+                        serve(pages, listening),
                         _check_regularly(database),
                         keep_maintained(upkeep, settings.history),
                         keep_rolled_up(

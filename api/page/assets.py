@@ -1,9 +1,9 @@
 """The style sheet, the script and the icon, each under an address that changes with it."""
 
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files
-from typing import NamedTuple
+
+from api.rendered import Rendered
 
 _KINDS = {
     ".css": "text/css; charset=utf-8",
@@ -12,23 +12,14 @@ _KINDS = {
 }
 
 
-class Asset(NamedTuple):
-    """A file as it is sent; `version` is of its content."""
-
-    content: bytes
-    media_type: str
-    version: str
-
-
 @cache
-def assets() -> dict[str, Asset]:
+def assets() -> dict[str, Rendered]:
     """Return the files of `static/` by their names: these and no others are sent."""
     found = {}
     for file in (files("api.page") / "static").iterdir():
         media_type = _KINDS.get("." + file.name.rpartition(".")[2])
         if media_type is not None:
-            content = file.read_bytes()
-            found[file.name] = Asset(content, media_type, sha256(content).hexdigest()[:12])
+            found[file.name] = Rendered(file.read_bytes(), media_type)
     return found
 
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
@@ -23,6 +23,7 @@ from api.page.figures import BANDS, DAY_KEPT_S, HOUR, MOST_LETTERS, NOW_KEPT_S
 from api.page.reference import operations
 from api.parts import TheParts
 from api.problems import Problem
+from api.rendered import Rendered, rendered_once
 from api.statements import statement
 from telemetry.readings import DEVICE_ID
 
@@ -150,26 +151,32 @@ async def vehicle(
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """What the API takes and answers."""
-    document = request.app.openapi()
-    return _page("reference", document=document, tags=operations(document))
+    return rendered_once(request, _docs).answer(request)
 
 
 @router.get("/static/{name}")
-async def static(name: str, v: str = "") -> Response:
+async def static(request: Request, name: str, v: str = "") -> Response:
     """A file of this package; under its newest address for as long as a browser likes."""
     asset = assets().get(name)
     if asset is None:
         raise Problem(404, "there is no such file")
-    return Response(
-        asset.content,
-        media_type=asset.media_type,
-        headers={"Cache-Control": _FOREVER if v == asset.version else "no-cache"},
-    )
+    if v == asset.version:
+        return asset.answer(request, kept=_FOREVER)
+    return asset.answer(request)
+
+
+def _docs(app: FastAPI) -> Rendered:
+    document = app.openapi()
+    text = _text("reference", document=document, tags=operations(document))
+    return Rendered(text.encode(), "text/html; charset=utf-8")
 
 
 def _page(name: str, **values: object) -> HTMLResponse:
-    text = _environment.get_template(f"{name}.html").render(**values)
-    return HTMLResponse(text, headers={"Cache-Control": "no-store"})
+    return HTMLResponse(_text(name, **values), headers={"Cache-Control": "no-store"})
+
+
+def _text(name: str, **values: object) -> str:
+    return _environment.get_template(f"{name}.html").render(**values)
 
 
 def _problem(problem: Problem) -> HTMLResponse:

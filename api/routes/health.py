@@ -1,26 +1,24 @@
 """Whether this process lives, and whether the servers behind it answer."""
 
-import asyncio
-from collections.abc import Awaitable
-from typing import Literal
+import json
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from api.parts import TheParts
-from api.problems import Problem
-from api.producer import Unacknowledged
+from api.readiness import Purpose
+from api.rendered import Rendered, rendered_once
 
 router = APIRouter(tags=["running"])
 
 
 class Checks(BaseModel):
-    """Which of the servers answer."""
+    """Which of the servers answer; of those that were not asked about there is nothing."""
 
-    database: bool
-    kafka: bool
+    database: bool | None = None
+    kafka: bool | None = None
 
 
 class Readiness(BaseModel):
@@ -42,12 +40,22 @@ async def live() -> dict[str, str]:
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "one of the servers does not answer"}},
 )
-async def ready(parts: TheParts) -> JSONResponse:
-    """200 while both servers answer; else 503, with each of them told apart."""
-    database, kafka = await asyncio.gather(
-        _answers(parts.database.ping()), _answers(parts.gateway.ping())
-    )
-    checks = {"database": database, "kafka": kafka}
+async def ready(
+    parts: TheParts,
+    purpose: Annotated[
+        Purpose | None,
+        Query(
+            alias="for",
+            description="`ingest`: whether readings can be taken, which takes Kafka; `answers`:"
+            " whether there are answers, which takes PostgreSQL; by default both",
+        ),
+    ] = None,
+) -> JSONResponse:
+    """200 while both servers answer, or the one that is asked for; else 503, each told apart.
+
+    They are looked at once a second: this is what the last look found.
+    """
+    checks = await parts.readiness.checks(purpose)
     is_ready = all(checks.values())
     return JSONResponse(
         {"status": "ready" if is_ready else "not ready", "checks": checks},
@@ -55,21 +63,12 @@ async def ready(parts: TheParts) -> JSONResponse:
     )
 
 
-@router.get("/metrics", include_in_schema=False)
-async def metrics(parts: TheParts) -> Response:
-    """Prometheus' format."""
-    return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
 @router.get("/openapi.json", include_in_schema=False)
-async def description(request: Request) -> JSONResponse:
+async def description(request: Request) -> Response:
     """The description of all this, for machines."""
-    return JSONResponse(request.app.openapi())
+    return rendered_once(request, _description).answer(request)
 
 
-async def _answers(ping: Awaitable[None]) -> bool:
-    try:
-        await ping
-    except (Problem, Unacknowledged):
-        return False
-    return True
+def _description(app: FastAPI) -> Rendered:
+    text = json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":"))
+    return Rendered(text.encode(), "application/json")

@@ -55,7 +55,10 @@ async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()])
 async def end_session(
     parts: TheParts, session_id: SessionId, end: Annotated[SessionEnd | None, Body()] = None
 ) -> Session:
-    """End a charge, now or at a time after its start."""
+    """End a charge, now or at a time after its start.
+
+    The Content-Type is application/json, with a body and without.
+    """
     now = datetime.now(UTC)
     ended_at = now if end is None or end.ended_at is None else _past(end.ended_at, "endedAt", now)
     parameters = {"session_id": session_id, "ended_at": ended_at}

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,9 @@ def start(environment: Environment, tmp_path: Path) -> Iterator[Callable[..., Re
     """Start replicas; whatever still runs at the end of the test is killed."""
     replicas: list[Replica] = []
 
-    def start_one(**settings: str) -> Replica:
+    def start_one(*, under: Sequence[str] = (), **settings: str) -> Replica:
         log_file = tmp_path / f"replica-{len(replicas)}.log"
-        replica = Replica(environment | settings, log_file=log_file)
+        replica = Replica(environment | settings, log_file=log_file, under=under)
         replicas.append(replica)
         return replica
 

@@ -46,6 +46,17 @@ def test_the_simulator_registers_its_world_with_the_api_that_it_waits_for() -> N
     assert {"API_KEY", "API_KEYS"} <= named_in_the_example()
 
 
+def test_prometheus_asks_the_api_where_its_metrics_take_no_key() -> None:
+    settings = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    [job] = [one for one in settings["scrape_configs"] if one["job_name"] == "api"]
+    [found] = job["dns_sd_configs"]
+    api = SERVICES["api"]
+    assert found["names"] == ["api"]
+    assert found["port"] == api["environment"]["METRICS_PORT"]
+    # Whoever reaches this machine has no way to it.
+    assert api["ports"] == ["127.0.0.1:8000:8000"]
+
+
 def test_the_simulator_of_compose_makes_vehicles_with_meters_each_time_it_starts(
     start: Callable[..., Replica], api: Replica, environment: Environment, tmp_path: Path
 ) -> None:

@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from psycopg.rows import DictRow, dict_row
 
 from api.app import create_app
-from api.settings import Settings
+from api.settings import ListenSettings, Settings
 from deploy.local.stack import Addresses
-from telemetry.settings import KafkaSettings
+from telemetry.server import configuration
+from telemetry.settings import KafkaSettings, load
 from telemetry.topics import create_topics
 from tests.conftest import new_database
 
@@ -118,7 +119,16 @@ async def asked(app: FastAPI) -> AsyncIterator[Client]:
 async def served(app: FastAPI) -> AsyncIterator[Client]:
     """Run the application and ask it over TCP: what streams does so only there."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+    metrics = app.state.parts.metrics
+    server = _Server(
+        configuration(
+            app,
+            settings=load(ListenSettings),
+            refused=metrics.refused,
+            connections=metrics.connections,
+            timeout_graceful_shutdown=5,
+        )
+    )
     running = asyncio.create_task(server.serve(sockets=[listening]))
     port = listening.getsockname()[1]
     try:
@@ -140,6 +150,17 @@ async def _topics_made() -> None:
     looked_for = [task for task in asyncio.all_tasks() if task.get_name() == "topics"]
     if looked_for:
         await asyncio.wait(looked_for, timeout=1.0)
+
+
+async def until_ready(client: Client, status: int, **checks: bool) -> None:
+    """Return once readiness is so, which is looked at once a second."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            answer = await client.get("/health/ready")
+            found = answer.json()["checks"]
+            if answer.status_code == status and found == found | checks:
+                return
+            await asyncio.sleep(0.05)
 
 
 def problem(answer: httpx.Response, status: int, field: str | None = None) -> dict[str, object]:

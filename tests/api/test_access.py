@@ -4,11 +4,12 @@ import base64
 import hashlib
 from collections.abc import Callable
 
+import pytest
 from fastapi import FastAPI
 
 from tests.api.conftest import Client, asked, problem
 
-KEYS = ("first-key", "zweiter Schlüssel")
+KEYS = ("first-key", "zweiter Schlüssel", "   ")
 DIGESTS = ", ".join(hashlib.sha256(key.encode()).hexdigest().upper() for key in KEYS)
 PATH = "/v1/telemetry/meters/current"
 
@@ -35,6 +36,8 @@ async def test_a_key_is_a_bearer_token_or_the_password_of_basic(
             {},
             {"Authorization": ""},
             {"Authorization": "Bearer"},
+            {"Authorization": "Bearer "},
+            {"Authorization": "Bearer    "},
             {"Authorization": "Bearer wrong"},
             {"Authorization": "first-key"},
             {"Authorization": f"Bearer {DIGESTS.split(', ', maxsplit=1)[0].lower()}"},
@@ -42,17 +45,23 @@ async def test_a_key_is_a_bearer_token_or_the_password_of_basic(
             {"Authorization": "Basic !!!"},
             {"Authorization": "Basic Zmlyc3Qta2V5"},
             basic("first-key", ""),
+            basic("", ""),
+            # Of which somebody has made a digest; but blank is nothing.
+            basic("", KEYS[2]),
         ]
         for headers in bad:
             answer = await client.get(PATH, headers=headers)
             document = problem(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
             assert "first" not in str(document)
+        # Of two, a proxy may have checked the other one.
+        twice = [("Authorization", "Bearer first-key"), ("Authorization", "Bearer first-key")]
+        problem(await client.get(PATH, headers=twice), 401)
         # Nobody is told what there is: an unknown path asks for a key, too.
         answer = await client.get("/nothing")
         problem(answer, 401)
         assert answer.headers["www-authenticate"].startswith("Basic")
-        for path in ("/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"):
+        for path in ("/health", "/health/live", "/health/ready", "/docs", "/openapi.json"):
             assert (await client.get(path)).status_code == 200
 
 
@@ -82,3 +91,66 @@ async def test_without_keys_a_client_is_its_address(make_app: Callable[..., Fast
 async def test_without_a_bound_there_is_none(client: Client) -> None:
     for _ in range(20):
         assert (await client.get(PATH)).status_code == 200
+
+
+async def test_what_comes_without_a_key_has_a_rate_by_address(
+    make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.access._PAUSE_S", 0)
+    settings = {"API_KEYS": DIGESTS, "ADDRESS_RATE_LIMIT_PER_MINUTE": "3"}
+    async with asked(make_app(**settings, TRUSTED_PROXIES="127.0.0.1")) as client:
+
+        async def refused(path: str, address: str, **headers: str) -> None:
+            """Check that the address gets no further, be it by a sliding minute's edge later."""
+            headers |= {"X-Forwarded-For": address}
+            answers = [await client.get(path, headers=headers) for _ in range(10)]
+            problem(answers[-1], 429)
+            assert answers[-1].headers["retry-after"]
+
+        await refused(PATH, "192.0.2.1", Authorization="Bearer wrong")
+        for path in (
+            PATH,
+            "/docs",
+            "/openapi.json",
+            "/static/wattline.css",
+            "/metrics",
+            "/nothing",
+        ):
+            await refused(path, "192.0.2.1")
+        # All addresses that one customer of an IPv6 network has are one.
+        await refused("/docs", "2001:db8::1")
+        problem(await client.get("/docs", headers={"X-Forwarded-For": "2001:db8::2"}), 429)
+        # Others have their own rate, a key is not asked for its address, and health costs nothing.
+        for address, headers in (
+            ("192.0.2.2", {}),
+            ("2001:db8:0:1::1", {}),
+            ("192.0.2.1", {"Authorization": "Bearer first-key"}),
+        ):
+            answer = await client.get("/docs", headers=headers | {"X-Forwarded-For": address})
+            assert answer.status_code == 200
+        for path in ("/health/live", "/health/ready", "/health") * 5:
+            answer = await client.get(path, headers={"X-Forwarded-For": "192.0.2.1"})
+            assert answer.status_code == 200
+        page = (await client.get("/metrics", headers=basic("", "first-key"))).text
+    assert 'telemetry_http_refused_total{bound="address_rate"}' in page
+
+
+async def test_forwarded_addresses_of_anybody_are_nobodys(
+    make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.access._PAUSE_S", 0)
+    async with asked(make_app(API_KEYS=DIGESTS, ADDRESS_RATE_LIMIT_PER_MINUTE="1")) as client:
+        answers = [
+            await client.get(PATH, headers={"X-Forwarded-For": f"192.0.2.{number}"})
+            for number in range(3)
+        ]
+    problem(answers[-1], 429)
+
+
+async def test_metrics_take_a_key_where_there_are_keys(make_app: Callable[..., FastAPI]) -> None:
+    async with asked(make_app(API_KEYS=DIGESTS)) as client:
+        answer = await client.get("/metrics")
+        problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Basic")
+        for headers in ({"Authorization": "Bearer first-key"}, basic("", "first-key")):
+            assert (await client.get("/metrics", headers=headers)).status_code == 200

@@ -114,6 +114,9 @@ async def test_the_statement_ends_with_its_client_and_its_connection_serves_othe
             await until(lambda: is_free(app))
         before = backends.pids()
         assert pid in before
+        page = (await client.get("/metrics")).text
+        assert page.count(',status="499"} 1.0') == 1
+        assert 'status="500"' not in page
         for _ in range(3):
             assert (await client.get(PERFORMANCE)).status_code == 200
         assert backends.pids() == before

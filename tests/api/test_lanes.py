@@ -113,7 +113,7 @@ async def test_two_hundred_with_slow_questions_keep_nobody_else_waiting(
                 await until_line(lines, "event: meter")
             assert (await app.state.parts.figures.now.get(wait_s=PATIENCE_S)).value is not None
             assert lane(app, "question") == (4, 50)
-            page = (await client.get("/metrics")).text
+            page = (await client.get("/metrics", headers=by(19))).text
         for told in (
             'telemetry_lane_requests{lane="question",state="busy"} 4.0',
             'telemetry_lane_requests{lane="question",state="waiting"} 50.0',
@@ -157,13 +157,22 @@ async def test_who_waits_too_long_is_told_that_it_is_busy_and_not_that_postgresq
         locked(api_database, "LOCK TABLE vehicle_meter_assignment"),
     ):
         first = [asyncio.create_task(client.get(PERFORMANCE, headers=by(0))) for _ in range(2)]
-        await until(lambda: app.state.parts.database._read.lent == 2)
+        await until(lambda: lane(app, "question") == (2, 0))
         document = problem(await client.get(PERFORMANCE, headers=by(0)), 503)
         assert document["detail"] == (
             "the database is busy answering questions: no connection was free in time; ask again"
         )
         for task in first:
             task.cancel()
+
+
+def stuck(rows: Rows) -> int:
+    """Return how many statements wait for the lock of the test."""
+    found = rows.execute(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'wattline-api' AND wait_event_type = 'Lock'"
+    )
+    return found.rowcount
 
 
 @pytest.mark.parametrize("connections", ["1", "2"])
@@ -175,11 +184,12 @@ async def test_a_pool_too_small_for_lanes_says_that_it_is_busy_as_well(
         served(app) as client,
         locked(api_database, "LOCK TABLE vehicle_meter_assignment, meter"),
     ):
+        await until(lambda: lane(app, "own") == (0, 0))  # the first look at what is taken in
         first = [
             asyncio.create_task(client.get(path, headers=by(0)))
             for path in (PERFORMANCE, f"{METERS}/m")[: int(connections)]
         ]
-        await until(lambda: app.state.parts.database._read.lent == len(first))
+        await until(lambda: stuck(rows) == len(first))
         document = problem(await client.post(METERS, json={"meterId": "n"}, headers=by(1)), 503)
         assert document["detail"] == "the database is busy: all connections are taken; ask again"
         for task in first:
@@ -219,7 +229,7 @@ async def test_a_loop_that_was_busy_is_not_taken_for_a_network_that_is_silent(
 ) -> None:
     database = make_app().state.parts.database
     async with database.opened(), database.read() as connection:
-        with database_module._bounded(connection, 0.05):
+        with database_module.bounded(connection, 0.05):
             asked = asyncio.create_task(connection.execute("SELECT 1"))
             while connection.info.transaction_status != TransactionStatus.ACTIVE:
                 await asyncio.sleep(0)

@@ -14,7 +14,16 @@ import pytest
 from fastapi import FastAPI
 
 from deploy.local.stack import Addresses
-from tests.api.conftest import JSON, PATIENCE_S, Client, Environment, Rows, asked, problem
+from tests.api.conftest import (
+    JSON,
+    PATIENCE_S,
+    Client,
+    Environment,
+    Rows,
+    asked,
+    problem,
+    until_ready,
+)
 from tests.api.process import Process
 from tests.api.readings import encode, meter
 from tests.faults.proxy import DOWN, UP, Proxy
@@ -62,11 +71,6 @@ def read(client: Client) -> "asyncio.Task[httpx.Response]":
     return asyncio.ensure_future(client.get(STATE))
 
 
-async def checks(client: Client) -> tuple[int, dict[str, bool]]:
-    answer = await client.get("/health/ready")
-    return answer.status_code, answer.json()["checks"]
-
-
 @pytest.mark.parametrize("fault", ["cut", "silent"])
 async def test_without_kafka_nothing_is_promised_and_nothing_grows(
     make_app: Callable[..., FastAPI], broker: Kafka, fault: str
@@ -87,8 +91,7 @@ async def test_without_kafka_nothing_is_promised_and_nothing_grows(
             assert int(answer.headers["retry-after"]) > 0
         # Reads go on, and readiness says who is missing.
         assert (await read(client)).status_code == 200
-        async with within(KAFKA_S):
-            assert await checks(client) == (503, {"database": True, "kafka": False})
+        await until_ready(client, 503, database=True, kafka=False)
         assert (await client.get("/health/live")).status_code == 200
         # Once more than the buffer holds, and then twice as much again.
         large = encode(meter(pad="x" * 60_000))
@@ -101,7 +104,7 @@ async def test_without_kafka_nothing_is_promised_and_nothing_grows(
         broker.proxy.faults.silent = frozenset()
         broker.proxy.open()
         await recovered(lambda: send(client), 202)
-        assert await checks(client) == (200, {"database": True, "kafka": True})
+        await until_ready(client, 200, database=True, kafka=True)
 
 
 async def test_memory_is_flat_for_as_long_as_kafka_is_silent(
@@ -184,14 +187,13 @@ async def test_without_postgresql_reads_are_503_and_readings_are_taken(
                     # Not that others are before, which would be no reason to look after it.
                     assert problem(answer, 503)["detail"] == "PostgreSQL cannot be reached"
                     assert int(answer.headers["retry-after"]) > 0
-            async with within(POSTGRES_S):
-                assert await checks(client) == (503, {"database": False, "kafka": True})
+            await until_ready(client, 503, database=False, kafka=True)
             assert (await send(client)).status_code == 202
             proxy.faults.silent = frozenset()
             proxy.open()
             async with within(2 * POSTGRES_S):
                 await recovered(lambda: read(client), 200)
-            assert await checks(client) == (200, {"database": True, "kafka": True})
+            await until_ready(client, 200, database=True, kafka=True)
 
 
 async def test_readiness_asks_the_database_that_is_written_to_as_well(
@@ -202,5 +204,5 @@ async def test_readiness_asks_the_database_that_is_written_to_as_well(
     app = make_app(DATABASE_URL=away, DATABASE_READ_URL=api_database)
     async with asked(app) as client:
         assert (await read(client)).status_code == 200
-        assert (await checks(client))[0] == 503
+        await until_ready(client, 503, database=False)
         problem(await client.post("/v1/devices/meters", json={"meterId": "m"}), 503)

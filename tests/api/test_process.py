@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -89,6 +91,11 @@ def run(environment: Environment, *words: str, **settings: str) -> subprocess.Co
     [
         ("API_KEYS", "", {"HTTP_HOST": "0.0.0.0"}),  # noqa: S104  which is what is refused
         ("API_KEYS", "secret", {}),
+        ("API_KEYS", sha256(b"").hexdigest(), {}),
+        ("API_KEYS", f"{sha256(b'key').hexdigest()},{sha256(bytes([10])).hexdigest()}", {}),
+        ("TRUSTED_PROXIES", "*", {}),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", {}),
+        ("METRICS_PORT", "65536", {}),
         ("DATABASE_READ_URL", "mysql://u:secret@h/d", {}),
         ("HTTP_PORT", "65536", {}),
     ],
@@ -109,3 +116,42 @@ def test_a_key_that_is_made_is_one_that_opens(environment: Environment) -> None:
     assert done.returncode == 0
     opened = run(environment, "openapi", API_KEYS=words["digest:"], HTTP_HOST="::")
     assert json.loads(opened.stdout)["info"]["title"] == "Wattline"
+
+
+def test_metrics_have_a_port_of_their_own_where_one_is_set(
+    environment: Environment, tmp_path: Path
+) -> None:
+    own = {
+        "API_KEYS": sha256(b"key").hexdigest(),
+        "METRICS_PORT": "0",
+        "ADDRESS_RATE_LIMIT_PER_MINUTE": "2",
+        # It is uvicorn's, which would believe anybody then.
+        "FORWARDED_ALLOW_IPS": "*",
+    }
+    with Process(environment | own, log_file=tmp_path / "api.log") as process:
+        port = process.wait_for("metrics_listening")["port"]
+        with httpx.Client(timeout=PATIENCE_S) as client:
+            metrics = f"http://127.0.0.1:{port}"
+            page = client.get(f"{metrics}/metrics")
+            assert page.status_code == 200
+            assert "telemetry_http_requests_total" in page.text
+            assert client.get(f"{metrics}/metrics/").status_code == 404
+            assert client.get(f"{metrics}/docs").status_code == 404
+            key = {"Authorization": "Bearer key"}
+            assert client.get(f"{process.address}/metrics", headers=key).status_code == 404
+            answers = [
+                client.get(process.address, headers={"X-Forwarded-For": f"192.0.2.{number}"})
+                for number in range(5)
+            ]
+            assert answers[-1].status_code == 429
+        assert process.stop() == 0
+        assert [line for line in process.log() if line["event"].startswith("Traceback")] == []
+
+
+def test_a_port_of_metrics_that_is_taken_is_named(environment: Environment) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run(environment, "run", HTTP_PORT="0", METRICS_PORT=port)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: METRICS_PORT: cannot listen on 127.0.0.1:{port}: ")
