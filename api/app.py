@@ -18,6 +18,7 @@ from tenacity import (
 from api.access import Access
 from api.body_limit import BodyLimit
 from api.database import Database
+from api.departure import Departure
 from api.description import complete
 from api.head import Head
 from api.inflation import Inflation
@@ -73,7 +74,9 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     While it runs `/metrics` is served where `for_metrics` listens, if that is given.
     """
     metrics = Metrics()
-    database = Database(settings.pool)
+    database = Database(
+        settings.pool, note_refused=lambda lane: metrics.refused.labels(f"lane_{lane}").inc()
+    )
     metrics.watch(database)
     gateway = Gateway(kafka=settings.kafka, settings=settings.gateway)
     probes = Probes(settings.pool)
@@ -147,6 +150,7 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     app.add_middleware(Head)
     app.add_middleware(Inflation, most_bytes=MOST_BODY_BYTES)
     app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
+    app.add_middleware(Departure)
     app.add_middleware(SameSite, only_loopback=not settings.access.digests)
     app.add_middleware(Access, settings=settings.access, metrics=metrics)
     app.add_middleware(Observation, metrics=metrics)

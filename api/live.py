@@ -97,7 +97,7 @@ class Live:
     """Looks for new states while anybody listens, and hands them round."""
 
     def __init__(self, *, database: Database, metrics: Metrics) -> None:
-        self._database = database
+        self._database = database.own("live")
         self._metrics = metrics
         self._listeners: set[Listener] = set()
         self._wanted = asyncio.Event()
@@ -138,13 +138,15 @@ class Live:
         if len(self._listeners) >= MOST_LISTENERS:
             raise Problem(503, "too many listeners", headers={"Retry-After": "10"})
 
-    async def since(self, event_id: int) -> list[Event]:
-        """Return the states that were stored since an event, or just before it."""
+    async def since(self, event_id: int | None, database: Database) -> list[Event]:
+        """Return the states that were stored since an event, or just before it; none since None."""
+        if event_id is None:
+            return []
         try:
             at = as_datetime(event_id) - OVERLAP
         except OverflowError:
             return []
-        async with self._database.read() as connection:
+        async with database.read() as connection:
             cursor = await connection.execute(statement("changed_states"), {"since": at})
             return [_event(row) for row in await cursor.fetchall()]
 

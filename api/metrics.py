@@ -52,7 +52,7 @@ class Metrics:
         )
 
     def watch(self, database: Database) -> None:
-        """Show what the pools do."""
+        """Show what the pools and the lanes before them do."""
         self.registry.register(_Pools(database))
 
 
@@ -65,7 +65,9 @@ class _Pools(Collector):
             "telemetry_pool_connections", "connections to PostgreSQL", labels=["pool", "state"]
         )
         waiting = GaugeMetricFamily(
-            "telemetry_pool_waiting", "requests that wait for a connection", labels=["pool"]
+            "telemetry_pool_waiting",
+            "requests for which a connection is being made",
+            labels=["pool"],
         )
         for name, pool in self._database.pools.items():
             stats = pool.get_stats()
@@ -73,4 +75,12 @@ class _Pools(Collector):
             connections.add_metric([name, "idle"], idle)
             connections.add_metric([name, "busy"], stats.get("pool_size", 0) - idle)
             waiting.add_metric([name], stats.get("requests_waiting", 0))
-        return [connections, waiting]
+        lanes = GaugeMetricFamily(
+            "telemetry_lane_requests",
+            "requests of a lane that have a connection (busy) or wait",
+            labels=["lane", "state"],
+        )
+        for lane in self._database.lanes.values():
+            lanes.add_metric([lane.name, "busy"], lane.busy)
+            lanes.add_metric([lane.name, "waiting"], lane.waiting)
+        return [connections, waiting, lanes]

@@ -1,10 +1,11 @@
 """What the routes work with, made once per application."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.caller import caller_of
 from api.database import Database
 from api.live import Live
 from api.metrics import Metrics
@@ -28,8 +29,11 @@ class Parts:
     retention_days: int
 
 
-def parts_of(request: Request) -> Parts:
-    return cast("Parts", request.app.state.parts)
+# Asynchronous, as FastAPI would ask a thread for it otherwise.
+async def parts_of(request: Request) -> Parts:
+    """Return the parts, whose database knows who asks."""
+    parts = cast("Parts", request.app.state.parts)
+    return replace(parts, database=parts.database.by(caller_of(request.scope)))
 
 
 TheParts = Annotated[Parts, Depends(parts_of)]

@@ -80,6 +80,13 @@ def unavailable(what: str, *, after_s: int = 1) -> Problem:
     return Problem(503, f"{what} cannot be reached", headers={"Retry-After": str(after_s)})
 
 
+def busy(what: str, *, after_s: int = 2) -> Problem:
+    """Return what is said while PostgreSQL answers, but others first."""
+    return Problem(
+        503, f"the database is busy{what}; ask again", headers={"Retry-After": str(after_s)}
+    )
+
+
 def explain_problems(app: FastAPI) -> None:
     """Answer with a problem document what is refused; `Observation` does so for what fails."""
     app.add_exception_handler(Problem, _problem)

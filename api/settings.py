@@ -129,14 +129,32 @@ class PoolSettings(BaseSettings):
         None, description="a replica for reads; by default DATABASE_URL"
     )
     database_pool_size: int = Field(
-        8, ge=1, le=200, description="connections to either, at the most"
+        12, ge=1, le=200, description="connections to either, at the most"
     )
     database_connect_timeout_s: int = Field(5, ge=1, le=3_600, description="seconds to connect")
     database_pool_timeout_s: float = Field(
         2.0, gt=0, le=60, description="seconds that a request waits for a connection"
     )
+    database_question_wait_s: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="seconds that a question (analytics, a list, a page) waits for those before it",
+    )
+    database_questions_of_one: int = Field(
+        2, ge=1, le=200, description="questions of one client that are answered at a time"
+    )
+    database_most_waiting: int = Field(
+        200, ge=1, le=100_000, description="requests that wait in a lane for a connection"
+    )
     database_statement_timeout_s: float = Field(
         15.0, gt=0, le=3_600, description="seconds for a statement"
+    )
+    database_lookup_timeout_s: float = Field(
+        5.0, gt=0, le=3_600, description="seconds for reading a row by its key"
+    )
+    database_lock_timeout_s: float = Field(
+        5.0, gt=0, le=3_600, description="seconds to wait for a lock"
     )
 
 

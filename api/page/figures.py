@@ -120,11 +120,12 @@ class Figures:
         group: str,
         day_kept_s: float = DAY_KEPT_S,
     ) -> None:
-        self._database = database
+        # What goes on does not wait for the day, which takes long.
+        self._database, self._glance = database.own("figures"), database.own("now")
         self._computed: dict[datetime, tuple[datetime, HourEnergy]] = {}
         # By how much hours that were all computed at once do not add up to their day.
         self._residue = Energy(0.0, 0.0)
-        self.intake = Intake(database=database, kafka=kafka, group=group)
+        self.intake = Intake(database=database.own("intake"), kafka=kafka, group=group)
         self.now = Remembered(self._now, keep_s=NOW_KEPT_S)
         self.hours = Remembered(self._hours, keep_s=day_kept_s)
         # For as long as the hours are not there.
@@ -145,7 +146,7 @@ class Figures:
 
     async def _now(self) -> Now:
         asking = {"group": self.intake.group, "most_letters": MOST_LETTERS + 1}
-        async with self._database.read() as connection:
+        async with self._glance.read() as connection:
             (row,) = await rows(connection, "page_now", **asking)
         taken = await self.intake.taken()
         return Now(row, taken, self.intake.rate)

@@ -118,7 +118,7 @@ async def _list(parts: Parts, kind: str, limit: int, after: str | None) -> list[
 
 
 async def _select(parts: Parts, kind: str, device_id: str) -> DictRow:
-    async with parts.database.read() as connection:
+    async with parts.database.lookup() as connection:
         cursor = await connection.execute(statement(f"select_{kind}"), {"device_id": device_id})
         row = await cursor.fetchone()
     return _known(row, kind, device_id)

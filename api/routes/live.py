@@ -61,7 +61,7 @@ async def live(
         async with parts.live.listening(listener):
             yield format_sse_event(comment="listening")
             try:
-                for event in await parts.live.since(missed) if missed is not None else ():
+                for event in await parts.live.since(missed, parts.database):
                     if listener.wants(event):
                         yield _sent(event)
                 while True:

@@ -119,7 +119,7 @@ async def vehicle_history(
 
 
 async def _current(parts: Parts, kind: str, device_id: str) -> DictRow:
-    async with parts.database.read() as connection:
+    async with parts.database.lookup() as connection:
         cursor = await connection.execute(statement(f"current_{kind}"), {"device_id": device_id})
         row = await cursor.fetchone()
     if row is None:
