@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test faults lint model bench bench-api bench-memory bench-disturbed \
+.PHONY: help demo down test faults attack lint model bench bench-api bench-memory bench-disturbed \
 	bench-replicas bench-stored soak lock clean
 
 help: ## Show what can be done
@@ -37,6 +37,9 @@ model: ## Search every interleaving of the flush protocol, and of broken ones (n
 faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=10000 for a soak), and fuzz
 	@$(RUN) -m tests.faults
 	@$(RUN) -m tests.fuzz --inputs 100000
+
+attack: $(VENV)/.dev ## Attack real processes on loopback in every way known, and judge by docs/security.md
+	@$(RUN) -m tests.attack
 
 bench: $(VENV)/.dev ## Measure rate, CPU and memory of a drain beside the raw limit, then the latency
 	@$(RUN) -m tests.benchmarks.drain
