@@ -1,6 +1,7 @@
 """History: rows that are new are stored, rows that are there already are compared."""
 
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -21,11 +22,15 @@ ATTEMPTS = 3
 
 @dataclass(slots=True)
 class Outcome:
-    """Where the messages of a batch ended; the three counts add up to the batch."""
+    """Where the messages of a batch ended; the three counts add up to the batch.
+
+    `cut` says how many of the dead letters were not kept whole.
+    """
 
     stored: int = 0
     duplicates: int = 0
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    cut: Counter[Reason] = field(default_factory=Counter)
 
     def __iadd__(self, other: "Outcome") -> Self:
         self.stored += other.stored

@@ -291,6 +291,7 @@ class Pipeline:
             stored=outcome.stored,
             duplicates=outcome.duplicates,
             reasons=Counter(letter.reason for letter in outcome.dead_letters),
+            cut=outcome.cut,
         )
 
     def _count_retry(self, cause: str) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from consumer.allowance import Allowance
 from consumer.batch import BatchPolicy
 from telemetry.settings import (
     ENVIRONMENT,
@@ -123,6 +124,31 @@ class HistorySettings(BaseSettings):
     )
 
 
+class DeadLetterSettings(BaseSettings):
+    """How much of dead letters is kept, and how long."""
+
+    model_config = ENVIRONMENT
+
+    dead_letters_whole_per_hour: int = Field(
+        1_000,
+        ge=0,
+        le=10**9,
+        description="letters over 1 KB of one reason and topic kept whole in an hour; 0: all",
+    )
+    dead_letters_whole_bytes_per_hour: int = Field(
+        8 << 20, ge=0, le=10**15, description="bytes of these at the most; 0: without a bound"
+    )
+    dead_letter_retention_days: int = Field(
+        90, ge=0, le=36_500, description="days that dead letters are kept; 0: for ever"
+    )
+
+    @property
+    def allowance(self) -> Allowance:
+        return Allowance(
+            letters=self.dead_letters_whole_per_hour, bytes=self.dead_letters_whole_bytes_per_hour
+        )
+
+
 class WatchdogSettings(BaseSettings):
     """When a replica that does nothing gives up."""
 
@@ -146,6 +172,7 @@ SECTIONS = (
     RecordSettings,
     FlushSettings,
     HistorySettings,
+    DeadLetterSettings,
     HttpSettings,
     LogSettings,
     WatchdogSettings,
@@ -165,6 +192,7 @@ class Settings:
         self.records = load(RecordSettings)
         self.flush = load(FlushSettings)
         self.history = load(HistorySettings)
+        self.dead_letters = load(DeadLetterSettings)
         self.http = load(HttpSettings)
         self.log = load(LogSettings)
         self.watchdog = load(WatchdogSettings)

@@ -1,33 +1,32 @@
 """PostgreSQL: one flush is one batch of one partition in one transaction, all of it or nothing."""
 
 import asyncio
-import base64
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import psycopg
 from psycopg.errors import InvalidParameterValue, LockNotAvailable
-from psycopg.types.json import Jsonb
 
+from consumer.allowance import UNBOUNDED, Allowance
 from consumer.columns import Columns, Mask
 from consumer.database import Connection, Database, KeptConnection
 from consumer.decode import DeadLetter, Decoded
 from consumer.errors import CommitUnknown, Fenced
 from consumer.history import History, Outcome
+from consumer.letters import Place, Row, insert
 from consumer.metrics import Metrics
 from consumer.offsets import end_suspended_flushes
 from consumer.partitions import date_of, make_partitions
-from consumer.records import Record, Records
+from consumer.records import Records
 from consumer.retry import is_conflict, is_data_error, is_missing_partition
 from consumer.statements import StreamStatements, statement
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
-from telemetry.timestamps import DAY_US, as_datetime
+from telemetry.timestamps import DAY_US
 
-_LAST_MS = 253_402_300_799_999  # the end of year 9999
 _NAMED = 5
 
 _Write = Callable[[Connection, Stream, Columns], Awaitable[Outcome]]
@@ -49,10 +48,18 @@ class Flush:
 class Sink:
     """One connection that flushes one batch at a time."""
 
-    def __init__(self, *, database: Database, metrics: Metrics, timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        metrics: Metrics,
+        timeout: float,
+        allowance: Allowance = UNBOUNDED,
+    ) -> None:
         self._connection = KeptConnection(database)
         self._metrics = metrics
         self._timeout = timeout
+        self._allowance = allowance
         self._statements = {stream.name: StreamStatements(stream) for stream in STREAMS}
         self._days: dict[str, set[int]] = {stream.name: set() for stream in STREAMS}
         self._histories = {
@@ -107,7 +114,9 @@ class Sink:
                     written = await write(connection, flush.stream, flush.decoded.columns)
                 written.dead_letters += flush.decoded.dead_letters
                 # 4. The dead letters, in the same transaction.
-                await self._insert_dead_letters(connection, flush, written.dead_letters)
+                written.cut = await self._insert_dead_letters(
+                    connection, flush, written.dead_letters
+                )
                 outcome, done = written, time.perf_counter()
             # 5. COMMIT, on leaving the block.
             self._metrics.stage_seconds.labels("commit").inc(time.perf_counter() - done)
@@ -187,25 +196,12 @@ class Sink:
 
     async def _insert_dead_letters(
         self, connection: Connection, flush: Flush, dead_letters: list[DeadLetter]
-    ) -> None:
+    ) -> Counter[Reason]:
         if not dead_letters:
-            return
-        records = [flush.records[letter.position] for letter in dead_letters]
-        await connection.execute(
-            statement("insert_dead_letters"),
-            {
-                "consumer_group": flush.consumer_group,
-                "topic": flush.stream.topic,
-                "partition": flush.partition,
-                "offsets": [record.offset for record in records],
-                "keys": [record.key for record in records],
-                "values": [record.value for record in records],
-                "headers": [_headers(record) for record in records],
-                "timestamps": [_record_time(record) for record in records],
-                "reasons": [letter.reason.value for letter in dead_letters],
-                "details": [letter.detail for letter in dead_letters],
-            },
-        )
+            return Counter()
+        rows = [Row.of(flush.records[letter.position], letter) for letter in dead_letters]
+        place = Place(flush.consumer_group, flush.stream.topic, flush.partition)
+        return await insert(connection, place, rows, self._allowance)
 
     async def _make_partitions(self, connection: Connection, flush: Flush) -> None:
         """Make the daily partitions that the batch needs and that nobody made ahead."""
@@ -256,27 +252,3 @@ class Sink:
 
 def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:
     return np.isin(columns.positions, [letter.position for letter in dead_letters])
-
-
-def _record_time(record: Record) -> datetime | None:
-    """Return the record's time, None where there is none or no calendar has it."""
-    if not 0 <= record.timestamp_ms <= _LAST_MS:
-        return None
-    return as_datetime(record.timestamp_ms * 1_000)
-
-
-def _headers(record: Record) -> Jsonb:
-    return Jsonb([_header(name, value) for name, value in record.headers])
-
-
-def _header(name: str, value: bytes | None) -> list[str | None]:
-    """Return [name, base64 value], and the base64 of the name's bytes where it shows others.
-
-    PostgreSQL's text has neither a NUL nor a surrogate, which stands for a byte that is no UTF-8:
-    they are shown as U+FFFD.
-    """
-    shown = name.encode(errors="surrogateescape").decode(errors="replace").replace("\0", "\ufffd")
-    header = [shown, None if value is None else base64.b64encode(value).decode()]
-    if shown != name:
-        header.append(base64.b64encode(name.encode(errors="surrogateescape")).decode())
-    return header

@@ -44,10 +44,11 @@ def list_command(
         return
     print_counts(counts)
     if entries:
-        rows = table("topic partition offset", "reason", "at (UTC)", "detail")
+        rows = table("topic partition offset", "reason", "at (UTC)", "kept", "detail")
         for entry in entries:
             time = f"{entry.dead_lettered_at:%F %T}"
-            rows.add_row(place(entry), entry.reason, time, entry.detail)
+            kept = "whole" if entry.is_whole else "beginning"
+            rows.add_row(place(entry), entry.reason, time, kept, entry.detail)
         out.print(rows)
 
 
@@ -57,7 +58,7 @@ def show(
     partition: Annotated[int, typer.Argument(help="its partition", min=0)],
     offset: Annotated[int, typer.Argument(help="its offset", min=0)],
 ) -> None:
-    """Show one dead letter whole; bytes that are no text are shown escaped."""
+    """Show one dead letter, as it is kept; bytes that are no text are shown escaped."""
     choice = choice_of(topic=topic, partition=partition, offset=offset)
 
     async def work(connection: Connection) -> Letter | str:
@@ -76,6 +77,7 @@ def show(
         "record time": _moment(letter.record_timestamp, missing="none that a calendar has"),
         "dead-lettered": _moment(letter.dead_lettered_at),
         "redriven": _moment(letter.redriven_at, missing="never"),
+        "kept": _kept(letter),
         "key": _shown(letter.key),
         "headers": str(letter.headers) if letter.headers else "none",
         "value": _shown(letter.value),
@@ -91,6 +93,19 @@ for command in (redrive, export, purge):
 
 def _moment(time_or_none: object, *, missing: str = "") -> str:
     return missing if time_or_none is None else f"{time_or_none:%F %T%z}"
+
+
+def _kept(letter: Letter) -> str:
+    """Return how much of the message is in the row."""
+    if letter.is_whole:
+        return "whole"
+    parts = [f"{letter.header_count or 0:,} headers"]
+    if letter.key_bytes is not None:
+        parts.insert(0, f"a key of {letter.key_bytes:,} bytes")
+    if letter.value_bytes is not None and letter.value_sha256 is not None:
+        digest = letter.value_sha256.hex()
+        parts.append(f"a value of {letter.value_bytes:,} bytes, SHA-256 {digest}")
+    return f"the beginning of {', '.join(parts)}"
 
 
 def _shown(content: bytes | None) -> str:

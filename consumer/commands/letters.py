@@ -73,12 +73,11 @@ def choosing(command: Callable[..., None]) -> Callable[..., None]:
 
 def print_counts(counts: list[Summary]) -> None:
     """Print the letters by topic and reason."""
-    rows = table("topic", "reason", "messages", "redriven", "first", "last")
+    rows = table("topic", "reason", "messages", "redriven", "not whole", "first", "last")
     for count in counts:
         times = (f"{count.first:%F %H:%M}", f"{count.last:%F %H:%M}")
-        rows.add_row(
-            count.topic, count.reason, f"{count.messages:,}", f"{count.redriven:,}", *times
-        )
+        figures = (f"{one:,}" for one in (count.messages, count.redriven, count.cut))
+        rows.add_row(count.topic, count.reason, *figures, *times)
     out.print(rows)
 
 
