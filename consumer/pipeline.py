@@ -268,6 +268,7 @@ class Pipeline:
             next_offset=batch.next_offset,
             records=batch.records,
             decoded=decoded,
+            copies=owned.copies,
         )
 
     def _record(self, owned: Owned, flush: Flush, outcome: Outcome, *, seconds: float) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import psycopg
@@ -15,7 +15,7 @@ from consumer.columns import Columns, Mask
 from consumer.database import Connection, Database, KeptConnection
 from consumer.decode import DeadLetter, Decoded
 from consumer.errors import CommitUnknown, Fenced
-from consumer.history import History, Outcome
+from consumer.history import Copies, History, Outcome
 from consumer.letters import Place, Row, insert
 from consumer.metrics import Metrics
 from consumer.offsets import end_suspended_flushes
@@ -29,12 +29,15 @@ from telemetry.timestamps import DAY_US
 
 _NAMED = 5
 
-_Write = Callable[[Connection, Stream, Columns], Awaitable[Outcome]]
+_Write = Callable[[Connection, "Flush", Columns], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flush:
-    """What is to be flushed: a decoded batch, and the stretch of offsets that it covers."""
+    """What is to be flushed: a decoded batch, and the stretch of offsets that it covers.
+
+    `copies` is what is known of its partition's.
+    """
 
     consumer_group: str
     stream: Stream
@@ -43,6 +46,7 @@ class Flush:
     next_offset: int
     records: Records
     decoded: Decoded
+    copies: Copies = field(default_factory=Copies)
 
 
 class Sink:
@@ -111,7 +115,7 @@ class Sink:
                 # 2. and 3. History and current state.
                 written = Outcome()
                 if flush.decoded.columns is not None:
-                    written = await write(connection, flush.stream, flush.decoded.columns)
+                    written = await write(connection, flush, flush.decoded.columns)
                 written.dead_letters += flush.decoded.dead_letters
                 # 4. The dead letters, in the same transaction.
                 written.cut = await self._insert_dead_letters(
@@ -148,32 +152,32 @@ class Sink:
             )
         return str(row[0])
 
-    async def _write(self, connection: Connection, stream: Stream, columns: Columns) -> Outcome:
-        outcome = await self._histories[stream.name].write(connection, columns)
+    async def _write(self, connection: Connection, flush: Flush, columns: Columns) -> Outcome:
+        history = self._histories[flush.stream.name]
+        outcome = await history.write(connection, columns, flush.copies)
         stored = columns
         if outcome.dead_letters:
             stored = columns.take(~_at(columns, outcome.dead_letters))
         if len(stored):
-            await self._upsert_current_state(connection, stream, stored)
+            await self._upsert_current_state(connection, flush.stream, stored)
         return outcome
 
     async def _write_or_bisect(
-        self, connection: Connection, stream: Stream, columns: Columns
+        self, connection: Connection, flush: Flush, columns: Columns
     ) -> Outcome:
         """Write what can be written, bisecting down to the rows that the database rejects.
 
         k bad rows of n take O(k log n) statements.
         """
-        history = self._histories[stream.name]
-        met_copies = history.meets_copies
+        expected_copies = flush.copies.are_expected
         try:
             async with connection.transaction():  # a savepoint
-                return await self._write(connection, stream, columns)
+                return await self._write(connection, flush, columns)
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise
-            if history.meets_copies and not met_copies:
-                return await self._write_or_bisect(connection, stream, columns)
+            if flush.copies.are_expected and not expected_copies:
+                return await self._write_or_bisect(connection, flush, columns)
             if len(columns) == 1:
                 detail = f"{error.sqlstate} {error.diag.constraint_name or ''}".rstrip()
                 position = int(columns.positions[0])
@@ -181,7 +185,7 @@ class Sink:
                 return Outcome(dead_letters=[rejected])
         outcome = Outcome()
         for half in columns.halves():
-            outcome += await self._write_or_bisect(connection, stream, half)
+            outcome += await self._write_or_bisect(connection, flush, half)
         return outcome
 
     async def _upsert_current_state(
