@@ -316,7 +316,7 @@ def verify_command(
         truths = read_truths(ledgers) if answers is not None else []
         report = verify(
             ledgers,
-            database_url=database.database_url,
+            database_url=database.database_url.get_secret_value(),
             consumer_group=database.consumer_group,
             exact=exact,
             wait_seconds=wait,
