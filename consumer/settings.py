@@ -18,6 +18,8 @@ from telemetry.settings import (
 )
 from telemetry.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
 
+_DAY_MS = 86_400_000  # Kafka counts milliseconds in 32 bits
+
 
 class DatabaseSettings(BaseSettings):
     """How to reach PostgreSQL, and how long to wait for it."""
@@ -56,10 +58,14 @@ class SourceSettings(GroupSettings):
     kafka_group_instance_id: str | None = Field(
         None, description="static membership: a name of this replica alone, kept over restarts"
     )
-    kafka_session_timeout_ms: int = Field(45_000, ge=1_000, description="a silent replica's stay")
-    kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="between heartbeats")
+    kafka_session_timeout_ms: int = Field(
+        45_000, ge=1_000, le=_DAY_MS, description="a silent replica's stay"
+    )
+    kafka_heartbeat_interval_ms: int = Field(
+        3_000, ge=100, le=_DAY_MS, description="between heartbeats"
+    )
     kafka_rebalance_timeout_ms: int = Field(
-        30_000, ge=1_000, description="time to join a rebalance"
+        30_000, ge=1_000, le=_DAY_MS, description="time to join a rebalance"
     )
     kafka_fetch_max_bytes: int = Field(16 << 20, ge=1 << 16, description="most bytes of one fetch")
     kafka_partition_fetch_max_bytes: int = Field(
@@ -91,7 +97,9 @@ class FlushSettings(BaseSettings):
 
     batch_max_rows: int = Field(20_000, ge=1, description="rows that fill a batch")
     batch_max_bytes: int = Field(8 << 20, ge=1 << 16, description="bytes that fill a batch")
-    flush_interval_ms: int = Field(150, ge=1, description="age at which a batch is flushed")
+    flush_interval_ms: int = Field(
+        150, ge=1, le=3_600_000, description="age at which a batch is flushed"
+    )
     buffer_max_bytes: int = Field(
         64 << 20, ge=1 << 20, description="bytes of all records that wait for a flush"
     )

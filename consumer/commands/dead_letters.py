@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from consumer.commands.export import export
-from consumer.commands.letters import choice_of, choosing, none_of, place, print_counts
+from consumer.commands.letters import (
+    LAST_OFFSET,
+    LAST_PARTITION,
+    choice_of,
+    choosing,
+    none_of,
+    place,
+    print_counts,
+)
 from consumer.commands.purge import purge
 from consumer.commands.redrive import redrive
 from consumer.commands.terminal import fail, out, table, with_database
@@ -29,7 +37,9 @@ app = typer.Typer(help="Messages that are no readings.", no_args_is_help=True)
 def list_command(
     choice: Choice,
     *,
-    limit: Annotated[int, typer.Option(min=0, help="how many to show, newest first")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="how many to show, newest first")
+    ] = 20,
 ) -> None:
     """Count dead letters by reason, and show the newest."""
 
@@ -55,8 +65,8 @@ def list_command(
 @app.command("show")
 def show(
     topic: Annotated[str, typer.Argument(help="the topic it came from")],
-    partition: Annotated[int, typer.Argument(help="its partition", min=0)],
-    offset: Annotated[int, typer.Argument(help="its offset", min=0)],
+    partition: Annotated[int, typer.Argument(help="its partition", min=0, max=LAST_PARTITION)],
+    offset: Annotated[int, typer.Argument(help="its offset", min=0, max=LAST_OFFSET)],
 ) -> None:
     """Show one dead letter, as it is kept; bytes that are no text are shown escaped."""
     choice = choice_of(topic=topic, partition=partition, offset=offset)

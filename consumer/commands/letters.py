@@ -17,6 +17,9 @@ from telemetry.settings import load
 from telemetry.streams import BY_TOPIC
 from telemetry.timestamps import as_datetime, parse_timestamp
 
+# What Kafka numbers them with, and PostgreSQL's columns hold.
+LAST_PARTITION, LAST_OFFSET = 2**31 - 1, 2**63 - 1
+
 ReasonOption = Annotated[Reason | None, typer.Option(help="only this reason")]
 TopicOption = Annotated[str | None, typer.Option(help="only this topic")]
 
@@ -30,10 +33,12 @@ def choice_of(
     ] = None,
     until: Annotated[str | None, typer.Option(help="dead-lettered before this time")] = None,
     partition: Annotated[
-        int | None, typer.Option(min=0, help="of --topic, only this partition")
+        int | None,
+        typer.Option(min=0, max=LAST_PARTITION, help="of --topic, only this partition"),
     ] = None,
     offset: Annotated[
-        int | None, typer.Option(min=0, help="of --partition, only this offset: one letter")
+        int | None,
+        typer.Option(min=0, max=LAST_OFFSET, help="of --partition, only this offset: one letter"),
     ] = None,
 ) -> Choice:
     """Return what the options choose of CONSUMER_GROUP's letters."""
@@ -99,3 +104,5 @@ def _time(option: str, text: str | None) -> datetime | None:
         return None if text is None else as_datetime(parse_timestamp(text))
     except ValueError as error:
         fail(f"{option}: {text!r} is {error}", code=2)
+    except OverflowError:
+        fail(f"{option}: {text!r} is past the year 9999", code=2)

@@ -29,7 +29,8 @@ def redrive(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and send nothing")] = False,
     rate: Annotated[
-        int | None, typer.Option(min=1, help="messages a second at most [default: no limit]")
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="messages a second at most [default: no limit]"),
     ] = None,
 ) -> None:
     """Send dead letters to their topic again: bytes, key and headers as they came.
