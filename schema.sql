@@ -81,7 +81,9 @@ CREATE TABLE IF NOT EXISTS ingest_offset (
     PRIMARY KEY (consumer_group, topic, partition)
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 
--- Messages that are no readings, whole: key, value and headers as they came.
+-- Messages that are no readings: key, value and headers as they came. A letter that is not whole has the
+-- beginning of each, and says of the key and the value how long they were, of the headers how many; of
+-- whole ones these columns are NULL.
 CREATE TABLE IF NOT EXISTS dead_letter (
     consumer_group   text COLLATE "C" NOT NULL,
     topic            text COLLATE "C" NOT NULL,
@@ -95,7 +97,42 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     detail           text             NOT NULL,
     dead_lettered_at timestamptz      NOT NULL DEFAULT now(),
     redriven_at      timestamptz,
+    is_whole         boolean          NOT NULL DEFAULT true,
+    key_bytes        integer,
+    value_bytes      integer,
+    value_sha256     bytea,
+    header_count     integer,
     PRIMARY KEY (consumer_group, topic, partition, record_offset)
 );
 
+-- Older schemas kept all of them whole. Looked for first, as above: this is written at once, however
+-- many letters there are, but locks writers out for a moment.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute
+                   WHERE attrelid = 'dead_letter'::regclass AND attname = 'is_whole') THEN
+        ALTER TABLE dead_letter
+            ADD COLUMN is_whole     boolean NOT NULL DEFAULT true,
+            ADD COLUMN key_bytes    integer,
+            ADD COLUMN value_bytes  integer,
+            ADD COLUMN value_sha256 bytea,
+            ADD COLUMN header_count integer;
+    END IF;
+END
+$$;
+
 CREATE INDEX IF NOT EXISTS dead_letter_by_time ON dead_letter (dead_lettered_at);
+
+-- How many large letters were kept whole in an hour, and their bytes. A row is written only by flushes
+-- of its own partition, which take turns, so that no flush waits for another's; their sum is compared
+-- with what is allowed.
+CREATE TABLE IF NOT EXISTS dead_letter_hour (
+    consumer_group text COLLATE "C" NOT NULL,
+    topic          text COLLATE "C" NOT NULL,
+    reason         text COLLATE "C" NOT NULL,
+    hour           timestamptz      NOT NULL,
+    partition      integer          NOT NULL,
+    letters        bigint           NOT NULL,
+    bytes          bigint           NOT NULL,
+    PRIMARY KEY (consumer_group, topic, reason, hour, partition)
+);

@@ -22,12 +22,13 @@ StoredHeader = list[str | None]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many messages of a topic were refused for one reason."""
+    """How many messages of a topic were refused for one reason; `cut`: not kept whole."""
 
     topic: str
     reason: str
     messages: int
     redriven: int
+    cut: int
     first: datetime
     last: datetime
 
@@ -43,11 +44,16 @@ class Entry:
     detail: str
     dead_lettered_at: datetime
     redriven_at: datetime | None
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter, whole."""
+    """One dead letter, as it is kept.
+
+    Where it is not whole, key, value and headers are the beginnings of what came: of `key_bytes`
+    and `value_bytes` bytes, and `header_count` headers. The digest is that of the whole value.
+    """
 
     topic: str
     partition: int
@@ -60,11 +66,17 @@ class Letter:
     detail: str
     dead_lettered_at: datetime
     redriven_at: datetime | None
+    is_whole: bool
+    key_bytes: int | None
+    value_bytes: int | None
+    value_sha256: bytes | None
+    header_count: int | None
 
     def exported(self, consumer_group: str) -> dict[str, object]:
         """Return what JSON can hold: bytes in base64, times by RFC 3339.
 
-        `value_text` is the value once more where it is UTF-8, for people and jq; else null.
+        `value_text` is the value once more where it is UTF-8, for people and jq; else null. The
+        digest is in hex.
         """
         return {
             "consumer_group": consumer_group,
@@ -80,6 +92,11 @@ class Letter:
             "detail": self.detail,
             "dead_lettered_at": _rfc3339(self.dead_lettered_at),
             "redriven_at": _rfc3339(self.redriven_at),
+            "is_whole": self.is_whole,
+            "key_bytes": self.key_bytes,
+            "value_bytes": self.value_bytes,
+            "value_sha256": None if self.value_sha256 is None else self.value_sha256.hex(),
+            "header_count": self.header_count,
         }
 
 
@@ -125,7 +142,7 @@ async def list_dead_letters(connection: Connection, choice: Choice, *, limit: in
 
 
 async def read_dead_letters(connection: Connection, choice: Choice) -> AsyncGenerator[Letter, None]:
-    """Yield the letters whole, by their place in Kafka, a few in memory at a time."""
+    """Yield the letters as they are kept, by their place in Kafka, a few in memory at a time."""
     async with (
         connection.transaction(),  # the server's cursor lives in one
         connection.cursor(name="dead_letters", row_factory=class_row(Letter)) as cursor,

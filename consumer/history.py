@@ -1,6 +1,7 @@
 """History: rows that are new are stored, rows that are there already are compared."""
 
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -17,15 +18,20 @@ from telemetry.reasons import Reason
 from telemetry.timestamps import as_datetime
 
 ATTEMPTS = 3
+PATIENCE = 100  # batches of a partition
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Where the messages of a batch ended; the three counts add up to the batch."""
+    """Where the messages of a batch ended; the three counts add up to the batch.
+
+    `cut` says how many of the dead letters were not kept whole.
+    """
 
     stored: int = 0
     duplicates: int = 0
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    cut: Counter[Reason] = field(default_factory=Counter)
 
     def __iadd__(self, other: "Outcome") -> Self:
         self.stored += other.stored
@@ -34,36 +40,56 @@ class Outcome:
         return self
 
 
+@dataclass(slots=True)
+class Copies:
+    """Whether copies of stored readings come in; kept for a partition from batch to batch.
+
+    Each one that COPY meets is an ERROR in PostgreSQL's log and a batch begun anew. So what has
+    met one is expected to meet more, until a number of batches had none.
+    """
+
+    _patience: int = 0
+
+    @property
+    def are_expected(self) -> bool:
+        return self._patience > 0
+
+    def note(self, *, met: bool) -> None:
+        """Note whether a batch had any."""
+        self._patience = PATIENCE if met else max(0, self._patience - 1)
+
+
 class History:
     """The history of one stream, as one connection writes it."""
 
     def __init__(self, statements: StreamStatements, metrics: Metrics) -> None:
         self._statements = statements
         self._metrics = metrics
-        self.meets_copies = False
 
-    async def write(self, connection: Connection, columns: Columns) -> Outcome:
+    async def write(self, connection: Connection, columns: Columns, copies: Copies) -> Outcome:
         """Copy the rows that are not stored yet, and compare the others.
 
-        Rows are looked for only while copies of stored ones come in. The first that is met raises
-        UniqueViolation: what was done is to be taken back, and the same call made again.
+        Rows are looked for only while copies of stored ones are expected. The first that is met
+        raises UniqueViolation: what was done is to be taken back, and the same call made again.
         """
-        if not self.meets_copies:
+        if not copies.are_expected:
             try:
                 return await self._copy(connection, columns)
             except UniqueViolation:
-                self.meets_copies = True
+                copies.note(met=True)
                 raise
         # What is newer than the current state of its device is stored nowhere yet.
         suspected = ~await self._are_newer(connection, columns)
         for _ in range(ATTEMPTS - 1):
             with suppress(UniqueViolation):
-                return await self._compare(connection, columns, suspected)
+                return await self._compare(connection, columns, suspected, copies)
             # Stored by hand past the current state, or by another replica just now.
             suspected = np.ones(len(columns), np.bool_)
-        return await self._compare(connection, columns, suspected)
+        return await self._compare(connection, columns, suspected, copies)
 
-    async def _compare(self, connection: Connection, columns: Columns, suspected: Mask) -> Outcome:
+    async def _compare(
+        self, connection: Connection, columns: Columns, suspected: Mask, copies: Copies
+    ) -> Outcome:
         """Copy the rows but those of the suspected ones that are stored."""
         is_stored, is_same = await self._find_stored(connection, columns, suspected)
         outcome = Outcome(
@@ -73,7 +99,7 @@ class History:
         if not is_stored.all():
             async with connection.transaction():  # a savepoint
                 outcome += await self._copy(connection, columns.take(~is_stored))
-        self.meets_copies = bool(is_stored.any())
+        copies.note(met=bool(is_stored.any()))
         return outcome
 
     async def _copy(self, connection: Connection, columns: Columns) -> Outcome:

@@ -26,6 +26,15 @@ class Metrics:
             "messages", "messages whose end is committed", "topic", "outcome"
         )
         self.dead_letters = self._counter("dead_letters", "dead letters", "topic", "reason")
+        self.dead_letters_cut = self._counter(
+            "dead_letters_cut", "dead letters that were not kept whole", "topic", "reason"
+        )
+        self.dead_letter_table_bytes = self._gauge(
+            "dead_letter_table_bytes", "size of the table of dead letters, of all groups"
+        )
+        self.dead_letter_table_rows = self._gauge(
+            "dead_letter_table_rows", "its rows, as PostgreSQL estimates them"
+        )
         self.key_mismatches = self._counter(
             "key_mismatches", "readings whose key is not their device id", "topic"
         )
@@ -104,7 +113,14 @@ class Metrics:
         self._announce()
 
     def count_flush(
-        self, *, topic: str, rows: int, stored: int, duplicates: int, reasons: Tally[Reason]
+        self,
+        *,
+        topic: str,
+        rows: int,
+        stored: int,
+        duplicates: int,
+        reasons: Tally[Reason],
+        cut: Tally[Reason],
     ) -> None:
         """Count one committed batch."""
         self.batch_rows.labels(topic).observe(rows)
@@ -113,6 +129,8 @@ class Metrics:
         self.messages.labels(topic, "dead_lettered").inc(reasons.total())
         for reason, count in reasons.items():
             self.dead_letters.labels(topic, reason).inc(count)
+        for reason, count in cut.items():
+            self.dead_letters_cut.labels(topic, reason).inc(count)
 
     @contextmanager
     def timed(
@@ -144,6 +162,7 @@ class Metrics:
                 self.messages.labels(stream.topic, outcome)
             for reason in Reason:
                 self.dead_letters.labels(stream.topic, reason)
+                self.dead_letters_cut.labels(stream.topic, reason)
             self.key_mismatches.labels(stream.topic)
             self.fenced_batches.labels(stream.topic)
             self.missing_partitions.labels(stream.topic)

@@ -6,6 +6,7 @@ from aiokafka import TopicPartition
 
 from consumer.age import Age
 from consumer.batch import Batch
+from consumer.history import Copies
 from consumer.records import Record
 from consumer.refusals import Work
 from consumer.sink import Flush
@@ -30,6 +31,7 @@ class Owned:
     decoded: Flush | None = None
     in_flight: bool = False
     has_more: bool = False
+    copies: Copies = field(default_factory=Copies)
     conflicts: int = 0
     refusals: int = 0
     retry_at: float = 0.0

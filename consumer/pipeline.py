@@ -271,6 +271,7 @@ class Pipeline:
             next_offset=batch.next_offset,
             records=batch.records,
             decoded=decoded,
+            copies=owned.copies,
         )
 
     def _record(self, owned: Owned, flush: Flush, outcome: Outcome, *, seconds: float) -> None:
@@ -294,6 +295,7 @@ class Pipeline:
             stored=outcome.stored,
             duplicates=outcome.duplicates,
             reasons=Counter(letter.reason for letter in outcome.dead_letters),
+            cut=outcome.cut,
         )
 
     def _count_retry(self, cause: str) -> None:

@@ -41,6 +41,7 @@ LONGEST_CLAIM_S = 5.0  # a slow redrive takes small pages, for a claim is an ope
 IDLE_TIMEOUT_S = 120
 LARGEST_REQUEST = 100 << 20  # the broker's own limit; what the topic takes is the broker's to say
 
+NOT_WHOLE = "not whole: only the beginning was kept; Kafka may still have it at its place"
 NAME_IS_NOT_UTF8 = "a header's name is not UTF-8, which the client cannot send"
 
 # What is wrong with one letter and no other. What aiokafka has no name for is unknown to it:
@@ -224,6 +225,9 @@ class Redrive:
     async def _handed_over(self, letters: list[Letter]) -> AsyncIterator[tuple[Letter, Answer]]:
         """Yield each letter that can be sent, with the future that holds the broker's answer."""
         for letter in letters:
+            if not letter.is_whole:
+                self._tally.leave_out(letter, NOT_WHOLE)
+                continue
             await self._pace()
             if self._stopping.is_set():
                 return

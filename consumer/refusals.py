@@ -35,6 +35,7 @@ class Work:
 CHECK = Work("check", stores=True)
 OFFSETS = Work("offsets", stores=True)
 RETENTION = Work("retention")
+LETTERS = Work("letters")
 ROLLUP = Work("rollup")
 COMPLETION = Work("completion")
 

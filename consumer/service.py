@@ -11,6 +11,7 @@ import structlog
 
 from consumer.database import Database, Purpose
 from consumer.errors import ConsumerError
+from consumer.expiry import keep_expiring, keep_measured
 from consumer.group_lag import GroupLag
 from consumer.health import application
 from consumer.lag import LagMonitor
@@ -66,6 +67,7 @@ async def run(settings: Settings) -> int:
                 metrics=metrics,
                 timeout=STATEMENT_TIMEOUTS_OF_A_FLUSH
                 * settings.database.database_statement_timeout_s,
+                allowance=settings.dead_letters.allowance,
             )
             for _ in range(settings.flush.flush_connections)
         ]
@@ -127,6 +129,13 @@ async def run(settings: Settings) -> int:
                         serve(pages, listening),
                         _check_regularly(database),
                         keep_maintained(upkeep, settings.history),
+                        keep_expiring(
+                            upkeep,
+                            settings.dead_letters,
+                            consumer_group=settings.source.consumer_group,
+                            interval_s=settings.history.partitions_interval_s,
+                        ),
+                        keep_measured(upkeep, metrics),
                         keep_rolled_up(
                             upkeep, settings.history, is_behind=lambda: pipeline.is_behind
                         ),

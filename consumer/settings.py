@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from consumer.allowance import Allowance
 from consumer.batch import BatchPolicy
 from consumer.unpacking import DEFAULT_LIMIT_BYTES, SMALL_BYTES
 from telemetry.settings import (
@@ -17,6 +18,8 @@ from telemetry.settings import (
     load,
 )
 from telemetry.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
+
+_DAY_MS = 86_400_000  # Kafka counts milliseconds in 32 bits
 
 
 class DatabaseSettings(BaseSettings):
@@ -56,10 +59,14 @@ class SourceSettings(GroupSettings):
     kafka_group_instance_id: str | None = Field(
         None, description="static membership: a name of this replica alone, kept over restarts"
     )
-    kafka_session_timeout_ms: int = Field(45_000, ge=1_000, description="a silent replica's stay")
-    kafka_heartbeat_interval_ms: int = Field(3_000, ge=100, description="between heartbeats")
+    kafka_session_timeout_ms: int = Field(
+        45_000, ge=1_000, le=_DAY_MS, description="a silent replica's stay"
+    )
+    kafka_heartbeat_interval_ms: int = Field(
+        3_000, ge=100, le=_DAY_MS, description="between heartbeats"
+    )
     kafka_rebalance_timeout_ms: int = Field(
-        30_000, ge=1_000, description="time to join a rebalance"
+        30_000, ge=1_000, le=_DAY_MS, description="time to join a rebalance"
     )
     kafka_fetch_max_bytes: int = Field(16 << 20, ge=1 << 16, description="most bytes of one fetch")
     kafka_partition_fetch_max_bytes: int = Field(
@@ -96,7 +103,9 @@ class FlushSettings(BaseSettings):
 
     batch_max_rows: int = Field(20_000, ge=1, description="rows that fill a batch")
     batch_max_bytes: int = Field(8 << 20, ge=1 << 16, description="bytes that fill a batch")
-    flush_interval_ms: int = Field(150, ge=1, description="age at which a batch is flushed")
+    flush_interval_ms: int = Field(
+        150, ge=1, le=3_600_000, description="age at which a batch is flushed"
+    )
     buffer_max_bytes: int = Field(
         64 << 20, ge=1 << 20, description="bytes of all records that wait for a flush"
     )
@@ -129,6 +138,31 @@ class HistorySettings(BaseSettings):
     )
 
 
+class DeadLetterSettings(BaseSettings):
+    """How much of dead letters is kept, and how long."""
+
+    model_config = ENVIRONMENT
+
+    dead_letters_whole_per_hour: int = Field(
+        1_000,
+        ge=0,
+        le=10**9,
+        description="letters over 1 KB of one reason and topic kept whole in an hour; 0: all",
+    )
+    dead_letters_whole_bytes_per_hour: int = Field(
+        8 << 20, ge=0, le=10**15, description="bytes of these at the most; 0: without a bound"
+    )
+    dead_letter_retention_days: int = Field(
+        90, ge=0, le=36_500, description="days that dead letters are kept; 0: for ever"
+    )
+
+    @property
+    def allowance(self) -> Allowance:
+        return Allowance(
+            letters=self.dead_letters_whole_per_hour, bytes=self.dead_letters_whole_bytes_per_hour
+        )
+
+
 class WatchdogSettings(BaseSettings):
     """When a replica that does nothing gives up."""
 
@@ -152,6 +186,7 @@ SECTIONS = (
     RecordSettings,
     FlushSettings,
     HistorySettings,
+    DeadLetterSettings,
     HttpSettings,
     LogSettings,
     WatchdogSettings,
@@ -171,6 +206,7 @@ class Settings:
         self.records = load(RecordSettings)
         self.flush = load(FlushSettings)
         self.history = load(HistorySettings)
+        self.dead_letters = load(DeadLetterSettings)
         self.http = load(HttpSettings)
         self.log = load(LogSettings)
         self.watchdog = load(WatchdogSettings)

@@ -1,41 +1,43 @@
 """PostgreSQL: one flush is one batch of one partition in one transaction, all of it or nothing."""
 
 import asyncio
-import base64
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 
 import numpy as np
 import psycopg
 from psycopg.errors import InvalidParameterValue, LockNotAvailable
-from psycopg.types.json import Jsonb
 
+from consumer.allowance import UNBOUNDED, Allowance
 from consumer.columns import Columns, Mask
 from consumer.database import Connection, Database, KeptConnection
 from consumer.decode import DeadLetter, Decoded
 from consumer.errors import CommitUnknown, Fenced
-from consumer.history import History, Outcome
+from consumer.history import Copies, History, Outcome
+from consumer.letters import Place, Row, insert
 from consumer.metrics import Metrics
 from consumer.offsets import end_suspended_flushes
 from consumer.partitions import date_of, make_partitions
-from consumer.records import Record, Records
+from consumer.records import Records
 from consumer.retry import is_conflict, is_data_error, is_missing_partition
 from consumer.statements import StreamStatements, statement
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
-from telemetry.timestamps import DAY_US, as_datetime
+from telemetry.timestamps import DAY_US
 
-_LAST_MS = 253_402_300_799_999  # the end of year 9999
 _NAMED = 5
 
-_Write = Callable[[Connection, Stream, Columns], Awaitable[Outcome]]
+_Write = Callable[[Connection, "Flush", Columns], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flush:
-    """What is to be flushed: a decoded batch, and the stretch of offsets that it covers."""
+    """What is to be flushed: a decoded batch, and the stretch of offsets that it covers.
+
+    `copies` is what is known of its partition's.
+    """
 
     consumer_group: str
     stream: Stream
@@ -44,15 +46,24 @@ class Flush:
     next_offset: int
     records: Records
     decoded: Decoded
+    copies: Copies = field(default_factory=Copies)
 
 
 class Sink:
     """One connection that flushes one batch at a time."""
 
-    def __init__(self, *, database: Database, metrics: Metrics, timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        metrics: Metrics,
+        timeout: float,
+        allowance: Allowance = UNBOUNDED,
+    ) -> None:
         self._connection = KeptConnection(database)
         self._metrics = metrics
         self._timeout = timeout
+        self._allowance = allowance
         self._statements = {stream.name: StreamStatements(stream) for stream in STREAMS}
         self._days: dict[str, set[int]] = {stream.name: set() for stream in STREAMS}
         self._histories = {
@@ -104,10 +115,12 @@ class Sink:
                 # 2. and 3. History and current state.
                 written = Outcome()
                 if flush.decoded.columns is not None:
-                    written = await write(connection, flush.stream, flush.decoded.columns)
+                    written = await write(connection, flush, flush.decoded.columns)
                 written.dead_letters += flush.decoded.dead_letters
                 # 4. The dead letters, in the same transaction.
-                await self._insert_dead_letters(connection, flush, written.dead_letters)
+                written.cut = await self._insert_dead_letters(
+                    connection, flush, written.dead_letters
+                )
                 outcome, done = written, time.perf_counter()
             # 5. COMMIT, on leaving the block.
             self._metrics.stage_seconds.labels("commit").inc(time.perf_counter() - done)
@@ -139,32 +152,32 @@ class Sink:
             )
         return str(row[0])
 
-    async def _write(self, connection: Connection, stream: Stream, columns: Columns) -> Outcome:
-        outcome = await self._histories[stream.name].write(connection, columns)
+    async def _write(self, connection: Connection, flush: Flush, columns: Columns) -> Outcome:
+        history = self._histories[flush.stream.name]
+        outcome = await history.write(connection, columns, flush.copies)
         stored = columns
         if outcome.dead_letters:
             stored = columns.take(~_at(columns, outcome.dead_letters))
         if len(stored):
-            await self._upsert_current_state(connection, stream, stored)
+            await self._upsert_current_state(connection, flush.stream, stored)
         return outcome
 
     async def _write_or_bisect(
-        self, connection: Connection, stream: Stream, columns: Columns
+        self, connection: Connection, flush: Flush, columns: Columns
     ) -> Outcome:
         """Write what can be written, bisecting down to the rows that the database rejects.
 
         k bad rows of n take O(k log n) statements.
         """
-        history = self._histories[stream.name]
-        met_copies = history.meets_copies
+        expected_copies = flush.copies.are_expected
         try:
             async with connection.transaction():  # a savepoint
-                return await self._write(connection, stream, columns)
+                return await self._write(connection, flush, columns)
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise
-            if history.meets_copies and not met_copies:
-                return await self._write_or_bisect(connection, stream, columns)
+            if flush.copies.are_expected and not expected_copies:
+                return await self._write_or_bisect(connection, flush, columns)
             if len(columns) == 1:
                 detail = f"{error.sqlstate} {error.diag.constraint_name or ''}".rstrip()
                 position = int(columns.positions[0])
@@ -172,7 +185,7 @@ class Sink:
                 return Outcome(dead_letters=[rejected])
         outcome = Outcome()
         for half in columns.halves():
-            outcome += await self._write_or_bisect(connection, stream, half)
+            outcome += await self._write_or_bisect(connection, flush, half)
         return outcome
 
     async def _upsert_current_state(
@@ -187,25 +200,12 @@ class Sink:
 
     async def _insert_dead_letters(
         self, connection: Connection, flush: Flush, dead_letters: list[DeadLetter]
-    ) -> None:
+    ) -> Counter[Reason]:
         if not dead_letters:
-            return
-        records = [flush.records[letter.position] for letter in dead_letters]
-        await connection.execute(
-            statement("insert_dead_letters"),
-            {
-                "consumer_group": flush.consumer_group,
-                "topic": flush.stream.topic,
-                "partition": flush.partition,
-                "offsets": [record.offset for record in records],
-                "keys": [record.key for record in records],
-                "values": [record.value for record in records],
-                "headers": [_headers(record) for record in records],
-                "timestamps": [_record_time(record) for record in records],
-                "reasons": [letter.reason.value for letter in dead_letters],
-                "details": [letter.detail for letter in dead_letters],
-            },
-        )
+            return Counter()
+        rows = [Row.of(flush.records[letter.position], letter) for letter in dead_letters]
+        place = Place(flush.consumer_group, flush.stream.topic, flush.partition)
+        return await insert(connection, place, rows, self._allowance)
 
     async def _make_partitions(self, connection: Connection, flush: Flush) -> None:
         """Make the daily partitions that the batch needs and that nobody made ahead."""
@@ -256,27 +256,3 @@ class Sink:
 
 def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:
     return np.isin(columns.positions, [letter.position for letter in dead_letters])
-
-
-def _record_time(record: Record) -> datetime | None:
-    """Return the record's time, None where there is none or no calendar has it."""
-    if not 0 <= record.timestamp_ms <= _LAST_MS:
-        return None
-    return as_datetime(record.timestamp_ms * 1_000)
-
-
-def _headers(record: Record) -> Jsonb:
-    return Jsonb([_header(name, value) for name, value in record.headers])
-
-
-def _header(name: str, value: bytes | None) -> list[str | None]:
-    """Return [name, base64 value], and the base64 of the name's bytes where it shows others.
-
-    PostgreSQL's text has neither a NUL nor a surrogate, which stands for a byte that is no UTF-8:
-    they are shown as U+FFFD.
-    """
-    shown = name.encode(errors="surrogateescape").decode(errors="replace").replace("\0", "\ufffd")
-    header = [shown, None if value is None else base64.b64encode(value).decode()]
-    if shown != name:
-        header.append(base64.b64encode(name.encode(errors="surrogateescape")).decode())
-    return header

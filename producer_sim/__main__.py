@@ -30,7 +30,7 @@ from producer_sim.verify import verify
 from telemetry.printable import printable
 from telemetry.settings import KafkaSettings, SettingsError, load
 from telemetry.terminal import Terminal
-from telemetry.timestamps import format_timestamp
+from telemetry.timestamps import EARLIEST_US, format_timestamp
 
 LOST, WRONG_USE = 1, 2
 _DETAILED_FAULTS = 20
@@ -72,11 +72,14 @@ def run_command(
     *,
     devices: Annotated[int, typer.Option(min=1, help="Meters, and as many vehicles.")] = 10_000,
     interval: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between two readings of a device.")
+        float,
+        typer.Option(min=0.1, max=86_400, help="Seconds between two readings of a device."),
     ] = 60.0,
     speed: Annotated[
         float | None,
-        typer.Option(min=1e-3, help="Simulated seconds per second; 1, or unbound with --rate."),
+        typer.Option(
+            min=1e-3, max=1e9, help="Simulated seconds per second; 1, or unbound with --rate."
+        ),
     ] = None,
     rate: Rate = None,
     seed: Annotated[int, typer.Option(min=0, help="Repeats a run with equal options.")] = 1,
@@ -187,6 +190,8 @@ def run_command(
     begins = pace.default_start(now, duration) if start is None else start
     if begins > now:
         _fail(f"--start {format_timestamp(begins)} lies in the future", WRONG_USE)
+    if begins < EARLIEST_US:
+        _fail("the run would begin before 2000, of which no reading is taken", WRONG_USE)
     plan = Plan(
         devices=devices,
         interval_us=round(interval * 1_000) * 1_000,
@@ -287,6 +292,7 @@ def verify_command(
         float,
         typer.Option(
             min=0.0,
+            max=604_800.0,
             help="Seconds to wait for consumers that do not move on, and for each answer of an API"
             " that is busy.",
         ),
@@ -317,7 +323,7 @@ def verify_command(
         truths = read_truths(ledgers) if answers is not None else []
         report = verify(
             ledgers,
-            database_url=database.database_url,
+            database_url=database.database_url.get_secret_value(),
             consumer_group=database.consumer_group,
             exact=exact,
             wait_seconds=wait,

@@ -6,9 +6,10 @@ import re
 import typer
 
 from producer_sim.transmit import system_clock
-from telemetry.timestamps import EPOCH, MICROSECOND, SECOND_US, parse_timestamp
+from telemetry.timestamps import EPOCH, MICROSECOND, SECOND_US, as_datetime, parse_timestamp
 
 _UNITS_US = {"d": 86_400 * SECOND_US, "h": 3_600 * SECOND_US, "m": 60 * SECOND_US, "s": SECOND_US}
+_LONGEST_US = 36_500 * _UNITS_US["d"]
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 _FLEET = re.compile(r"[A-Za-z0-9._:-]{1,40}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -17,14 +18,16 @@ UNBOUND = math.inf
 
 
 def duration(text: str) -> int:
-    """Return microseconds: `90s`, `30m`, `1h30m`, `2d`."""
+    """Return microseconds: `90s`, `30m`, `1h30m`, `2d`; at most 100 years."""
     if _DURATION.fullmatch(text) is None:
-        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 30m, 1h30m or 2d")
+        raise typer.BadParameter(f"{_cut(text)} is no duration; write 90s, 30m, 1h30m or 2d")
     pieces = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
-    total = round(sum(float(number) * _UNITS_US[unit] for number, unit in pieces))
-    if not total:
+    total = sum(float(number) * _UNITS_US[unit] for number, unit in pieces)
+    if total > _LONGEST_US:  # a float may be infinite
+        raise typer.BadParameter(f"{_cut(text)} is longer than 36500d")
+    if not round(total):
         raise typer.BadParameter("a duration must be longer than zero")
-    return total
+    return round(total)
 
 
 def rate(text: str) -> float:
@@ -45,11 +48,15 @@ def instant(text: str) -> int:
     if text.startswith("-"):
         return (system_clock() - duration(text[1:])) // SECOND_US * SECOND_US
     try:
-        return parse_timestamp(text)
+        at = parse_timestamp(text)
+        as_datetime(at)  # what no calendar has cannot be told, nor sent
+    except OverflowError as error:
+        raise typer.BadParameter(f"{text!r} is past the year 9999") from error
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r}: {error}; write 2026-02-10T10:00:00Z or -24h"
+            f"{_cut(text)}: {error}; write 2026-02-10T10:00:00Z or -24h"
         ) from error
+    return at
 
 
 def fleet_name(text: str) -> str:
@@ -70,3 +77,8 @@ def device_id(text: str) -> str:
     if _DEVICE_ID.fullmatch(text) is None:
         raise typer.BadParameter("an id has 1 to 64 of A-Z a-z 0-9 . _ : -")
     return text
+
+
+def _cut(text: str) -> str:
+    """Return the text as it is quoted in a line."""
+    return repr(text[:40])

@@ -1,6 +1,7 @@
 """The product as its users see it: its API over HTTP, patiently, so many requests at once."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -21,6 +22,9 @@ PATIENCE_S = 60.0
 """For one answer, over all tries."""
 _REQUEST_S = 60.0
 _CONFLICT, _TOO_MANY, _UNAVAILABLE = 409, 429, 503
+
+# The rest of a password with an @ or a / in it would be a host or a path, which errors tell.
+_PLAIN_URL = re.compile(r"https?://([^@/]*@)?[^@]*")
 
 Work = Coroutine[Any, Any, None]
 
@@ -54,6 +58,10 @@ class Product:
     def __init__(self, *, url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        # Neither the URL nor an error is told: a part of either may be a password.
+        unusable = ProductError("the API's URL is no address such as http://host:8000")
+        if not _PLAIN_URL.fullmatch(url):
+            raise unusable
         try:
             self._client = httpx.AsyncClient(
                 base_url=url,
@@ -62,7 +70,7 @@ class Product:
                 limits=httpx.Limits(max_connections=AT_ONCE),
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise ProductError(f"{url}: is no address: {error}") from error
+            raise unusable from error
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -107,7 +115,8 @@ class Product:
         except (httpx.HTTPError, httpx.InvalidURL, _TryLaterError) as error:
             problem = str(error) or type(error).__name__
             kind = TooSlowError if isinstance(error, _TOO_SLOW) else ProductError
-            raise kind(f"{method} {self._client.base_url}{path}: {problem}") from error
+            asked = _without_credentials(self._client.base_url)
+            raise kind(f"{method} {asked}{path}: {problem}") from error
         return response
 
 
@@ -157,7 +166,12 @@ def _successful(response: httpx.Response) -> Any:
     if response.is_success:
         return response.json()
     request = response.request
-    raise ProductError(f"{request.method} {request.url}: {_detail(response)}")
+    asked = _without_credentials(request.url)
+    raise ProductError(f"{request.method} {asked}: {_detail(response)}")
+
+
+def _without_credentials(url: httpx.URL) -> httpx.URL:
+    return url.copy_with(userinfo=b"")
 
 
 def _detail(response: httpx.Response) -> str:

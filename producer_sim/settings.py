@@ -3,13 +3,15 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from telemetry.settings import PostgresUrl
+
 
 class DatabaseSettings(BaseSettings):
     """Where `verify` looks, and whose progress it looks at."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    database_url: str = Field(description="PostgreSQL's address; reading suffices")
+    database_url: PostgresUrl = Field(description="PostgreSQL's address; reading suffices")
     consumer_group: str = Field(
         default="telemetry-consumer", description="the consumers' group in Kafka"
     )

@@ -1,5 +1,6 @@
 """Settings from the environment: how one is loaded, and those that more than one part has."""
 
+import re
 import ssl
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
@@ -67,14 +68,23 @@ _URL_CHOICES = {
 }  # fmt: skip
 
 
-def _is_a_url(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
+# libpq ends the user and the password at the first @, unless a / comes before it. The rest of a
+# password that holds one would be a host or a database, whose names errors and logs tell.
+_PLAIN_URL = re.compile(r"[a-z]+://([^@/]*@)?[^@?]*(\?.*)?", re.DOTALL)
+
+
+def check_postgres_url(text: str) -> None:
+    """Raise ValueError where PostgreSQL's clients could not use the URL.
+
+    The message never quotes it: what is at fault may be a part of the password.
+    """
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("should start with postgresql://")
+    if not _PLAIN_URL.fullmatch(text):
+        raise ValueError("has an @ too many: in a password write %40 for @, and %2F for /")
     try:
         parts = conninfo_to_dict(text)
     except psycopg.ProgrammingError:
-        # libpq's own message quotes the part at fault, which may be the password.
         raise ValueError("is no URL that PostgreSQL understands") from None
     # libpq's parser takes any text for a value. What cannot be used is a wrong setting, and would
     # be waited for like a server that is away. No port means the default.
@@ -87,6 +97,10 @@ def _is_a_url(url: SecretStr) -> SecretStr:
     for name, choices in _URL_CHOICES.items():
         if parts.get(name, choices[0]) not in choices:
             raise ValueError(f"its {name} should be one of {', '.join(choices)}")
+
+
+def _is_a_url(url: SecretStr) -> SecretStr:
+    check_postgres_url(url.get_secret_value())
     return url
 
 
@@ -148,7 +162,7 @@ class KafkaSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True, env_ignore_empty=True)
 
     bootstrap_servers: str = Field(
-        pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$", description="host:port, comma-separated"
+        pattern=r"^[^\s,@/]+:\d+(,[^\s,@/]+:\d+)*$", description="host:port, comma-separated"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how the connection is secured"

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from consumer.commands.export import export
-from consumer.commands.letters import choice_of, choosing, none_of, place, print_counts
+from consumer.commands.letters import (
+    LAST_OFFSET,
+    LAST_PARTITION,
+    choice_of,
+    choosing,
+    none_of,
+    place,
+    print_counts,
+)
 from consumer.commands.purge import purge
 from consumer.commands.redrive import redrive
 from consumer.commands.terminal import fail, out, table, with_database
@@ -29,7 +37,9 @@ app = typer.Typer(help="Messages that are no readings.", no_args_is_help=True)
 def list_command(
     choice: Choice,
     *,
-    limit: Annotated[int, typer.Option(min=0, help="how many to show, newest first")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="how many to show, newest first")
+    ] = 20,
 ) -> None:
     """Count dead letters by reason, and show the newest."""
 
@@ -44,20 +54,21 @@ def list_command(
         return
     print_counts(counts)
     if entries:
-        rows = table("topic partition offset", "reason", "at (UTC)", "detail")
+        rows = table("topic partition offset", "reason", "at (UTC)", "kept", "detail")
         for entry in entries:
             time = f"{entry.dead_lettered_at:%F %T}"
-            rows.add_row(place(entry), entry.reason, time, entry.detail)
+            kept = "whole" if entry.is_whole else "beginning"
+            rows.add_row(place(entry), entry.reason, time, kept, entry.detail)
         out.print(rows)
 
 
 @app.command("show")
 def show(
     topic: Annotated[str, typer.Argument(help="the topic it came from")],
-    partition: Annotated[int, typer.Argument(help="its partition", min=0)],
-    offset: Annotated[int, typer.Argument(help="its offset", min=0)],
+    partition: Annotated[int, typer.Argument(help="its partition", min=0, max=LAST_PARTITION)],
+    offset: Annotated[int, typer.Argument(help="its offset", min=0, max=LAST_OFFSET)],
 ) -> None:
-    """Show one dead letter whole; bytes that are no text are shown escaped."""
+    """Show one dead letter, as it is kept; bytes that are no text are shown escaped."""
     choice = choice_of(topic=topic, partition=partition, offset=offset)
 
     async def work(connection: Connection) -> Letter | str:
@@ -76,6 +87,7 @@ def show(
         "record time": _moment(letter.record_timestamp, missing="none that a calendar has"),
         "dead-lettered": _moment(letter.dead_lettered_at),
         "redriven": _moment(letter.redriven_at, missing="never"),
+        "kept": _kept(letter),
         "key": _shown(letter.key),
         "headers": str(letter.headers) if letter.headers else "none",
         "value": _shown(letter.value),
@@ -91,6 +103,19 @@ for command in (redrive, export, purge):
 
 def _moment(time_or_none: object, *, missing: str = "") -> str:
     return missing if time_or_none is None else f"{time_or_none:%F %T%z}"
+
+
+def _kept(letter: Letter) -> str:
+    """Return how much of the message is in the row."""
+    if letter.is_whole:
+        return "whole"
+    parts = [f"{letter.header_count or 0:,} headers"]
+    if letter.key_bytes is not None:
+        parts.insert(0, f"a key of {letter.key_bytes:,} bytes")
+    if letter.value_bytes is not None and letter.value_sha256 is not None:
+        digest = letter.value_sha256.hex()
+        parts.append(f"a value of {letter.value_bytes:,} bytes, SHA-256 {digest}")
+    return f"the beginning of {', '.join(parts)}"
 
 
 def _shown(content: bytes | None) -> str:

@@ -17,6 +17,9 @@ from telemetry.settings import load
 from telemetry.streams import BY_TOPIC
 from telemetry.timestamps import as_datetime, parse_timestamp
 
+# What Kafka numbers them with, and PostgreSQL's columns hold.
+LAST_PARTITION, LAST_OFFSET = 2**31 - 1, 2**63 - 1
+
 ReasonOption = Annotated[Reason | None, typer.Option(help="only this reason")]
 TopicOption = Annotated[str | None, typer.Option(help="only this topic")]
 
@@ -30,10 +33,12 @@ def choice_of(
     ] = None,
     until: Annotated[str | None, typer.Option(help="dead-lettered before this time")] = None,
     partition: Annotated[
-        int | None, typer.Option(min=0, help="of --topic, only this partition")
+        int | None,
+        typer.Option(min=0, max=LAST_PARTITION, help="of --topic, only this partition"),
     ] = None,
     offset: Annotated[
-        int | None, typer.Option(min=0, help="of --partition, only this offset: one letter")
+        int | None,
+        typer.Option(min=0, max=LAST_OFFSET, help="of --partition, only this offset: one letter"),
     ] = None,
 ) -> Choice:
     """Return what the options choose of CONSUMER_GROUP's letters."""
@@ -73,12 +78,11 @@ def choosing(command: Callable[..., None]) -> Callable[..., None]:
 
 def print_counts(counts: list[Summary]) -> None:
     """Print the letters by topic and reason."""
-    rows = table("topic", "reason", "messages", "redriven", "first", "last")
+    rows = table("topic", "reason", "messages", "redriven", "not whole", "first", "last")
     for count in counts:
         times = (f"{count.first:%F %H:%M}", f"{count.last:%F %H:%M}")
-        rows.add_row(
-            count.topic, count.reason, f"{count.messages:,}", f"{count.redriven:,}", *times
-        )
+        figures = (f"{one:,}" for one in (count.messages, count.redriven, count.cut))
+        rows.add_row(count.topic, count.reason, *figures, *times)
     out.print(rows)
 
 
@@ -100,3 +104,5 @@ def _time(option: str, text: str | None) -> datetime | None:
         return None if text is None else as_datetime(parse_timestamp(text))
     except ValueError as error:
         fail(f"{option}: {text!r} is {error}", code=2)
+    except OverflowError:
+        fail(f"{option}: {text!r} is past the year 9999", code=2)

@@ -132,7 +132,8 @@ def reset(
         ),
     ],
     partition: Annotated[
-        list[int] | None, typer.Option(min=0, help="only this partition; may be repeated")
+        list[int] | None,
+        typer.Option(min=0, max=2**31 - 1, help="only this partition; may be repeated"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done")] = False,  # noqa: FBT002  a flag of the command line
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,  # noqa: FBT002  likewise
@@ -280,7 +281,9 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
         if not log.earliest <= offset <= log.end
     ]
     if outside:
-        fail(f"--to: {to} is outside of Kafka's bounds: partition {', '.join(outside)}", code=2)
+        fail(
+            f"--to: {to[:40]} is outside of Kafka's bounds: partition {', '.join(outside)}", code=2
+        )
     return dict.fromkeys(bounds, offset)
 
 

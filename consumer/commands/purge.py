@@ -39,7 +39,7 @@ def purge(
     """Delete old dead letters, for good."""
     choice = replace(
         choice_of(reason=reason, topic=topic),
-        until=datetime.now(UTC) - _age(older_than),
+        until=_before(older_than),
         redriven=True if redriven_only else None,
     )
     if not (dry_run or yes or sys.stdin.isatty()):
@@ -79,8 +79,12 @@ def purge(
     sys.exit(code)
 
 
-def _age(text: str) -> timedelta:
-    match = _AGE.fullmatch(text)
+def _before(age: str) -> datetime:
+    """Return the time that was so long ago."""
+    match = _AGE.fullmatch(age)
     if match is None:
-        fail(f"--older-than: {text!r} is no age such as 30d, 12h or 90m", code=2)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        fail(f"--older-than: {age!r} is no age such as 30d, 12h or 90m", code=2)
+    try:
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        fail(f"--older-than: {age!r} ago is before the year 1", code=2)

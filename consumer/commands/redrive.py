@@ -29,11 +29,13 @@ def redrive(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and send nothing")] = False,
     rate: Annotated[
-        int | None, typer.Option(min=1, help="messages a second at most [default: no limit]")
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="messages a second at most [default: no limit]"),
     ] = None,
 ) -> None:
     """Send dead letters to their topic again: bytes, key and headers as they came.
 
+    Letters that are not whole are left out, and counted.
     What is sent is marked as redriven once the broker has acknowledged it, and left out from then
     on. Safe to interrupt and to repeat; two at once share the work. What is still bad becomes a
     new dead letter at its new offset.
@@ -49,10 +51,12 @@ def redrive(
         if not counts:
             errors.print(await none_of(connection, choice))
         known = 0 if again else sum(count.redriven for count in counts)
+        cut = sum(count.cut for count in counts)
         if dry_run:
             if counts:
                 print_counts(counts)
-            out.print(f"would send {total - known:,}, leave out {known:,} already redriven")
+            left_out = f"{known:,} already redriven" + (f", {cut:,} not whole" if cut else "")
+            out.print(f"would send {total - known - cut:,}, leave out {left_out}")
             return 0
         with stopped_by_signal() as stop, _progress(total - known) as show_progress:
             await Redrive(

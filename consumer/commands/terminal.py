@@ -18,7 +18,7 @@ from telemetry.terminal import Terminal
 
 Result = TypeVar("Result")
 
-NUMERIC = {"messages", "redriven", "next offset", "rows, about", "size"}
+NUMERIC = {"messages", "redriven", "not whole", "next offset", "rows, about", "size"}
 
 MOST_GROUPS = 10
 # A narrow terminal wraps lines, which loses less than cut columns; in a pipe a row is a line.

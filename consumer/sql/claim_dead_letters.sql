@@ -2,7 +2,7 @@
 -- which they came. What another redrive holds is left to it. A letter that is younger than this redrive
 -- may be one that it sent and that was refused again: it is for the next one.
 SELECT topic, partition, record_offset, key, value, headers, record_timestamp, reason, detail,
-       dead_lettered_at, redriven_at
+       dead_lettered_at, redriven_at, is_whole, key_bytes, value_bytes, value_sha256, header_count
 FROM dead_letter
 WHERE consumer_group = %(consumer_group)s
   AND {chosen}

@@ -1,4 +1,5 @@
 SELECT topic, reason, count(*) AS messages, count(redriven_at) AS redriven,
+       count(*) FILTER (WHERE NOT is_whole) AS cut,
        min(dead_lettered_at) AS first, max(dead_lettered_at) AS last
 FROM dead_letter
 WHERE consumer_group = %(consumer_group)s

@@ -1,4 +1,4 @@
-SELECT topic, partition, record_offset, reason, detail, dead_lettered_at, redriven_at
+SELECT topic, partition, record_offset, reason, detail, dead_lettered_at, redriven_at, is_whole
 FROM dead_letter
 WHERE consumer_group = %(consumer_group)s
   AND {chosen}

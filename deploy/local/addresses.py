@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
+from deploy.local.errors import LocalStackError
+from telemetry.settings import check_postgres_url
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deploy.local.state import State
 
 KAFKA, DATABASE = "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"
-PASSWORD = re.compile(r"(?<=://)([^:/@\s]*:)[^@\s]*(?=@)|(\bpassword\s*=\s*)('[^']*'|\S+)")
+# Up to the last @: an unescaped one may be a part of the password.
+PASSWORD = re.compile(
+    r"(?<=://)([^:/@]*:).*(?=@)|([?&]\w*password=)[^&]*|(\b\w*password\s*=\s*)('[^']*'|\S+)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +55,19 @@ def given(environment: Mapping[str, str], state: State) -> dict[str, str]:
     """The addresses in the environment that name other servers than our own.
 
     Whoever has evaluated the output of `env` has our own addresses in the environment, and
-    still wants `up` to start these servers.
+    still wants `up` to start these servers. Raises LocalStackError for a URL that cannot be used.
     """
     own = {server.address for server in (state.kafka, state.postgres) if server}
     values = {name: environment.get(name, "").strip() for name in (KAFKA, DATABASE)}
-    return {name: value for name, value in values.items() if value and value not in own}
+    others = {name: value for name, value in values.items() if value and value not in own}
+    if DATABASE in others:
+        try:
+            check_postgres_url(others[DATABASE])
+        except ValueError as error:
+            raise LocalStackError(f"{DATABASE}: {error}") from None
+    return others
 
 
 def without_password(address: str) -> str:
     """An address that may be shown: a URL or a connection string, its password left out."""
-    return PASSWORD.sub(lambda found: f"{found[1] or found[2]}…", address)
+    return PASSWORD.sub(lambda found: f"{found[1] or found[2] or found[3]}…", address)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local import kafka, postgres
+from deploy.local import closed, kafka, postgres
 from deploy.local.addresses import DATABASE, KAFKA, Addresses, given
 from deploy.local.errors import LocalStackError
 from deploy.local.progress import Progress, Silence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "Addresses", "Progress", "addresses", "down", "up"]
 
 FOLDER = Path(__file__).parents[2] / ".local"
+OWN_NAMES = {"kafka", "postgres", "logs", FILE, f"{FILE}.new", LOCK}
 LEAST_FREE_BYTES = 1024**3
 
 
@@ -45,7 +46,7 @@ def up(
     safe when two runs meet. Raises LocalStackError, OSError.
     """
     folder, progress = folder.resolve(), progress or Silence()
-    folder.mkdir(parents=True, exist_ok=True)
+    _open_folder(folder)
     with held(folder):
         startup = Startup(folder=folder, progress=progress)
         elsewhere = given(environment, startup.state)
@@ -60,6 +61,15 @@ def up(
             started = {name: both.submit(start[name]) for name in missing}
         found = elsewhere | {name: future.result() for name, future in started.items()}
         return Addresses(kafka_bootstrap_servers=found[KAFKA], database_url=found[DATABASE])
+
+
+def _open_folder(folder: Path) -> None:
+    """Make the folder, or close the one that is there: unless it holds what others put there."""
+    strange = folder.exists() and any(one.name not in OWN_NAMES for one in folder.iterdir())
+    if folder == FOLDER or not strange:
+        closed.make(folder)
+    for name in ("kafka", "logs"):
+        closed.make(folder / name)
 
 
 def _check_room(folder: Path) -> None:

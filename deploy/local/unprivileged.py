@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from deploy.local.closed import OWN, PASSABLE
 from deploy.local.errors import MissingPartError, StateError
 
 if TYPE_CHECKING:
@@ -84,17 +85,18 @@ def place_data(folder: Path) -> Path:
                 f"{folder} was made where user 'nobody' could reach it, and no longer is: "
                 "open the folders above it, or remove it"
             )
+        folder.chmod(PASSABLE if os.geteuid() == 0 else OWN)
         return folder.resolve()
     if os.geteuid() != 0 or is_open(folder.parent):
         folder.mkdir(parents=True)
-        folder.chmod(0o755)  # nothing secret in it; PostgreSQL's own folder inside is closed
+        folder.chmod(PASSABLE if os.geteuid() == 0 else OWN)
         return folder
     with _holder() as holder:
         _remove_orphans(holder)
         key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         home = holder / f"data-{key}"
         home.mkdir(exist_ok=True)
-        home.chmod(0o755)  # whatever the umask took away
+        home.chmod(PASSABLE)  # whatever the umask took away
         (home / LINK).write_bytes(os.fsencode(folder))
         folder.unlink(missing_ok=True)  # a link whose target is gone
         folder.symlink_to(home)

@@ -13,5 +13,6 @@ WHERE getvariable('exact') AND NOT EXISTS (
     FROM message AS m
     WHERE m.topic = d.topic AND m.partition = d.partition
       AND m.record_offset IS NULL AND m.delivery <> 'failed'
-      AND (m.canonical OR m.value_sha256 IS NOT DISTINCT FROM d.value_sha256)
+      AND (m.canonical OR m.value_sha256 IS NOT DISTINCT FROM d.value_sha256
+           OR m.value_cut = d.value_sha256)
 );

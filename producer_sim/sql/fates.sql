@@ -65,7 +65,8 @@ SELECT
     m.reason AS expected_reason,
     d.topic IS NOT NULL AS is_dead,
     d.reason AS reason,
-    m.value_sha256 IS NOT DISTINCT FROM d.value_sha256
+    (m.value_sha256 IS NOT DISTINCT FROM d.value_sha256
+        OR m.value_cut IS NOT DISTINCT FROM d.value_sha256 AND d.value_sha256 IS NOT NULL)
         AND m.key_sha256 IS NOT DISTINCT FROM d.key_sha256 AS has_its_bytes
 FROM bucket_message AS m
 LEFT JOIN reading AS r USING (topic, device_id, recorded_at)

@@ -9,5 +9,11 @@ SELECT
     canonical,
     CASE WHEN NOT canonical THEN sha256(key) END,
     CASE WHEN NOT canonical THEN sha256(value) END,
+    CASE WHEN NOT canonical
+        THEN concat_ws(
+            ' ', octet_length(value), sha256(value),
+            sha256(unhex(left(hex(value), 2 * 1024)))  -- a slice of bytes is none in DuckDB
+        )
+    END,
     reason, delivery
 FROM read_parquet($parts);

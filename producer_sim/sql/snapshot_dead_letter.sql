@@ -1,8 +1,15 @@
--- PostgreSQL: the group's dead letters in the ledgers' ranges of offsets, or all of them.
+-- PostgreSQL: the group's dead letters in the ledgers' ranges of offsets, or all of them. Of a value that
+-- is not whole: its length, its digest, and that of the beginning that was kept.
 COPY (
     SELECT
         d.topic, d.partition, d.record_offset,
-        encode(sha256(d.key), 'hex'), encode(sha256(d.value), 'hex'), d.reason
+        encode(sha256(d.key), 'hex'),
+        CASE WHEN d.is_whole THEN encode(sha256(d.value), 'hex')
+             WHEN d.value IS NOT NULL
+                 THEN concat_ws(' ', d.value_bytes, encode(d.value_sha256, 'hex'),
+                                encode(sha256(d.value), 'hex'))
+        END,
+        d.reason
     FROM dead_letter AS d
     LEFT JOIN unnest(
         %(topics)s::text[], %(partitions)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[]

@@ -1,9 +1,12 @@
 -- What a comparison works on, in DuckDB. Times are microseconds since 1970; m1 … m3 are a
--- stream's measures in its order: null where the device did not tell it, 0 where there are fewer. Of keys and values the SHA-256 is kept.
+-- stream's measures in its order: null where the device did not tell it, 0 where there are fewer.
+-- Of keys and values the SHA-256 is kept; `value_cut` is what a dead letter that is not whole tells
+-- of its value: length, SHA-256 and that of the first 1,024 bytes.
 CREATE TABLE message (
     ledger integer, topic text, partition integer, record_offset bigint,
     device_id text, recorded_at bigint, m1 double, m2 double, m3 double,
-    canonical boolean, key_sha256 text, value_sha256 text, reason text, delivery text
+    canonical boolean, key_sha256 text, value_sha256 text, value_cut text,
+    reason text, delivery text
 );
 CREATE TABLE history (
     topic text, device_id text, recorded_at bigint, m1 double, m2 double, m3 double

@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
@@ -317,6 +318,25 @@ def test_an_export_is_every_letter_whole_and_never_overwrites(
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_letter_that_is_not_whole_is_told_by_every_command(
+    own_environment: Environment,
+) -> None:
+    write_letters(own_environment, "telemetry.meter", 3)
+    with psycopg.connect(own_environment["DATABASE_URL"]) as connection:
+        connection.execute(
+            "UPDATE dead_letter SET is_whole = false, key_bytes = 7, value_bytes = 5000,"
+            " value_sha256 = sha256('x'), header_count = 2 WHERE record_offset = 2"
+        )
+    listed = command(own_environment, "list").stdout
+    assert "not whole" in listed
+    assert [line.count(" beginning ") for line in listed.splitlines()].count(1) == 1
+    shown = command(own_environment, "show", "telemetry.meter", "0", "2").stdout
+    assert "the beginning of a key of 7 bytes, 2 headers, a value of 5,000 bytes" in shown
+    assert sha256(b"x").hexdigest() in shown
+    planned = command(own_environment, "redrive", "--dry-run").stdout
+    assert planned.endswith("would send 2, leave out 0 already redriven, 1 not whole\n")
+
+
 def test_a_purge_wants_a_yes_and_deletes_by_age(own_environment: Environment) -> None:
     write_letters(own_environment, "telemetry.meter", 40)  # one for each of the last 40 days
     asked = command(own_environment, "purge", "--older-than", "30d")
@@ -344,6 +364,10 @@ def test_a_purge_wants_a_yes_and_deletes_by_age(own_environment: Environment) ->
         (["export", "--since", "yesterday"], "--since"),
         (["list", "--until", "2026-02-30T00:00:00Z"], "--until"),
         (["purge", "--older-than", "a month", "--yes"], "--older-than"),
+        (["purge", "--older-than", "999999d", "--yes"], "--older-than"),
+        (["purge", "--older-than", "800000d", "--yes"], "--older-than"),
+        (["list", "--since", "9999-12-31T23:59:59-23:59"], "--since"),
+        (["redrive", "--until", "9999-12-31T23:59:59-00:01"], "--until"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(

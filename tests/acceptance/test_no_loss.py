@@ -3,7 +3,10 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
+
+import psycopg
 
 from deploy.replica import ROOT, Replica
 from tests.acceptance.conftest import Environment, environ, query, until
@@ -44,7 +47,9 @@ def share_partitions(*replicas: Replica) -> None:
 def test_real_and_chaotic_readings_survive_the_death_of_a_replica(
     start: Callable[..., Replica], environment: Environment, tmp_path: Path
 ) -> None:
-    doomed, survivor = start(BATCH_MAX_ROWS="500"), start(BATCH_MAX_ROWS="500")
+    # Few letters are kept whole, so that the others are compared too.
+    settings = {"BATCH_MAX_ROWS": "500", "DEAD_LETTERS_WHOLE_PER_HOUR": "1"}
+    doomed, survivor = start(**settings), start(**settings)
     ledgers = [tmp_path / "recorded", tmp_path / "live"]
     share_partitions(doomed, survivor)
     replay = ["replay", str(RECORDING), "--shift-to-now", "--quiet", "--ledger", str(ledgers[0])]
@@ -56,6 +61,8 @@ def test_real_and_chaotic_readings_survive_the_death_of_a_replica(
     doomed.kill()
     assert simulator.wait(120) == 0
     assert verify(environment, ledgers) == 0
+    assert survivor.metric("telemetry_dead_letters_cut_total") > 0
+    assert survivor.metric("telemetry_dead_letter_table_bytes") > 0
     until(lambda: survivor.metric("telemetry_assigned_partitions") == 24, what="taken over")
     assert survivor.stop() == 0
 
@@ -64,7 +71,15 @@ def test_a_lost_and_an_altered_reading_are_found(
     start: Callable[..., Replica], environment: Environment, tmp_path: Path
 ) -> None:
     """The proof above is worth something only if it can fail."""
+    left = f"FROM dead_letter WHERE consumer_group = '{environment['CONSUMER_GROUP']}'"
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        connection.execute(
+            "INSERT INTO dead_letter (consumer_group, topic, partition, record_offset, reason,"
+            " detail, dead_lettered_at) VALUES (%s, 'a', 0, 0, 'too_old', '', now() - %s)",
+            [environment["CONSUMER_GROUP"], timedelta(days=91)],
+        )
     replica = start()
+    until(lambda: query(environment, f"SELECT count(*) {left}") == [(0,)], what="it is expired")
     ledger = tmp_path / "ledger"
     live = ["run", "--devices", "50", "--duration", "10m", "--rate", "max", "--quiet"]
     assert simulate(environment, *live, "--ledger", str(ledger)).wait(60) == 0

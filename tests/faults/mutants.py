@@ -86,8 +86,9 @@ MUTANTS = [
     Mutant(
         name="dead letters after the transaction",
         file="consumer/sink.py",
-        before="                await self._insert_dead_letters("
-        "connection, flush, written.dead_letters)\n"
+        before="                written.cut = await self._insert_dead_letters(\n"
+        "                    connection, flush, written.dead_letters\n"
+        "                )\n"
         "                outcome, done = written, time.perf_counter()\n"
         "            # 5. COMMIT, on leaving the block.\n",
         after="                outcome, done = written, time.perf_counter()\n"

@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 
 from consumer.database import Connection, Database
 from consumer.decode import Decoded, decode_batch
+from consumer.history import Copies
 from consumer.metrics import Metrics
 from consumer.records import Record
 from consumer.refusals import Work
@@ -55,6 +56,7 @@ def flush_of(
     believed: int = 0,
     stream: Stream = METER,
     partition: int = 0,
+    copies: Copies | None = None,
 ) -> Flush:
     """Return the flush of a batch of these values, at consecutive offsets from `believed` on."""
     records = by_column(
@@ -73,6 +75,7 @@ def flush_of(
         next_offset=records.offsets[-1] + 1,
         records=records,
         decoded=decoded,
+        copies=copies or Copies(),
     )
 
 

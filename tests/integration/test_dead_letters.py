@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +30,7 @@ from consumer.dead_letters import (
     read_dead_letters,
 )
 from consumer.records import Record, Records
-from consumer.redrive import NAME_IS_NOT_UTF8, Redrive, Tally, original_headers
+from consumer.redrive import NAME_IS_NOT_UTF8, NOT_WHOLE, Redrive, Tally, original_headers
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from telemetry.settings import KafkaSettings
@@ -226,6 +227,29 @@ async def test_a_letter_larger_than_the_topic_takes_is_left_out_and_others_go_on
     assert await marked(connection) == [1, 2, 4, 5, 7, 8]
     values = Counter(record.value for record in await received(kafka, topic))
     assert values == Counter([b"1", b"2", b"4", b"5", b"7", b"8"])
+
+
+async def test_a_letter_that_is_not_whole_is_left_out_and_its_neighbours_are_sent(
+    connection: Connection, kafka: KafkaSettings, topic: str
+) -> None:
+    for offset in (1, 2, 3):
+        await write(connection, topic, offset)
+    await connection.execute(
+        "UPDATE dead_letter SET is_whole = false, key_bytes = 5, value_bytes = 5000,"
+        " value_sha256 = sha256('x'), header_count = 1 WHERE record_offset = 2"
+    )
+    tally = await redrive(connection, kafka)
+    assert (tally.sent, tally.left_out) == (2, {NOT_WHOLE: 1})
+    assert tally.examples[NOT_WHOLE].record_offset == 2
+    assert await marked(connection) == [1, 3]
+    assert (await redrive(connection, kafka, again=True)).left_out == {NOT_WHOLE: 1}
+    [count] = await count_dead_letters(connection, CHOICE)
+    assert (count.messages, count.redriven, count.cut) == (3, 2, 1)
+    exported = [letter.exported(GROUP) async for letter in read_dead_letters(connection, CHOICE)]
+    assert [letter["is_whole"] for letter in exported] == [True, False, True]
+    assert exported[0]["value_sha256"] is None
+    assert exported[1]["value_sha256"] == sha256(b"x").hexdigest()
+    assert (exported[1]["key_bytes"], exported[1]["value_bytes"]) == (5, 5_000)
 
 
 async def test_two_redrives_at_once_send_no_letter_twice(

@@ -12,17 +12,29 @@ from functools import partial
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from consumer.database import Connection, Database
 from consumer.errors import CommitUnknown, Fenced
-from consumer.history import Outcome
+from consumer.history import PATIENCE, Copies, Outcome
 from consumer.metrics import Metrics
 from consumer.sink import Sink
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
+from tests.conftest import FOLDER
 from tests.integration.conftest import FLUSH, NOW, flush_of, meter_value, record, rows
 
 MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def server_errors(database_url: str) -> Callable[[], int]:
+    """Count the errors that the server's log has of the test's database."""
+    log = FOLDER / "logs" / "postgres.log"
+    if not log.exists():
+        pytest.skip("the server is none of ours: its log is out of reach")
+    line = f"@{conninfo_to_dict(database_url)['dbname']} ERROR: "
+    return lambda: log.read_text(errors="replace").count(line)
 
 
 def reasons(outcome: Outcome) -> list[Reason]:
@@ -124,18 +136,41 @@ async def test_beside_copies_late_readings_are_stored_and_newer_ones_too(
     first = [meter_value(ago=minutes * MINUTE, kwh=minutes) for minutes in (9, 5)]
     await sink.flush(flush_of(first))
     late, newer = meter_value(ago=7 * MINUTE, kwh=7), meter_value(ago=1 * MINUTE, kwh=1)
+    known = Copies()
     for believed, values, stored, copies in (
         (2, [first[0], late, newer, first[1]], 2, 2),  # the first copies that are met
         (6, [late, meter_value(ago=8 * MINUTE, kwh=8), first[0]], 1, 2),  # others are known of
         (9, [meter_value(ago=6 * MINUTE, kwh=6)], 1, 0),  # and none any more
         (10, [late], 0, 1),
     ):
-        outcome = await sink.flush(flush_of(values, believed=believed))
+        outcome = await sink.flush(flush_of(values, believed=believed, copies=known))
         assert (outcome.stored, outcome.duplicates) == (stored, copies)
         assert not outcome.dead_letters
     history = await rows(connection, "SELECT kwh_consumed_ac FROM meter_history ORDER BY 1")
     assert history == [(1,), (5,), (6,), (7,), (8,), (9,)]
     assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_current_state") == [(1,)]
+
+
+async def test_only_the_first_copy_of_many_batches_is_an_error_in_the_server_s_log(
+    sink: Sink, connection: Connection, server_errors: Callable[[], int]
+) -> None:
+    """By turns a batch is new and a copy of the one before; other partitions have none."""
+    known, before = Copies(), server_errors()
+    for turn in range(40):
+        values = [meter_value(f"mtr-{turn // 2}-{n}") for n in range(5)]
+        outcome = await sink.flush(flush_of(values, believed=5 * turn, copies=known))
+        assert (outcome.stored, outcome.duplicates) == ((0, 5) if turn % 2 else (5, 0))
+        await sink.flush(flush_of([meter_value(f"p1-{turn}")], believed=turn, partition=1))
+    assert server_errors() - before == 1
+
+
+async def test_copies_are_expected_until_many_batches_had_none() -> None:
+    copies = Copies()
+    expected = []
+    for met in (False, True, *[False] * PATIENCE, False, True):
+        copies.note(met=met)
+        expected.append(copies.are_expected)
+    assert expected == [False, *[True] * PATIENCE, False, False, True]
 
 
 async def test_rows_that_are_stored_beyond_the_current_state_are_found_too(
@@ -148,8 +183,9 @@ async def test_rows_that_are_stored_beyond_the_current_state_are_found_too(
         "UPDATE meter_current_state SET recorded_at = recorded_at - '1 h'::interval"
     )
     # That copies come in is known by the second.
+    known = Copies()
     for believed in (2, 3):
-        outcome = await sink.flush(flush_of([by_hand], believed=believed))
+        outcome = await sink.flush(flush_of([by_hand], believed=believed, copies=known))
         assert (outcome.stored, outcome.duplicates) == (0, 1)
 
 

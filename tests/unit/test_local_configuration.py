@@ -9,6 +9,7 @@ import pytest
 
 from deploy.local import kafka, postgres
 from deploy.local.addresses import Addresses, given, without_password
+from deploy.local.errors import LocalStackError
 from deploy.local.kafka import KafkaNode
 from deploy.local.ports import HOST, free_port, is_free
 from deploy.local.postgres import PostgresServer
@@ -109,12 +110,24 @@ def test_an_address_in_the_environment_counts_unless_it_is_our_own() -> None:
     [
         ("postgresql://u:secret@h:1/d", "postgresql://u:…@h:1/d"),
         ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgresql://u:se@cret@h:1/d", "postgresql://u:…@h:1/d"),
+        ("postgresql://u:se/cret@h/d", "postgresql://u:…@h/d"),
+        ("postgresql://u:se cret@h/d", "postgresql://u:…@h/d"),
+        ("postgresql://h/d?password=se cret&user=u", "postgresql://h/d?password=…&user=u"),
+        ("postgresql://h/d?user=u&sslpassword=cret", "postgresql://h/d?user=u&sslpassword=…"),
         ("host=h password='se cret' user=u", "host=h password=… user=u"),
         ("broker:9092", "broker:9092"),
     ],
 )
 def test_no_password_is_shown(address: str, shown: str) -> None:
     assert without_password(address) == shown
+
+
+def test_an_address_that_cannot_be_used_is_refused_and_not_quoted() -> None:
+    for url in ("postgresql://u:se@cret@h/d", "postgresql://u:cret%zz@h/d"):
+        with pytest.raises(LocalStackError, match=r"^DATABASE_URL: ") as refused:
+            given({"DATABASE_URL": url}, State())
+        assert "cret" not in str(refused.value)
 
 
 def test_a_port_is_kept_while_it_is_free_and_replaced_when_it_is_taken() -> None:

@@ -47,7 +47,9 @@ def value(series: Series, name: str, **labels: str) -> float | None:
 def used() -> Metrics:
     """Return metrics of which each has been touched once."""
     metrics = Metrics()
-    metrics.count_flush(topic=METER.topic, rows=1, stored=1, duplicates=0, reasons=Counter())
+    metrics.count_flush(
+        topic=METER.topic, rows=1, stored=1, duplicates=0, reasons=Counter(), cut=Counter()
+    )
     metrics.flush_seconds.labels(METER.topic).observe(0.1)
     metrics.flush_retries.labels("connection").inc()
     metrics.lag_messages.labels(METER.topic, 3).set(7)
@@ -105,7 +107,12 @@ def test_what_was_consumed_is_stored_duplicate_or_dead_lettered(
     for topic, stored, duplicates, reasons in flushes:
         rows = stored + duplicates + sum(reasons.values())
         metrics.count_flush(
-            topic=topic, rows=rows, stored=stored, duplicates=duplicates, reasons=Counter(reasons)
+            topic=topic,
+            rows=rows,
+            stored=stored,
+            duplicates=duplicates,
+            reasons=Counter(reasons),
+            cut=Counter(),
         )
         consumed[topic] += rows
         ends.update({(topic, "stored"): stored, (topic, "duplicate"): duplicates})

@@ -1,6 +1,7 @@
 """Settings from the environment: what they take, and the one line that names a wrong one."""
 
 import os
+import re
 import ssl
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+import producer_sim.settings
 from consumer.batch import BatchPolicy
 from consumer.settings import (
     SECTIONS,
     DatabaseSettings,
+    DeadLetterSettings,
     FlushSettings,
     GroupSettings,
     HistorySettings,
@@ -92,6 +95,12 @@ WRONG: list[tuple[type[BaseSettings], str, list[str]]] = [
     (FlushSettings, "FLUSH_INTERVAL_MS", ["0", "-500", "500ms", "nan", "500\nforged"]),
     (FlushSettings, "DRAIN_TIMEOUT_S", ["0", "nan", "8s"]),
     (HistorySettings, "HISTORY_RETENTION_DAYS", ["0", "36501", "-1", "400.5", "400d", "1e99"]),
+    (SourceSettings, "KAFKA_SESSION_TIMEOUT_MS", ["99999999999", "9" * 5_000]),
+    (SourceSettings, "KAFKA_HEARTBEAT_INTERVAL_MS", ["86400001"]),
+    (SourceSettings, "KAFKA_REBALANCE_TIMEOUT_MS", ["99999999999"]),
+    (FlushSettings, "FLUSH_INTERVAL_MS", ["99999999999"]),
+    (DeadLetterSettings, "DEAD_LETTER_RETENTION_DAYS", ["-1", "36501", "90d"]),
+    (DeadLetterSettings, "DEAD_LETTERS_WHOLE_PER_HOUR", ["-1", "all", "1e3"]),
     (HistorySettings, "HISTORY_RETENTION_DAYS", ["9" * 5_000, "infinity", "true", "None"]),
     (HttpSettings, "HTTP_PORT", ["-1", "65536", "http", "80 80"]),
     (LogSettings, "LOG_LEVEL", ["LOUD", "10", "INFO,DEBUG"]),
@@ -113,6 +122,53 @@ def test_a_setting_that_cannot_be_used_is_named_in_one_line(
     assert complaint(section).startswith(f"{name}: ")
     with pytest.raises(SettingsError, match=f"^{name}: "):
         Settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://wattline:hun@ter2@database/wattline",
+        "postgresql://wattline:@hunter@2@database:5432/wattline",
+        "postgresql://wattline:54/hunter2@database/wattline",
+        "postgresql://wattline:54/hunter@2@database/wattline?sslmode=require",
+        "postgresql://wattline:hunter%zz@database/wattline",
+        "postgresql://wattline:hun ter@database/wattline",
+        "postgresql://wattline:x@database/wattline?password=hun ter",
+        "postgresql://wattline:x@database/wattline?pass=hunter2",
+        "postgresql://wattline:hunter2/@database",
+    ],
+)
+def test_a_password_that_is_not_escaped_is_refused_and_no_part_of_it_is_told(
+    environment: pytest.MonkeyPatch, url: str
+) -> None:
+    given(environment, **NEEDED | {"DATABASE_URL": url})
+    for section in (DatabaseSettings, producer_sim.settings.DatabaseSettings):
+        line = complaint(section)
+        assert line.startswith("DATABASE_URL: ")
+        assert not re.search("hun|ter|database", line.removeprefix("DATABASE_URL"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://wattline:hun%40ter%2F2@database/wattline?application_name=a@b",
+        "postgresql://wattline:hun?ter2@database",
+        "postgresql://database/wattline?user=wattline&application_name=a/b@c",
+        "postgresql:///wattline?host=/run/postgresql",
+        "postgresql://a:1,b:2/wattline",
+    ],
+)
+def test_a_url_that_is_escaped_is_taken(environment: pytest.MonkeyPatch, url: str) -> None:
+    given(environment, **NEEDED | {"DATABASE_URL": url})
+    assert load(DatabaseSettings).database_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("servers", ["user:hunter2@broker:9092", "SASL_SSL://hunter2:9092"])
+def test_a_broker_s_address_holds_no_password(
+    environment: pytest.MonkeyPatch, servers: str
+) -> None:
+    given(environment, **NEEDED | {"KAFKA_BOOTSTRAP_SERVERS": servers})
+    assert "hunter" not in complaint(KafkaSettings)
 
 
 @pytest.mark.parametrize("missing", ["KAFKA_SASL_PLAIN_USERNAME", "KAFKA_SASL_PLAIN_PASSWORD"])

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Message
 from producer_sim import compare as compare_module
 from producer_sim.chaos import Shares
 from producer_sim.compare import CHECKS, check_not_empty, compare, load_ledgers, workspace
-from producer_sim.kinds import CONFLICT, DUPLICATE, READING, Kind
+from producer_sim.kinds import CONFLICT, DUPLICATE, READING, Kind, Outcome
 from producer_sim.ledger import EmptyLedgerError, Ledger, LedgerError
 from producer_sim.load import Load, Plan
 from producer_sim.messages import canonical
@@ -22,6 +22,7 @@ from producer_sim.partitions import Partitions
 from producer_sim.records import NO_TIME, Record, Records
 from producer_sim.reports import NO_OFFSET
 from producer_sim.verdict import Report
+from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS
 from telemetry.timestamps import SECOND_US
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 NOW = 1_770_717_600_000_000
 MINUTE_US = 60 * SECOND_US
 METERS = METER.topic
+PADDED = b"x" * 70_000
 FAILED = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 UNKNOWN = KafkaError(KafkaError._PURGE_INFLIGHT)
 PLAN = Plan(
@@ -48,6 +50,11 @@ Key = tuple[str, str, int]
 
 def digest(data: bytes | None) -> str | None:
     return None if data is None else sha256(data).hexdigest()
+
+
+def cut(data: bytes) -> str:
+    """Return what a dead letter that is not whole tells of its value."""
+    return f"{len(data)} {digest(data)} {digest(data[:1_024])}"
 
 
 @dataclass
@@ -242,6 +249,10 @@ FAULTS = {
     ),
     "value gone": (
         changed_dead_letter("malformed_json", "value_sha256 = NULL"),
+        {"wrong_outcome": 1},
+    ),
+    "beginning that it does not have": (
+        changed_dead_letter("malformed_json", f"value_sha256 = '{cut(b'x' * 2_000)}'"),
         {"wrong_outcome": 1},
     ),
     "key gone": (changed_dead_letter("malformed_json", "key_sha256 = NULL"), {"wrong_outcome": 1}),
@@ -489,3 +500,25 @@ def test_a_ledger_that_was_not_closed_is_named(tmp_path: Path) -> None:
     Ledger(directory=tmp_path / "killed", metadata={}, now_us=NOW)
     with workspace(tmp_path) as connection:
         assert load_ledgers(connection, [tmp_path / "killed"]) == (str(tmp_path / "killed"),)
+
+
+@pytest.mark.parametrize(
+    ("told", "replaced", "expected"),
+    [
+        ("", "", {}),
+        ("70000 ", "70001 ", {"wrong_outcome": 1}),
+        (str(digest(PADDED)), "other", {"wrong_outcome": 1}),
+        (str(digest(PADDED[:1_024])), "other", {"wrong_outcome": 1}),
+    ],
+    ids=["as sent", "length", "digest", "beginning"],
+)
+def test_a_letter_that_is_not_whole_is_compared_by_length_digest_and_beginning(
+    case: Case, told: str, replaced: str, expected: dict[str, int]
+) -> None:
+    kind = Kind("malformed_padded", Outcome.DEAD_LETTERED, Reason.OVERSIZED)
+    sent = reading(0.0, kind)._replace(recorded_at=NO_TIME, value=PADDED)
+    case.ledger((sent, 0))
+    case.world.append(sent, 0)
+    *place, key, _, reason = case.world.dead.pop()
+    case.world.dead.append((*place, key, cut(PADDED).replace(told, replaced), reason))
+    assert case.violations() == expected

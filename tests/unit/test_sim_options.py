@@ -2,8 +2,10 @@
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from producer_sim import options
+from producer_sim.__main__ import app
 from producer_sim.transmit import system_clock
 from telemetry.timestamps import SECOND_US, parse_timestamp
 
@@ -15,6 +17,41 @@ def test_a_start_may_be_so_long_ago() -> None:
     assert before - SECOND_US < started + hour_and_a_half <= system_clock()
     assert started % SECOND_US == 0
     assert options.instant("2026-02-10T10:00:00Z") == parse_timestamp("2026-02-10T10:00:00Z")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["36501d", "999999999d", f"{'9' * 400}d", "36500d1s", f"1h{'9' * 400}.5m"],
+    ids=lambda text: text[:12],
+)
+def test_a_duration_that_no_calendar_has_is_refused_in_a_line(text: str) -> None:
+    for read, given in ((options.duration, text), (options.instant, f"-{text}")):
+        with pytest.raises(typer.BadParameter) as refused:
+            read(given)
+        assert len(refused.value.message) < 100
+    assert options.duration("36500d") == 36_500 * 86_400 * SECOND_US
+
+
+def test_a_start_that_no_calendar_has_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="past the year 9999"):
+        options.instant("9999-12-31T23:59:59-23:59")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--interval", "inf"],
+        ["run", "--speed", "inf"],
+        ["run", "--speed", "nan"],
+        ["run", "--start", "-36500d"],
+        ["run", "--rate", "max", "--duration", "36500d"],
+        ["verify", "ledger", "--wait", "inf"],
+    ],
+)
+def test_times_without_an_end_or_before_2000_are_wrong_use(arguments: list[str]) -> None:
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 2
+    assert ended.exception is None or isinstance(ended.exception, SystemExit)
 
 
 @pytest.mark.parametrize("text", ["-", "-1", "-0s", "--1h", "24h", "yesterday"])
