@@ -32,6 +32,7 @@ from api.query import check_query
 from api.routes import analytics, assignments, devices, health, ingest, live, sessions, state
 from api.same_site import SameSite
 from api.settings import Settings
+from api.turns import Turns
 from telemetry.brokers import Unreachable
 from telemetry.settings import KafkaSettings
 from telemetry.tasks import cancel
@@ -39,7 +40,6 @@ from telemetry.topics import create_topics
 
 log = structlog.get_logger()
 
-MOST_BODY_BYTES = 8 << 20
 _DESCRIPTION = """
 Readings of smart meters and electric vehicles in, through Kafka; current state, history and energy
 out. A reading is answered for (202) once Kafka's broker has acknowledged it. Windows are
@@ -57,7 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
     parts = Parts(
         database=database,
         gateway=Gateway(kafka=settings.kafka, settings=settings.gateway),
-        live=Live(database=database, metrics=metrics),
+        live=Live(database=database, metrics=metrics, settings=settings.live),
+        turns=Turns(),
         figures=Figures(
             database=database, kafka=settings.kafka, group=settings.group.consumer_group
         ),
@@ -100,8 +101,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(noun.router)
     # The last one added stands first.
     app.add_middleware(Head)
-    app.add_middleware(Inflation, most_bytes=MOST_BODY_BYTES)
-    app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
+    app.add_middleware(Inflation)
+    app.add_middleware(BodyLimit, settings=settings.body, paths=ingest.PATHS, metrics=metrics)
     app.add_middleware(Access, settings=settings.access)
     app.add_middleware(SameSite, only_loopback=not settings.access.digests)
     app.add_middleware(Observation, metrics=metrics)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -36,10 +36,20 @@ class Metrics:
             ["bound"],
             registry=self.registry,
         )
+        self.body_bytes = Gauge(
+            "telemetry_http_body_bytes",
+            "bytes of the bodies that are being read and answered",
+            registry=self.registry,
+        )
         self.gateway_readings = Counter(
             "telemetry_gateway_readings",
             "readings by what was answered: accepted, rejected, unacknowledged",
             ["outcome"],
+            registry=self.registry,
+        )
+        self.listeners = Gauge(
+            "telemetry_live_listeners",
+            "listeners of the live stream",
             registry=self.registry,
         )
         self.dropped_listeners = Counter(

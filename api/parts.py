@@ -10,6 +10,7 @@ from api.live import Live
 from api.metrics import Metrics
 from api.page.figures import Figures
 from api.producer import Gateway
+from api.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Parts:
     database: Database
     gateway: Gateway
     live: Live
+    turns: Turns
     figures: Figures
     metrics: Metrics
     retention_days: int
