@@ -47,6 +47,7 @@ from api.routes import (
 )
 from api.same_site import SameSite
 from api.settings import Settings
+from api.turns import Turns
 from telemetry.brokers import Unreachable
 from telemetry.exposition import Exposition, metrics_alone
 from telemetry.server import configuration, serve
@@ -56,7 +57,6 @@ from telemetry.topics import create_topics
 
 log = structlog.get_logger()
 
-MOST_BODY_BYTES = 8 << 20
 _MOST_SCRAPERS = 50
 _DESCRIPTION = """
 Readings of smart meters and electric vehicles in, through Kafka; current state, history and energy
@@ -83,7 +83,8 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     parts = Parts(
         database=database,
         gateway=gateway,
-        live=Live(database=database, metrics=metrics),
+        live=Live(database=database, metrics=metrics, settings=settings.live),
+        turns=Turns(),
         figures=Figures(
             database=database, kafka=settings.kafka, group=settings.group.consumer_group
         ),
@@ -148,8 +149,8 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
         app.include_router(exposition.router)
     # The last one added stands first.
     app.add_middleware(Head)
-    app.add_middleware(Inflation, most_bytes=MOST_BODY_BYTES)
-    app.add_middleware(BodyLimit, most_bytes=MOST_BODY_BYTES)
+    app.add_middleware(Inflation)
+    app.add_middleware(BodyLimit, settings=settings.body, paths=ingest.PATHS, metrics=metrics)
     app.add_middleware(Departure)
     app.add_middleware(SameSite, only_loopback=not settings.access.digests)
     app.add_middleware(Access, settings=settings.access, metrics=metrics)

@@ -4,15 +4,17 @@ A reading is kept as the bytes that came: what is stored later is what was sent.
 `telemetry.decode`, as the consumer will.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
+from api.elements import Container, NotSplit, containers
 from api.producer import Message
-from telemetry.decode import Rejected, TimeLimits, decode
+from telemetry.decode import MAX_VALUE_BYTES, Rejected, TimeLimits, decode
 from telemetry.foreign_bytes import name_foreign
+from telemetry.json_text import MOST_LEVELS, is_too_deep, parse_json
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 
@@ -28,10 +30,6 @@ class NotAnEnvelope(ValueError):  # noqa: N818  what the body is
     def __init__(self, detail: str, field: str) -> None:
         super().__init__(detail)
         self.field = field
-
-
-class TooMany(ValueError):  # noqa: N818  likewise
-    """More readings than one request may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +55,13 @@ class Sorted:
             self.messages.append(Message(stream.topic, reading.device_id.encode(), value))
 
 
+# Where a body's arrays are left out, and have their numbers instead.
 class _Batch(msgspec.Struct):
-    data: list[Raw]
+    data: list[int]
 
 
 class _MixedBatch(msgspec.Struct):
-    records: list[Raw]
+    records: list[int]
 
 
 # What tells the envelope from a reading (as `telemetry.envelope` has it), and the two kinds of
@@ -79,6 +78,9 @@ _mixed_batch = msgspec.json.Decoder(_MixedBatch).decode
 _form = msgspec.json.Decoder(_Form).decode
 _text = msgspec.json.Decoder(str).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_is_object = re.compile(rb"[ \t\r\n]*\{").match
+# An envelope has its names beside the reading, and some space.
+_MOST_BYTES = MAX_VALUE_BYTES + 1_024
 
 
 def read_one(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
@@ -91,8 +93,8 @@ def read_one(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
 def read_batch(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
     """Return what `{"data": [reading, …]}` holds; raises NotAnEnvelope and TooMany."""
     found = Sorted()
-    for index, raw in enumerate(_items(body, _data, "data")):
-        found.add(index, bytes(raw), stream, limits)
+    for index, value in enumerate(_items(body, _data, "data")):
+        found.add(index, value, stream, limits)
     return found
 
 
@@ -106,35 +108,67 @@ def read_either(body: bytes, limits: TimeLimits) -> Sorted:
 def read_mixed(body: bytes, limits: TimeLimits) -> Sorted:
     """Return what `{"records": [either form, …]}` holds; raises NotAnEnvelope and TooMany."""
     found = Sorted()
-    for index, raw in enumerate(_items(body, _records, "records")):
-        _add_either(found, index, bytes(raw), limits)
+    for index, value in enumerate(_items(body, _records, "records")):
+        _add_either(found, index, value, limits)
     return found
 
 
-def _data(body: bytes) -> list[Raw]:
+def _data(body: str) -> list[int]:
     return _batch(body).data
 
 
-def _records(body: bytes) -> list[Raw]:
+def _records(body: str) -> list[int]:
     return _mixed_batch(body).records
 
 
-def _items(body: bytes, read: Callable[[bytes], list[Raw]], name: str) -> Iterator[Any]:
+def _items(body: bytes, read: Callable[[str], list[int]], name: str) -> list[bytes]:
+    """Return the elements of the array of this name, each as it came, JSON or not.
+
+    What is around them is JSON.
+    """
     try:
-        items = read(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = str(error).split(" - ")[0] if isinstance(error, msgspec.ValidationError) else ""
-        if not detail:
-            raise NotAnEnvelope(name_foreign(body) or "is not JSON", "body") from error
-        raise NotAnEnvelope(detail, name) from error
-    if not items:
+        found = containers(body, most=MOST_READINGS) if _is_object(body) else []
+        [number] = read(_without(body, found).decode())
+        _check_beside(body, found, number)
+        items = list(found[number].elements(body))
+    except msgspec.ValidationError as error:
+        raise NotAnEnvelope(str(error).split(" - ")[0], name) from error
+    except (msgspec.DecodeError, ValueError) as error:  # UnicodeDecodeError is one, too
+        said = str(error) if isinstance(error, NotSplit) else "is not JSON"
+        raise NotAnEnvelope(name_foreign(body) or said, "body") from error
+    if items == [b""]:
         raise NotAnEnvelope("holds no reading", name)
-    if len(items) > MOST_READINGS:
-        raise TooMany(f"{len(items)} readings; at most {MOST_READINGS} in a request")
-    return iter(items)
+    if b"" in items:
+        raise NotAnEnvelope("is not JSON", "body")
+    return items
+
+
+def _without(body: bytes, left_out: Sequence[Container]) -> bytes:
+    """Return the body with a number in place of what each array holds, and objects empty."""
+    parts, at = [], 0
+    for number, one in enumerate(left_out):
+        begin, end = body[one.begin : one.begin + 1], body[one.end - 1 : one.end]
+        parts += [body[at : one.begin], begin, b"" if begin == b"{" else b"%d" % number, end]
+        at = one.end
+    return b"".join([*parts, body[at:]])
+
+
+def _check_beside(body: bytes, found: Sequence[Container], number: int) -> None:
+    """Raise ValueError where what is beside the array is not JSON, as deep and as large as any."""
+    beside = [one for place, one in enumerate(found) if place != number]
+    if sum(one.end - one.begin for one in beside) > MAX_VALUE_BYTES:
+        raise NotSplit(f"has over {MAX_VALUE_BYTES} bytes beside the readings")
+    for one in beside:
+        text = body[one.begin : one.end].decode()
+        if is_too_deep(text):
+            raise NotSplit(f"is more than {MOST_LEVELS} levels deep")
+        parse_json(text)
 
 
 def _add_either(found: Sorted, index: int, value: bytes, limits: TimeLimits) -> None:
+    if len(value) > _MOST_BYTES:
+        found.add(index, value, METER, limits)  # which is told that it is too large
+        return
     try:
         form = _form(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -8,7 +8,7 @@ import numpy as np
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.body_limit import has_body
+from api.body_limit import Held, has_body, held_body
 from api.problems import Problem
 
 TAKEN = ("gzip", "deflate", "zstd")
@@ -16,6 +16,8 @@ _ALSO_CALLED = {"x-gzip": "gzip"}
 # Most senders make one member; each costs a copy of what follows it.
 _MOST_MEMBERS = 64
 _LONGEST_NAME = 64
+# What they take is known once they are done.
+_MOST_AT_ONCE = 2
 
 
 class Malformed(ValueError):  # noqa: N818  what the body is
@@ -29,12 +31,12 @@ class TooLarge(ValueError):  # noqa: N818  likewise
 class Inflation:
     """Hands on bodies as they were before they were compressed; 415 for any other coding.
 
-    Of a body that would be larger than `most_bytes` no more than that is ever inflated.
+    Of a body that would be larger than it may be no more than that is ever inflated.
     """
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._most = most_bytes
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not has_body(headers := Headers(scope=scope)):
@@ -44,37 +46,38 @@ class Inflation:
         if len(codings) > 1 or not set(codings) <= set(TAKEN):
             await _refusal(codings).response()(scope, receive, send)
             return
-        await self._app(scope, self._inflated(receive, codings[0]) if codings else receive, send)
+        if codings:
+            receive = self._inflated(receive, codings[0], held_body(scope))
+        await self._app(scope, receive, send)
 
-    def _inflated(self, receive: Receive, coding: str) -> Receive:
+    def _inflated(self, receive: Receive, coding: str, held: Held) -> Receive:
         is_read = False
 
         async def inflated() -> Message:
             nonlocal is_read
             if is_read:
                 return await receive()
-            chunks = []
-            while not is_read:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return message
-                chunks.append(message.get("body", b""))
-                is_read = not message.get("more_body", False)
+            message = await receive()  # of the whole body, as `BodyLimit` has it
+            if message["type"] != "http.request":
+                return message
+            is_read = True
             # On a thread: a few bytes may become as many as there may be.
-            body = await asyncio.to_thread(self._inflate, b"".join(chunks), coding)
+            async with self._turns:
+                body = await asyncio.to_thread(_inflate, message["body"], coding, held)
+                held.add(len(body))
             return {"type": "http.request", "body": body, "more_body": False}
 
         return inflated
 
-    def _inflate(self, body: bytes, coding: str) -> bytes:
-        try:
-            return inflate(body, coding, most_bytes=self._most)
-        except TooLarge as error:
-            detail = f"at most {self._most} bytes in a request, once they are inflated"
-            raise Problem(413, detail) from error
-        except Malformed as error:
-            detail = f"body: is not {coding}, which its Content-Encoding says"
-            raise Problem(422, detail, field="body") from error
+
+def _inflate(body: bytes, coding: str, held: Held) -> bytes:
+    try:
+        return inflate(body, coding, most_bytes=held.most)
+    except TooLarge as error:
+        raise held.too_large(inflated=True) from error
+    except Malformed as error:
+        detail = f"body: is not {coding}, which its Content-Encoding says"
+        raise Problem(422, detail, field="body") from error
 
 
 def inflate(body: bytes, coding: str, *, most_bytes: int) -> bytes:

@@ -6,7 +6,7 @@ word, and finds its place again with `Last-Event-ID`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +20,8 @@ from api.database import Database
 from api.metrics import Metrics
 from api.models import MeterState, VehicleState
 from api.problems import Problem
+from api.settings import LiveSettings
+from api.shares import NoneLeft, Shares, ShareTaken
 from api.statements import statement
 from telemetry.timestamps import EPOCH, MICROSECOND, as_datetime
 
@@ -29,7 +31,10 @@ LOOK_S = 1.0
 BEGIN_S = 3.0
 """How long a listener waits for the first look; PostgreSQL may be away."""
 OVERLAP = timedelta(seconds=30)
-MOST_LISTENERS = 500
+FURTHEST_BACK = timedelta(minutes=15)
+"""What was stored before is not sent again: the current states are there to be asked for."""
+PAGE = 1_000
+"""So many missed events are read at a time, and the next ones once these are sent."""
 MOST_WAITING = 20_000
 """Events that may wait for a listener: a look at a large fleet brings thousands."""
 
@@ -57,6 +62,7 @@ class Listener:
 
     meters: frozenset[str]
     vehicles: frozenset[str]
+    caller: str = ""
     most_waiting: int = MOST_WAITING
     waiting: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
     is_dropped: bool = False
@@ -96,9 +102,11 @@ class Listener:
 class Live:
     """Looks for new states while anybody listens, and hands them round."""
 
-    def __init__(self, *, database: Database, metrics: Metrics) -> None:
+    def __init__(self, *, database: Database, metrics: Metrics, settings: LiveSettings) -> None:
         self._database = database.own("live")
         self._metrics = metrics
+        self._seats = Shares(most=settings.live_listeners, most_each=settings.live_client_listeners)
+        metrics.listeners.set_function(lambda: self._seats.taken)
         self._listeners: set[Listener] = set()
         self._wanted = asyncio.Event()
         self._begun = asyncio.Event()
@@ -108,7 +116,8 @@ class Live:
 
     @asynccontextmanager
     async def listening(self, listener: Listener) -> AsyncIterator[Listener]:
-        """Hand it what is new from now on."""
+        """Hand it what is new from now on; raises Problem (429, 503) where there is no seat."""
+        self._seat(listener.caller)
         if self._has_ended:
             listener.end()
         self._listeners.add(listener)
@@ -120,6 +129,7 @@ class Live:
             yield listener
         finally:
             self._listeners.discard(listener)
+            self._seats.free(listener.caller)
 
     def end(self) -> None:
         """Let no listener hold up the end of this process."""
@@ -133,22 +143,56 @@ class Live:
         """Whether the database is asked at all."""
         return self._wanted.is_set()
 
-    def check_room(self) -> None:
-        """Raise Problem (503) where too many listen already."""
-        if len(self._listeners) >= MOST_LISTENERS:
-            raise Problem(503, "too many listeners", headers={"Retry-After": "10"})
+    def check_room(self, caller: str) -> None:
+        """Raise Problem where the caller has too many listeners (429), or all have (503)."""
+        self._seat(caller)
+        self._seats.free(caller)
 
-    async def since(self, event_id: int | None, database: Database) -> list[Event]:
-        """Return the states that were stored since an event, or just before it; none since None."""
-        if event_id is None:
-            return []
+    def _seat(self, caller: str) -> None:
+        """Take a seat, or raise what `check_room` does."""
+        try:
+            self._seats.take(caller)
+        except ShareTaken as error:
+            raise self._full(429, "this client listens as often as it may") from error
+        except NoneLeft as error:
+            raise self._full(503, "too many listen already") from error
+
+    def _full(self, status: int, detail: str) -> Problem:
+        self._metrics.refused.labels("live_listeners").inc()
+        return Problem(status, detail, headers={"Retry-After": "10"})
+
+    async def missed(
+        self, event_id: int, listener: Listener, database: Database
+    ) -> AsyncGenerator[Event, None]:
+        """Yield what the listener wants of what was stored since an event, or just before it.
+
+        What is older than `FURTHEST_BACK` is left out. Raises Problem (503), and TooSlow where
+        too many new events wait meanwhile.
+        """
         try:
             at = as_datetime(event_id) - OVERLAP
         except OverflowError:
-            return []
-        async with database.read() as connection:
-            cursor = await connection.execute(statement("changed_states"), {"since": at})
-            return [_event(row) for row in await cursor.fetchall()]
+            return
+        asked = {
+            "furthest_back": FURTHEST_BACK,
+            "all": not listener.meters and not listener.vehicles,
+            "meters": list(listener.meters),
+            "vehicles": list(listener.vehicles),
+            "limit": PAGE,
+        }
+        last: tuple[datetime, str, str] | None = (at, "", "")
+        while last is not None:
+            after = dict(zip(("since", "kind", "device_id"), last, strict=True))
+            async with database.read() as connection:
+                cursor = await connection.execute(statement("missed_states"), asked | after)
+                rows = await cursor.fetchall()
+            last = None
+            if len(rows) == PAGE:
+                last = (rows[-1]["updated_at"], rows[-1]["kind"], rows[-1]["device_id"])
+            for row in rows:
+                yield _event(row)
+            if listener.is_dropped:
+                raise TooSlow
 
     async def run(self) -> None:
         """Look once a second while there are listeners, for ever."""

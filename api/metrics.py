@@ -39,10 +39,20 @@ class Metrics:
         self.connections = Gauge(
             "telemetry_http_connections", "connections of clients", registry=self.registry
         )
+        self.body_bytes = Gauge(
+            "telemetry_http_body_bytes",
+            "bytes of the bodies that are being read and answered",
+            registry=self.registry,
+        )
         self.gateway_readings = Counter(
             "telemetry_gateway_readings",
             "readings by what was answered: accepted, rejected, unacknowledged",
             ["outcome"],
+            registry=self.registry,
+        )
+        self.listeners = Gauge(
+            "telemetry_live_listeners",
+            "listeners of the live stream",
             registry=self.registry,
         )
         self.dropped_listeners = Counter(

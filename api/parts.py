@@ -12,6 +12,7 @@ from api.metrics import Metrics
 from api.page.figures import Figures
 from api.producer import Gateway
 from api.readiness import Readiness
+from api.turns import Turns
 from telemetry.exposition import Exposition
 
 
@@ -22,6 +23,7 @@ class Parts:
     database: Database
     gateway: Gateway
     live: Live
+    turns: Turns
     figures: Figures
     metrics: Metrics
     exposition: Exposition

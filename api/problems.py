@@ -4,7 +4,7 @@
 `errors` names the fields at fault.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -14,10 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from telemetry.foreign_bytes import name_foreign
-
 MEDIA_TYPE = "application/problem+json"
+MOST_FAULTS = 20
+"""So many are told, and how many more there are."""
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
+# What came is told to the one who sent it, as far as it helps, and without what moves a cursor.
+_LONGEST_NAME, _LONGEST_DETAIL = 64, 500
 
 
 class FieldFault(BaseModel):
@@ -41,13 +43,21 @@ class Problem(HTTPException):
         detail: str,
         *,
         field: str | None = None,
-        errors: list[FieldFault] | None = None,
+        errors: Sequence[FieldFault] = (),
         headers: Mapping[str, str] | None = None,
         **more: object,
     ) -> None:
-        super().__init__(status, detail, dict(headers or {}))
+        super().__init__(status, _plain(detail, _LONGEST_DETAIL), dict(headers or {}))
         self.status = status
-        self.errors = errors or ([FieldFault(field=field, detail=detail)] if field else [])
+        faults = errors or ([FieldFault(field=field, detail=detail)] if field else [])
+        self.errors = [
+            FieldFault(
+                field=_plain(fault.field, _LONGEST_NAME),
+                detail=_plain(fault.detail, _LONGEST_DETAIL),
+            )
+            for fault in faults[:MOST_FAULTS]
+        ]
+        self.more_errors = len(faults) - len(self.errors)
         self.more = more
 
     def response(self) -> JSONResponse:
@@ -58,6 +68,8 @@ class Problem(HTTPException):
         }
         if self.errors:
             document["errors"] = [fault.model_dump() for fault in self.errors]
+        if self.more_errors:
+            document["moreErrors"] = self.more_errors
         return JSONResponse(
             document | self.more,
             status_code=self.status,
@@ -72,7 +84,10 @@ class ProblemDocument(BaseModel):
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["should be later than start"])
-    errors: list[FieldFault] | None = None
+    errors: list[FieldFault] | None = Field(None, max_length=MOST_FAULTS)
+    more_errors: int | None = Field(
+        None, alias="moreErrors", description="how many there are beyond `errors`", examples=[None]
+    )
 
 
 def unavailable(what: str, *, after_s: int = 1) -> Problem:
@@ -113,11 +128,6 @@ def _problem(_: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for it
     match error.status_code:
-        case HTTPStatus.BAD_REQUEST:
-            # A body that Python's parser does not even begin with: no UTF-8, too deep, endless
-            # digits.
-            detail = _no_json(await request.body())
-            return Problem(422, f"body: {detail}", field="body").response()
         case HTTPStatus.NOT_FOUND:
             path = request.url.path
             detail = "there is no such path"
@@ -131,7 +141,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it
     faults = [
         FieldFault(
@@ -139,16 +149,16 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
             field=".".join(map(str, fault["loc"][1:])) or str(fault["loc"][0]),
             detail=fault["msg"].removeprefix("Value error, "),
         )
-        if fault["type"] != "json_invalid"
-        else FieldFault(field="body", detail=_no_json(await request.body()))
         for fault in error.errors()
     ]
     detail = f"{faults[0].field}: {faults[0].detail}"
     return Problem(422, detail, errors=faults).response()
 
 
-def _no_json(body: bytes) -> str:
-    return name_foreign(body) or "should be JSON"
+def _plain(text: str, longest: int) -> str:
+    """Return the text as one line of characters that can be shown, cut where it is longer."""
+    cut = text if len(text) <= longest else f"{text[:longest]}\N{HORIZONTAL ELLIPSIS}"
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in cut)
 
 
 def _allowed(request: Request) -> str:

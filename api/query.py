@@ -14,10 +14,9 @@ from fastapi.dependencies.models import Dependant
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
-from api.problems import FieldFault, Problem
+from api.problems import MOST_FAULTS, FieldFault, Problem
 
-# A query may hold thousands of names of any length; so many of them are told, so far.
-_MOST_FAULTS = 10
+# A query may hold thousands of names of any length, and the nearest one is looked for.
 _LONGEST_NAME = 64
 
 
@@ -38,7 +37,7 @@ async def check_query(request: Request) -> None:
         return
     known = list(_parameters(request.scope["route"].dependant))
     given = Counter(name for name, _ in request.query_params.multi_items())
-    faults = [*_unknown(given, known), *_repeated(given, known)][:_MOST_FAULTS]
+    faults = [*_unknown(given, known), *_repeated(given, known)]
     if faults:
         detail = f"query parameter {faults[0].field}: {faults[0].detail}"
         raise Problem(422, detail, errors=faults)
@@ -47,16 +46,15 @@ async def check_query(request: Request) -> None:
 def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault]:
     names = [name for parameter in known for name in parameter.names]
     every = ", ".join(parameter.names[0] for parameter in known)
-    for name in given:
-        if name not in names:
-            short = name[:_LONGEST_NAME]
-            nearest = _nearest(short, names)
-            detail = "no query parameter is known here"
-            if nearest is not None:
-                detail = f"is not known here; the nearest that is known is {nearest}"
-            elif names:
-                detail = f"is not known here; known are {every}"
-            yield FieldFault(field=short, detail=detail)
+    for number, name in enumerate(name for name in given if name not in names):
+        short = name[:_LONGEST_NAME]
+        nearest = _nearest(short, names) if number < MOST_FAULTS else None
+        detail = "no query parameter is known here"
+        if nearest is not None:
+            detail = f"is not known here; the nearest that is known is {nearest}"
+        elif names:
+            detail = f"is not known here; known are {every}"
+        yield FieldFault(field=short, detail=detail)
 
 
 def _nearest(name: str, names: list[str]) -> str | None:

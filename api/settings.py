@@ -177,6 +177,38 @@ class GatewaySettings(BaseSettings):
     )
 
 
+class BodySettings(BaseSettings):
+    """How much the bodies of all requests may hold while they are read and answered."""
+
+    model_config = ENVIRONMENT
+
+    body_budget_bytes: int = Field(
+        64 << 20,
+        ge=1 << 20,
+        le=1 << 34,
+        description="bytes of all bodies at a time, as they came and inflated; then 503",
+    )
+    body_budget_client_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        le=1 << 34,
+        description="as many of them as one client may hold; then 429",
+    )
+
+
+class LiveSettings(BaseSettings):
+    """How many may listen to new states."""
+
+    model_config = ENVIRONMENT
+
+    live_listeners: int = Field(
+        500, ge=1, le=100_000, description="listeners of the live stream, at the most; then 503"
+    )
+    live_client_listeners: int = Field(
+        50, ge=1, le=100_000, description="as many of them as one client may have; then 429"
+    )
+
+
 class GroupSettings(BaseSettings):
     """Whose progress the pages show."""
 
@@ -194,6 +226,8 @@ SECTIONS = (
     KafkaSettings,
     PoolSettings,
     GatewaySettings,
+    BodySettings,
+    LiveSettings,
     GroupSettings,
     ListenSettings,
     MetricsSettings,
@@ -212,6 +246,8 @@ class Settings:
         self.kafka = load(KafkaSettings)
         self.pool = load(PoolSettings)
         self.gateway = load(GatewaySettings)
+        self.body = load(BodySettings)
+        self.live = load(LiveSettings)
         self.group = load(GroupSettings)
         self.listen = load(ListenSettings)
         self.metrics = load(MetricsSettings)

@@ -8,6 +8,8 @@ _MARKS = (
     (b"\0\0\xfe\xff", "is UTF-32, not UTF-8"),
     (b"\xff\xfe", "is UTF-16, not UTF-8"),
     (b"\xfe\xff", "is UTF-16, not UTF-8"),
+    (b"{\0\0\0", "is UTF-32, not UTF-8"),
+    (b"\0\0\0{", "is UTF-32, not UTF-8"),
     (b"{\0", "is UTF-16, not UTF-8"),
     (b"\0{\0", "is UTF-16, not UTF-8"),
     (b"\x1f\x8b", "is compressed with gzip"),

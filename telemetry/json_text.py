@@ -20,12 +20,12 @@ def parse_json(text: str) -> object:
     Raises ValueError where the text is not JSON, or more than 64 levels deep; NaN and Infinity are
     not JSON.
     """
-    if _is_too_deep(text):
+    if is_too_deep(text):
         raise ValueError(f"more than {MOST_LEVELS} levels deep")
     return _loads(text)
 
 
-def _is_too_deep(text: str) -> bool:
+def is_too_deep(text: str) -> bool:
     """Return whether containers nest too deep, in a text that is JSON up to there."""
     if text.count("[") + text.count("{") <= MOST_LEVELS:
         return False

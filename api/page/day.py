@@ -12,6 +12,7 @@ from api.models import Hour, Performance
 from api.page.charts import Day
 from api.page.energies import Band, Energy, HourEnergy
 from api.page.figures import Window, begun
+from api.page.plot import pixel
 from api.page.questions import rows
 from api.parts import Parts
 from api.problems import Problem
@@ -20,6 +21,10 @@ from api.times import format_time
 from api.windows import EARLIEST
 
 MOST_SESSIONS = 50
+MOST_ROWS = 500
+"""Of the tables that grow with what devices and people have sent."""
+MOST_METERS = 10
+"""Whose readings are shown, each in a strip of its own."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _POINT = timedelta(minutes=5)
 _ONE_DAY = timedelta(days=1)
@@ -66,6 +71,8 @@ class VehicleDay:
     current: DictRow | None
     device: DictRow | None
     sessions: list[DictRow]
+    unshown_meters: int
+    """How many more meters there were than those whose readings are shown."""
 
 
 def asked_day(text: str | None, now: datetime) -> Asked:
@@ -96,12 +103,15 @@ async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay
     if end <= start:  # midnight, to the microsecond
         end = start + timedelta(microseconds=1)
     judged = await performance(parts, vehicle_id, start=format_time(start), end=format_time(end))
+    meter_ids = list(dict.fromkeys(span.meter_id for span in judged.meters))
     asking = {"vehicle_id": vehicle_id, "device_id": vehicle_id, "start": start, "end": end}
+    asking |= {"meter_ids": meter_ids[:MOST_METERS], "apart": pixel(asked.start, asked.end)}
+    asking |= {"most": MOST_ROWS, "limit": MOST_SESSIONS}
     names = ("page_series", "page_coverage", "page_sessions", "current_vehicle", "select_vehicle")
     found = {}
     async with parts.database.snapshot() as connection:
         for name in names:
-            found[name] = await rows(connection, name, **asking, limit=MOST_SESSIONS)
+            found[name] = await rows(connection, name, **asking)
     device = next(iter(found["select_vehicle"]), None)
     every = timedelta(seconds=device["reading_interval_seconds"] if device else 60)
     return VehicleDay(
@@ -119,11 +129,12 @@ async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay
                 Band(span.start, span.end, span.meter_id, f"meter {span.meter_id}")
                 for span in judged.meters
             ],
-            covered=_covered(vehicle_id, judged, found["page_coverage"]),
+            covered=_covered((vehicle_id, *meter_ids[:MOST_METERS]), found["page_coverage"]),
         ),
         current=next(iter(found["current_vehicle"]), None),
         device=device,
         sessions=found["page_sessions"],
+        unshown_meters=max(len(meter_ids) - MOST_METERS, 0),
     )
 
 
@@ -151,14 +162,10 @@ def _session(row: DictRow, start: datetime, end: datetime) -> Band:
     return Band(max(row["started_at"], start), min(row["ended_at"] or end, end), number, title)
 
 
-def _covered(
-    vehicle_id: str, judged: Performance, rows: Iterable[DictRow]
-) -> list[tuple[str, list[Band]]]:
+def _covered(names: Iterable[str], rows: Iterable[DictRow]) -> list[tuple[str, list[Band]]]:
     """Return by device when its readings cover the day; one without any has no bands."""
     # The vehicle's own come first, and a meter may bear the same name.
-    covered: dict[str, list[Band]] = {
-        name: [] for name in (vehicle_id, *(span.meter_id for span in judged.meters))
-    }
+    covered: dict[str, list[Band]] = {name: [] for name in names}
     for device_id, spans in groupby(rows, key=lambda row: row["device_id"]):
         bands = [Band(row["start"], row["end"], "", f"readings of {device_id}") for row in spans]
         covered.setdefault(device_id, []).extend(bands)

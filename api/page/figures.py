@@ -23,6 +23,7 @@ from api.page.remembered import Remembered
 from telemetry.settings import KafkaSettings
 
 MOST_LETTERS = 100_000
+MOST_METERS = 5  # of each vehicle
 DAY = timedelta(hours=24)
 HOUR = timedelta(hours=1)
 NOW_KEPT_S, DAY_KEPT_S = 5.0, 60.0
@@ -218,7 +219,8 @@ async def _day(connection: Connection, window: Window) -> FleetDay:
     span = {"start": window.start, "end": window.end}
     (row,) = await rows(connection, "page_fleet", **span)
     worst = [one["vehicle_id"] for one in row["worst"]]
-    meters = await rows(connection, "page_meters", vehicle_ids=worst, **span)
+    asking = span | {"vehicle_ids": worst, "most_meters": MOST_METERS}
+    meters = await rows(connection, "page_meters", **asking)
     groups = []
     for status in STATUSES:
         found = row["statuses"].get(status, {"vehicles": 0, "ac_kwh": 0.0, "dc_kwh": 0.0})
@@ -229,8 +231,12 @@ async def _day(connection: Connection, window: Window) -> FleetDay:
         groups=groups,
         lacking=row["lacking"],
         worst=row["worst"],
-        meters={one["vehicle_id"]: one["meters"] for one in meters},
+        meters={one["vehicle_id"]: _few(one["meters"], one["known"]) for one in meters},
     )
+
+
+def _few(meters: list[str], known: int) -> list[str]:
+    return [*meters, f"{known - len(meters)} more"] if known > len(meters) else meters
 
 
 def _is_same(one: Energy, other: Energy, of: Energy) -> bool:

@@ -5,7 +5,7 @@ style sheet shows one of them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from markupsafe import Markup
@@ -134,11 +134,19 @@ def limit(at: Panel, value: float, label: str) -> Markup:
     )
 
 
+def pixel(start: datetime, end: datetime) -> timedelta:
+    """Return the time that a pixel of the wider chart stands for."""
+    return (end - start) / (WIDE - LEFT - RIGHT)
+
+
 def strip(at: TimeScale, bands: Iterable[Band], *, top: float, height: float, kind: str) -> Markup:
-    """Return bands on a track; a label is written where it fits, a title is on each."""
+    """Return bands on a track; a label is written where it fits, a title is on each.
+
+    There is no more than about one a pixel, however many are given.
+    """
     width = at.end - at.start
     parts = [tag("rect", x=at.start, y=top, width=width, height=height, class_="track")]
-    for band in bands:
+    for band in _seen(at, bands):
         left, right = at(band.start), at(band.end)
         said = f"{band.title}, {words.hours(band.start, band.end)}"
         parts.append(
@@ -156,6 +164,23 @@ def strip(at: TimeScale, bands: Iterable[Band], *, top: float, height: float, ki
             x, y = left + 6, top + height / 2 + 4
             parts.append(tag("text", band.label, x=x, y=y, class_="tick start inside"))
     return Markup().join(parts)
+
+
+def _seen(at: TimeScale, bands: Iterable[Band]) -> list[Band]:
+    """Return the bands, and one for those that are narrower than a pixel and lie side by side."""
+    seen: list[Band] = []
+    title, others = "", 0
+    for band in bands:
+        left, right = at(band.start), at(band.end)
+        if not seen or right - left >= 1 or left - at(seen[-1].end) >= 1:
+            seen.append(band)
+            title, others = band.title, 0
+            continue
+        first = seen[-1]
+        others += band.title != title
+        said = f"{title} and {others} more" if others else title
+        seen[-1] = replace(first, end=max(first.end, band.end), title=said)
+    return seen
 
 
 def hover(

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from api.page import words
 from api.page.assets import address, assets
 from api.page.charts import day_chart, fleet_chart
-from api.page.day import MOST_SESSIONS, asked_day, vehicle_day
+from api.page.day import MOST_ROWS, MOST_SESSIONS, asked_day, vehicle_day
 from api.page.figures import BANDS, DAY_KEPT_S, HOUR, MOST_LETTERS, NOW_KEPT_S
 from api.page.reference import operations
 from api.parts import TheParts
@@ -145,6 +145,7 @@ async def vehicle(
         one=known.performance,
         chart=day_chart(known.chart),
         most_sessions=MOST_SESSIONS,
+        most_rows=MOST_ROWS,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path
 from psycopg.errors import CheckViolation, DataException, ExclusionViolation
 
+from api.json_body import JsonRoute
 from api.models import Assignment, AssignmentEnd, NewAssignment
 from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import TheParts
@@ -15,7 +16,9 @@ from api.times import format_time
 from api.windows import EARLIEST, instant
 from telemetry.readings import DEVICE_ID
 
-router = APIRouter(prefix="/v1/devices/vehicles/{vehicle_id}/assignments", tags=["devices"])
+router = APIRouter(
+    route_class=JsonRoute, prefix="/v1/devices/vehicles/{vehicle_id}/assignments", tags=["devices"]
+)
 
 Vehicle = Annotated[str, Path(pattern=f"^{DEVICE_ID}$", max_length=64)]
 _OVERLAP = "the vehicle is assigned to a meter in that time already"

@@ -7,6 +7,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
+from api.json_body import JsonRoute
 from api.models import (
     Meter,
     MeterChange,
@@ -24,7 +25,7 @@ from api.routes.state import current_meter, current_vehicle
 from api.statements import statement
 from telemetry.readings import DEVICE_ID
 
-router = APIRouter(prefix="/v1/devices", tags=["devices"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1/devices", tags=["devices"])
 
 Device = Annotated[str, Path(pattern=f"^{DEVICE_ID}$", max_length=64)]
 _NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}

@@ -6,27 +6,31 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 
+from api.elements import TooMany
 from api.envelopes import (
     MOST_READINGS,
     NotAnEnvelope,
     Sorted,
-    TooMany,
     read_batch,
     read_either,
     read_mixed,
     read_one,
 )
-from api.models import Accepted, Rejection
+from api.models import Accepted
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems, unavailable
 from api.producer import Unacknowledged
-from telemetry.decode import MAX_VALUE_BYTES, TimeLimits
+from telemetry.decode import TimeLimits
 from telemetry.readings import MeterReading, VehicleReading
 from telemetry.streams import METER, VEHICLE
 
 router = APIRouter(prefix="/v1/telemetry", tags=["ingest"])
 
+# Of some kilobytes of the worst readings, judging takes some 30 ms.
+_MOST_INLINE = 8 << 10
 _READINGS: dict[str, dict[str, Any]] = {
     "meter": {
         "meterId": "mtr-00042",
@@ -129,36 +133,43 @@ async def ingest_mixed(request: Request, parts: TheParts) -> Response:
     return await _ingest(request, parts, read_mixed)
 
 
+PATHS = frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
+"""Those that take many readings, and so large bodies."""
+
+
 async def _ingest(
     request: Request, parts: Parts, read: Callable[[bytes, TimeLimits], Sorted]
 ) -> Response:
     body = await request.body()
     limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=parts.retention_days)
     try:
-        # A large one on a thread, so that what is asked meanwhile is answered meanwhile.
-        found = (
-            read(body, limits)
-            if len(body) <= MAX_VALUE_BYTES
-            else await asyncio.to_thread(read, body, limits)
-        )
+        if len(body) <= _MOST_INLINE:
+            found = read(body, limits)
+        else:
+            # On a thread, so that what is asked meanwhile is answered meanwhile.
+            async with parts.turns.turn(request):
+                found = await asyncio.to_thread(read, body, limits)
     except NotAnEnvelope as error:
         raise Problem(422, f"{error.field}: {error}", field=error.field) from error
     except TooMany as error:
-        raise Problem(413, str(error)) from error
+        parts.metrics.refused.labels("batch").inc()
+        raise Problem(413, f"more than {MOST_READINGS} readings in a request") from error
     counted = parts.metrics.gateway_readings
     counted.labels("rejected").inc(len(found.refused))
+    # As `Rejection` has it; there may be thousands.
     rejections = [
-        Rejection(index=one.index, reason=reason, field=field, detail=detail)
+        {"index": one.index, "reason": reason, "field": field, "detail": detail}
         for one in found.refused
         for reason, detail, field in [one.rejected]
     ]
     if not found.messages:
+        first = found.refused[0].rejected
         raise Problem(
             422,
-            "no reading was acceptable" if len(rejections) > 1 else rejections[0].detail,
-            field=rejections[0].field if len(rejections) == 1 else None,
+            "no reading was acceptable" if len(rejections) > 1 else first.detail,
+            field=first.field if len(rejections) == 1 else None,
             accepted=0,
-            rejected=[one.model_dump(by_alias=True) for one in rejections],
+            rejected=rejections,
         )
     try:
         await parts.gateway.send(found.messages)
@@ -166,5 +177,4 @@ async def _ingest(
         counted.labels("unacknowledged").inc(len(found.messages))
         raise unavailable("Kafka") from error
     counted.labels("accepted").inc(len(found.messages))
-    answer = Accepted(accepted=len(found.messages), rejected=rejections)
-    return Response(answer.model_dump_json(by_alias=True), 202, media_type="application/json")
+    return JSONResponse({"accepted": len(found.messages), "rejected": rejections}, 202)

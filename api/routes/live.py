@@ -1,11 +1,13 @@
 """`GET /v1/live`: new current states as server-sent events."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
+from api.caller import caller_of
 from api.live import Ended, Event, Listener, TooSlow
 from api.models import DeviceId
 from api.parts import TheParts
@@ -38,6 +40,7 @@ _EVENTS: dict[int | str, dict[str, object]] = {
     "/live", response_class=Response, responses=_EVENTS | describe_problems(401, 422, 429, 503)
 )
 async def live(
+    request: Request,
     parts: TheParts,
     vehicle_id: Annotated[Names, Query(alias="vehicleId")] = None,
     meter_id: Annotated[Names, Query(alias="meterId")] = None,
@@ -45,34 +48,42 @@ async def live(
 ) -> EventSourceResponse:
     """New current states of the devices named, or of all.
 
-    With `Last-Event-ID`, as browsers send it, what came since is sent first. A state may come
-    twice, and where a device sends faster than once a second only its newest does.
+    With `Last-Event-ID`, as browsers send it, what came since is sent first, of the last quarter of
+    an hour. A state may come twice, and where a device sends faster than once a second only its
+    newest does.
     """
-    listener = Listener(meters=frozenset(meter_id or ()), vehicles=frozenset(vehicle_id or ()))
+    listener = Listener(
+        meters=frozenset(meter_id or ()),
+        vehicles=frozenset(vehicle_id or ()),
+        caller=caller_of(request.scope),
+    )
     missed = None
     last_event_id = (last_event_id or "").strip()
     if last_event_id:  # blank is none: an event without an id leaves that behind
         if not last_event_id.isascii() or not last_event_id.isdigit():
             raise Problem(422, "Last-Event-ID: should be the id of an event", field="Last-Event-ID")
         missed = int(last_event_id)
-    parts.live.check_room()
+    parts.live.check_room(listener.caller)
 
     async def events() -> AsyncIterator[bytes]:
-        async with parts.live.listening(listener):
-            yield format_sse_event(comment="listening")
-            try:
-                for event in await parts.live.since(missed, parts.database):
-                    if listener.wants(event):
-                        yield _sent(event)
+        try:
+            async with parts.live.listening(listener):
+                yield format_sse_event(comment="listening")
+                if missed is not None:
+                    async with aclosing(
+                        parts.live.missed(missed, listener, parts.database)
+                    ) as before:
+                        async for event in before:
+                            yield _sent(event)
                 while True:
                     new = await listener.next(_KEEP_ALIVE_S)
                     yield format_sse_event(comment="nothing new") if new is None else _sent(new)
-            except TooSlow:
-                yield format_sse_event(event="dropped", data_str="too slow: too many events waited")
-            except Ended:
-                yield format_sse_event(event="dropped", data_str="the server ends; connect again")
-            except Problem as problem:  # of `since`: the answer has begun already
-                yield format_sse_event(event="dropped", data_str=problem.detail)
+        except TooSlow:
+            yield format_sse_event(event="dropped", data_str="too slow: too many events waited")
+        except Ended:
+            yield format_sse_event(event="dropped", data_str="the server ends; connect again")
+        except Problem as problem:  # the answer has begun already
+            yield format_sse_event(event="dropped", data_str=problem.detail)
 
     return EventSourceResponse(events())
 

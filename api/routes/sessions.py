@@ -8,6 +8,7 @@ from psycopg.errors import CheckViolation, DataException, ExclusionViolation
 from psycopg.rows import DictRow
 
 from api.database import Connection
+from api.json_body import JsonRoute
 from api.models import Session, SessionEnd, SessionStart
 from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
@@ -16,7 +17,7 @@ from api.statements import statement
 from api.windows import CLOCKS_DIFFER, instant
 from telemetry.readings import DEVICE_ID
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1/sessions", tags=["sessions"])
 
 SessionId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 DeviceFilter = Annotated[str | None, Query(pattern=f"^{DEVICE_ID}$", max_length=64)]

@@ -1,6 +1,7 @@
 """The live stream: what is new, to whom it is of interest, for as long as somebody listens."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
 
 PATH = "/v1/live"
+KEYS = ("one-key", "another-key", "a-third-key")
+DIGESTS = [hashlib.sha256(key.encode()).hexdigest() for key in KEYS]
 
 
 class Event(NamedTuple):
@@ -211,10 +214,59 @@ async def test_listeners_are_told_that_the_server_ends(make_app: Callable[..., F
 
 
 async def test_there_is_room_for_so_many(
-    make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
+    make_app: Callable[..., FastAPI],
 ) -> None:
-    monkeypatch.setattr(live_module, "MOST_LISTENERS", 1)
-    async with served(make_app()) as client, listening(client):
-        answer = await client.get(PATH)
-        problem(answer, 503)
-        assert answer.headers["retry-after"]
+    app = make_app(LIVE_LISTENERS="2", LIVE_CLIENT_LISTENERS="1", API_KEYS=",".join(DIGESTS))
+    one, other, third = ({"Authorization": f"Bearer {key}"} for key in KEYS)
+    async with served(app) as client:
+        async with listening(client, headers=one):
+            # A client has its share, and takes no other's.
+            answer = await client.get(PATH, headers=one)
+            problem(answer, 429)
+            assert answer.headers["retry-after"]
+            async with listening(client, headers=other):
+                answer = await client.get(PATH, headers=third)
+                problem(answer, 503)
+                assert answer.headers["retry-after"]
+                page = (await client.get("/metrics")).text
+                assert 'telemetry_http_refused_total{bound="live_listeners"} 2.0' in page
+                assert "telemetry_live_listeners 2.0" in page
+        await until(lambda: not app.state.parts.live.is_looking)
+        async with listening(client, headers=one):
+            pass
+
+
+async def test_a_listener_hears_of_the_last_minutes_however_far_back_it_asks(
+    make_app: Callable[..., FastAPI], rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "PAGE", 2)
+    for number in range(7):
+        store_meter(rows, f"m-{number}", [(NOW, 1.0)])
+        store_vehicle(rows, f"v-{number}", [(NOW, 1.0)])
+    # In one flush, which has one time.
+    rows.execute("UPDATE meter_current_state SET updated_at = now() - interval '1 minute'")
+    rows.execute(
+        "UPDATE meter_current_state SET updated_at = now() - interval '16 minutes'"
+        " WHERE meter_id = 'm-3'"
+    )
+    async with served(make_app()) as client:
+        for new, far in (("m-8", "0"), ("m-9", "1770717601000000")):
+            async with listening(client, headers={"Last-Event-ID": far}) as stream:
+                heard = [(await anext(stream)).state for _ in range(13)]
+                store_meter(rows, new, [(NOW, 1.0)])
+                heard.append((await anext(stream)).state)
+            rows.execute("DELETE FROM meter_current_state WHERE meter_id = %s", [new])
+            named = [one.get("meterId") or one["vehicleId"] for one in heard]
+            meters = [f"m-{number}" for number in range(7) if number != 3]
+            assert named == [*meters, *(f"v-{number}" for number in range(7)), new]
+        asked = {"meterId": ["m-5", "m-3"], "vehicleId": "v-1"}
+        async with listening(client, headers={"Last-Event-ID": "0"}, params=asked) as stream:
+            named = [(await anext(stream)).data.split('"')[3] for _ in range(2)]
+            assert named == ["m-5", "v-1"]
+
+
+async def test_so_many_devices_can_be_listened_to(client: Client) -> None:
+    for name in ("vehicleId", "meterId"):
+        answer = await client.get(PATH, params={name: [f"d-{number}" for number in range(101)]})
+        problem(answer, 422, name)
+        assert len(answer.content) < 1_000

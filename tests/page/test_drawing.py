@@ -16,6 +16,7 @@ from api.page.energies import Band, Energy, HourEnergy
 from api.page.figures import Window, begun
 from api.page.intake import count_waiting
 from api.page.pace import Look, Pace
+from api.page.plot import strip
 from api.page.reference import example
 from api.page.remembered import Remembered
 from api.page.scale import Scale, TimeScale, lines, ticks
@@ -111,6 +112,30 @@ def test_a_days_chart_is_well_formed_without_anything_to_show() -> None:
     )
     drawn = ET.fromstring(f"<div>{day_chart(day)}</div>")  # noqa: S314  ours
     assert [one.text for one in drawn.iter("text")].count("none") == 4
+
+
+def test_bands_below_a_pixel_are_drawn_as_one() -> None:
+    scale = TimeScale(START, START + 24 * HOUR, 0, 900)  # 96 s a pixel
+    second = timedelta(seconds=1)
+
+    def drawn(bands: list[Band]) -> list[str]:
+        root = ET.fromstring(f"<g>{strip(scale, bands, top=0, height=9, kind='x')}</g>")  # noqa: S314  ours
+        return [one.text or "" for one in root.iter("title")]
+
+    many = [
+        Band(START + 2 * number * second, START + (2 * number + 1) * second, "", f"meter {number}")
+        for number in range(40_000)
+    ]
+    assert [title.split(",")[0] for title in drawn(many)] == ["meter 0 and 39999 more"]
+    same = [Band(one.start, one.end, "", "readings") for one in many]
+    assert drawn(same)[0].startswith("readings, ")
+    # However they lie, there is no more than one a pixel.
+    apart = [Band(one.start, one.start + second, "", "x") for one in many[::50]]
+    assert len(drawn(apart)) <= 900
+    # What can be told apart is.
+    day = [Band(START, START + HOUR, "", "a"), Band(START + HOUR, START + 2 * HOUR, "", "b")]
+    assert len(drawn([*day, Band(START + 4 * HOUR, START + 4 * HOUR + second, "", "c")])) == 3
+    assert len(drawn([day[0], Band(START + HOUR / 2, START + HOUR, "", "c")])) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""Heavy work, one after the other: threads share one interpreter, and answers wait for all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import ClientDisconnect, Request
+
+
+class Turns:
+    """Gives the turn to one request at a time, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self, request: Request) -> AsyncIterator[None]:
+        """Wait for the turn; raises ClientDisconnect where the client goes before it comes.
+
+        The request's body has been read.
+        """
+        turn = asyncio.ensure_future(self.lock.acquire())
+        gone = asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait({turn, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not turn.done():
+                raise ClientDisconnect
+            yield
+        finally:
+            gone.cancel()
+            if turn.done():
+                self.lock.release()
+            else:
+                turn.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
