@@ -73,6 +73,9 @@ CREATE TABLE IF NOT EXISTS charging_session (
         EXCLUDE USING gist (exactly(meter_id) WITH =, during WITH &&)
 );
 
+-- Those under way are listed without looking at all that are over.
+CREATE INDEX IF NOT EXISTS charging_session_active ON charging_session (session_id) WHERE ended_at IS NULL;
+
 -- What a register has come to: the value that the next one is compared with, when it was last read,
 -- and what the last reading was worth.
 DO $$

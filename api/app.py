@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         ),
         metrics=metrics,
         retention_days=settings.gateway.history_retention_days,
+        registry=settings.registry,
     )
 
     @asynccontextmanager

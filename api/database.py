@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from hashlib import blake2b
 
 import psycopg
 import structlog
@@ -30,7 +31,8 @@ _CHECK_S = 1.0
 _RECONNECT_S = 3.0
 # What is given to a network beyond the time of a statement.
 _GRACE_S = 2.0
-_LOCK = 0x77617474_0004
+# The first of two keys of an advisory lock; the second is a hash of what is locked.
+_LOCK = 0x77617404
 # Costs no look at a row: that the tables are there, and ours to read.
 _PING = "SELECT 1 FROM meter_current_state, vehicle_current_state, meter, vehicle LIMIT 0"
 # What the server will not do, however often it is asked: no such table or function, no permission.
@@ -84,14 +86,19 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[Connection]:
-        """Lend a connection for a transaction that waits for all others of its kind.
+    async def alone(self, *names: str) -> AsyncIterator[Connection]:
+        """Lend a connection for a transaction that waits for all others about one of these names.
 
         Of two that insert ranges which exclude each other, PostgreSQL may find each waiting for
-        the other, and end both by and by: here the first wins, and the second is told.
+        the other, and end both by and by: here the first wins, and the second is told. Locks are
+        taken in the order of their keys, so that no two transactions wait for each other.
         """
+        keys = sorted({_lock_key(name) for name in names})
         async with self.write() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::integer[]) AS key",
+                [_LOCK, keys],
+            )
             yield connection
 
     async def ping(self) -> None:
@@ -154,6 +161,11 @@ class Database:
             name=name,
             open=False,
         )
+
+
+def _lock_key(name: str) -> int:
+    """Return a hash of 32 bits; two names of one hash wait for each other, and no harm is done."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big", signed=True)
 
 
 def _refused(error: psycopg.Error) -> Problem:

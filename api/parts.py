@@ -10,6 +10,7 @@ from api.live import Live
 from api.metrics import Metrics
 from api.page.figures import Figures
 from api.producer import Gateway
+from api.settings import RegistrySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Parts:
     figures: Figures
     metrics: Metrics
     retention_days: int
+    registry: RegistrySettings
 
 
 def parts_of(request: Request) -> Parts:

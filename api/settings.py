@@ -104,6 +104,25 @@ class GatewaySettings(BaseSettings):
     )
 
 
+class RegistrySettings(BaseSettings):
+    """How much may be entered of one device."""
+
+    model_config = ENVIRONMENT
+
+    assignment_changes_per_day: int = Field(
+        48,
+        ge=1,
+        le=10_000,
+        description="assignments of a vehicle that start on one UTC day; more are refused (409)",
+    )
+    sessions_per_day: int = Field(
+        288,
+        ge=1,
+        le=10_000,
+        description="sessions of a vehicle, and of a meter, that start on one UTC day; likewise",
+    )
+
+
 class GroupSettings(BaseSettings):
     """Whose progress the pages show."""
 
@@ -121,6 +140,7 @@ SECTIONS = (
     KafkaSettings,
     PoolSettings,
     GatewaySettings,
+    RegistrySettings,
     GroupSettings,
     ListenSettings,
     AccessSettings,
@@ -138,6 +158,7 @@ class Settings:
         self.kafka = load(KafkaSettings)
         self.pool = load(PoolSettings)
         self.gateway = load(GatewaySettings)
+        self.registry = load(RegistrySettings)
         self.group = load(GroupSettings)
         self.listen = load(ListenSettings)
         self.access = load(AccessSettings)
