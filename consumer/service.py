@@ -17,6 +17,7 @@ from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
 from consumer.refusals import CHECK
 from consumer.retention import keep_maintained
+from consumer.registered import Registered
 from consumer.rollups import keep_rolled_up
 from consumer.settings import Settings
 from consumer.sink import Sink
@@ -59,12 +60,14 @@ async def run(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(source.aclose)
         sinks = [
+        registered = Registered() if settings.devices.registered_devices_only else None
             Sink(
                 database=database,
                 metrics=metrics,
                 timeout=STATEMENT_TIMEOUTS_OF_A_FLUSH
                 * settings.database.database_statement_timeout_s,
             )
+                registered=registered,
             for _ in range(settings.flush.flush_connections)
         ]
         for sink in sinks:
