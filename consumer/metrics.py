@@ -81,6 +81,12 @@ class Metrics:
         )
         self.kafka_available = self._gauge("kafka_available", "1: Kafka answers")
         self.assigned_partitions = self._gauge("assigned_partitions", "partitions of this replica")
+        self.devices = self._gauge(
+            "devices",
+            "devices that are registered, and that were heard of and are not",
+            "stream",
+            "registered",
+        )
         self._announce()
 
     def count_flush(

@@ -37,6 +37,7 @@ OFFSETS = Work("offsets", stores=True)
 RETENTION = Work("retention")
 ROLLUP = Work("rollup")
 COMPLETION = Work("completion")
+DEVICES = Work("devices")
 
 
 class _Refusal(NamedTuple):

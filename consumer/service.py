@@ -10,14 +10,15 @@ from contextlib import AsyncExitStack
 import structlog
 
 from consumer.database import Database, Purpose
+from consumer.devices import keep_counted
 from consumer.errors import ConsumerError
 from consumer.health import application
 from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
 from consumer.refusals import CHECK
-from consumer.retention import keep_maintained
 from consumer.registered import Registered
+from consumer.retention import keep_maintained
 from consumer.rollups import keep_rolled_up
 from consumer.settings import Settings
 from consumer.sink import Sink
@@ -59,15 +60,15 @@ async def run(settings: Settings) -> int:
     source = Source(kafka=settings.kafka, settings=settings.source, metrics=metrics)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(source.aclose)
-        sinks = [
         registered = Registered() if settings.devices.registered_devices_only else None
+        sinks = [
             Sink(
                 database=database,
                 metrics=metrics,
                 timeout=STATEMENT_TIMEOUTS_OF_A_FLUSH
                 * settings.database.database_statement_timeout_s,
-            )
                 registered=registered,
+            )
             for _ in range(settings.flush.flush_connections)
         ]
         for sink in sinks:
@@ -114,6 +115,7 @@ async def run(settings: Settings) -> int:
                         keep_rolled_up(
                             upkeep, settings.history, is_behind=lambda: pipeline.is_behind
                         ),
+                        keep_counted(upkeep, metrics),
                         lag.run(),
                         source.watch(),
                         pipeline.run(),
