@@ -492,16 +492,16 @@ BEGIN
         WHERE s.is_rolled AND w.is_good IS NOT FALSE
           AND (missing.day IS NULL OR s.from_hour < (missing.day - date '1970-01-01') * 24
                                       AND (w.last_day IS NULL OR w.last_day < missing.day))
-          AND NOT EXISTS (SELECT FROM joint AS j WHERE j.number = s.number AND NOT j.is_good)
+          -- Not by NOT EXISTS, here and below: of few rows the planner makes a loop of that, and few is
+          -- what it takes them to be.
+          AND s.number NOT IN (SELECT j.number FROM joint AS j WHERE NOT j.is_good)
     ), left_over AS MATERIALIZED (
-        SELECT s.*, count(*) OVER (PARTITION BY s.device_id) AS spans
-        FROM span AS s
-        WHERE NOT EXISTS (SELECT FROM composed AS c WHERE c.number = s.number)
+        SELECT s.* FROM span AS s WHERE s.number NOT IN (SELECT c.number FROM composed AS c)
     ), counted AS MATERIALIZED (
-        -- Each device once, however many spans are of it.
+        -- Each register once, however many spans are of it.
         SELECT one.device_id, e.recorded_at, e.previous_at, e.energy,
                floor(date_part('epoch', e.recorded_at) / 3600)::integer AS hour
-        FROM (SELECT DISTINCT l.device_id FROM left_over AS l WHERE l.spans > 1) AS one
+        FROM (SELECT DISTINCT l.device_id FROM left_over AS l WHERE l.is_register) AS one
         CROSS JOIN LATERAL (
             SELECT m.recorded_at, m.previous_at, m.energy FROM meter_energy(one.device_id, window_start, window_end) AS m
             WHERE of_stream = 'meter'
@@ -582,33 +582,29 @@ BEGIN
     SELECT l.number, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
     FROM left_over AS l
     CROSS JOIN LATERAL (
-        SELECT sum(e.energy) AS energy,
-               CASE WHEN l.is_register
-                    THEN max(e.recorded_at) - min(greatest(l.began, coalesce(e.previous_at, e.recorded_at)))
-                    ELSE sum(e.recorded_at - greatest(l.began, e.previous_at, e.recorded_at - l.every)) END AS covered
+        -- What the functions of one device say. They are planned anew for each, and devices may be many.
+        SELECT sum(round(i.kwh * 1e9)::bigint) AS energy,
+               sum(i.recorded_at - greatest(l.began, i.previous_at, i.recorded_at - l.every)) AS covered
         FROM (
-            SELECT m.recorded_at, m.previous_at, m.energy FROM meter_energy(l.device_id, window_start, window_end) AS m
-            WHERE of_stream = 'meter'
-            UNION ALL
-            SELECT v.recorded_at, v.previous_at, v.energy FROM vehicle_energy(l.device_id, window_start, window_end) AS v
-            WHERE of_stream = 'vehicle'
-        ) AS e
-        WHERE e.recorded_at > l.began AND e.recorded_at <= l.ended
+            SELECT reading.recorded_at, reading.kwh, lag(reading.recorded_at) OVER (ORDER BY reading.recorded_at) AS previous_at
+            FROM reading
+            WHERE reading.stream = of_stream AND reading.device_id = l.device_id
+              AND reading.recorded_at > l.began AND reading.recorded_at <= l.ended
+        ) AS i
     ) AS raw
-    WHERE l.spans = 1
+    WHERE NOT l.is_register
     UNION ALL
     SELECT l.number, coalesce(sum(c.energy), 0),
-           coalesce(CASE WHEN l.is_register
-                         THEN max(c.recorded_at) - min(greatest(l.began, coalesce(c.previous_at, c.recorded_at)))
-                         ELSE sum(c.recorded_at - greatest(l.began, c.previous_at, c.recorded_at - l.every)) END, '0')
+           coalesce(max(c.recorded_at) - min(greatest(l.began, coalesce(c.previous_at, c.recorded_at)))
+                                         FILTER (WHERE c.recorded_at IS NOT NULL), '0')
     FROM left_over AS l
     -- By the hour, or each span would be compared with each reading.
     LEFT JOIN LATERAL generate_series(floor(date_part('epoch', l.began) / 3600)::integer,
                                       floor(date_part('epoch', l.ended) / 3600)::integer) AS hour ON true
     LEFT JOIN counted AS c ON c.device_id = l.device_id AND c.hour = hour.hour
         AND c.recorded_at > l.began AND c.recorded_at <= l.ended
-    WHERE l.spans > 1
-    GROUP BY l.number, l.is_register;
+    WHERE l.is_register
+    GROUP BY l.number;
 END
 $$;
 
@@ -690,7 +686,7 @@ BEGIN
         GROUP BY b.vehicle_id
         HAVING bool_or(b.is_whole) AND min(b.meter_id) = max(b.meter_id) AND bool_and(own.meter_id IS NOT NULL)
     ), tied AS MATERIALIZED (
-        SELECT b.* FROM bond AS b WHERE NOT EXISTS (SELECT FROM simple AS s WHERE s.vehicle_id = b.vehicle_id)
+        SELECT b.* FROM bond AS b WHERE b.vehicle_id NOT IN (SELECT s.vehicle_id FROM simple AS s)
     ), slice AS (
         -- What `vehicle_meters` says of one vehicle, of all: from one beginning or end of a meter's bonds to
         -- the next, which session ran, and how many vehicles were assigned. The sum of the numbers of
@@ -711,9 +707,20 @@ BEGIN
         ) AS e
         WINDOW in_time AS (PARTITION BY e.meter_id ORDER BY e.at)
     ), served AS (
-        SELECT t.vehicle_id, t.meter_id, range_agg(tstzrange(s.began, s.ended, '(]')) AS charged
-        FROM slice AS s
-        JOIN tied AS t ON t.number = CASE WHEN s.session <> 0 THEN s.session WHEN s.vehicles = 1 THEN s.assigned END
+        -- A meter that charged it at no time is one nevertheless.
+        SELECT named.vehicle_id, named.meter_id, range_agg(named.during) AS charged
+        FROM (
+            -- Not by a join: it would be a loop, see above.
+            SELECT one.meter_id, one.during, max(one.vehicle_id) OVER (PARTITION BY one.number) AS vehicle_id
+            FROM (
+                SELECT t.number, t.vehicle_id, t.meter_id, NULL::tstzrange AS during FROM tied AS t
+                UNION ALL
+                SELECT (CASE WHEN s.session <> 0 THEN s.session ELSE s.assigned END)::bigint, NULL, s.meter_id,
+                       tstzrange(s.began, s.ended, '(]')
+                FROM slice AS s
+                WHERE s.session <> 0 OR s.vehicles = 1
+            ) AS one
+        ) AS named
         GROUP BY 1, 2
     )
     SELECT array_agg(m.vehicle_id), array_agg(m.meter_id), array_agg(lower(m.during)), array_agg(upper(m.during))
@@ -721,10 +728,8 @@ BEGIN
     FROM (
         SELECT s.vehicle_id, s.meter_id, tstzrange(window_start, window_end, '(]') AS during FROM simple AS s
         UNION ALL
-        -- A meter that charged it at no time is one nevertheless.
-        SELECT pair.vehicle_id, pair.meter_id, during
-        FROM (SELECT DISTINCT t.vehicle_id, t.meter_id FROM tied AS t) AS pair
-        LEFT JOIN served USING (vehicle_id, meter_id)
+        SELECT served.vehicle_id, served.meter_id, during
+        FROM served
         LEFT JOIN LATERAL unnest(served.charged) AS during ON true
     ) AS m;
 
