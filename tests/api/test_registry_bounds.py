@@ -146,7 +146,7 @@ async def test_a_page_of_sessions_ends_when_its_time_is_over(
     assert [one["acKwh"] for one in listed] == [0, 30, 0, 0]
     monkeypatch.setattr(charges, "ENOUGH_S", 0)
     found: list[dict[str, Any]] = []
-    after: dict[str, str] = {}
+    after: dict[str, str | None] = {}
     while len(found) < 4:
         page = (await client.get(f"{SESSIONS}/active", params={"limit": 100, **after})).json()
         assert len(page["items"]) == 1
