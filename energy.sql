@@ -73,6 +73,9 @@ CREATE TABLE IF NOT EXISTS charging_session (
         EXCLUDE USING gist (exactly(meter_id) WITH =, during WITH &&)
 );
 
+-- Those under way are listed without looking at all that are over.
+CREATE INDEX IF NOT EXISTS charging_session_active ON charging_session (session_id) WHERE ended_at IS NULL;
+
 -- What a register has come to: the value that the next one is compared with, when it was last read,
 -- and what the last reading was worth.
 DO $$
@@ -290,12 +293,16 @@ BEGIN
         FROM responsible AS r
         CROSS JOIN unnest(r.charged) AS during
         LEFT JOIN meter AS device ON device.meter_id = r.meter_id
-    ), meter_reading AS MATERIALIZED (
-        SELECT segment.*, reading.recorded_at, reading.previous_at, reading.energy, reading.implausible
+    ), drawn AS MATERIALIZED (
+        -- Each meter once, however many segments are of it.
+        SELECT one.meter_id, reading.*
         FROM (SELECT DISTINCT s.meter_id FROM segment AS s) AS one
         CROSS JOIN meter_energy(one.meter_id, window_start, window_end) AS reading
-        JOIN segment ON segment.meter_id = one.meter_id
-            AND reading.recorded_at > segment.began AND reading.recorded_at <= segment.ended
+    ), meter_reading AS MATERIALIZED (
+        SELECT segment.*, drawn.recorded_at, drawn.previous_at, drawn.energy, drawn.implausible
+        FROM drawn
+        JOIN segment ON segment.meter_id = drawn.meter_id
+            AND drawn.recorded_at > segment.began AND drawn.recorded_at <= segment.ended
     ), meter_known AS (
         SELECT r.meter_id, r.began,
                CASE WHEN r.kind = 'interval'

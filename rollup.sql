@@ -40,9 +40,20 @@ CREATE TABLE IF NOT EXISTS rollup_due (
     due_id  bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream  text      NOT NULL CHECK (stream IN ('meter', 'vehicle')),
     devices text[]    NOT NULL,
-    hours   integer[] NOT NULL
+    hours   integer[] NOT NULL,
+    pairs   integer   NOT NULL GENERATED ALWAYS AS (cardinality(hours)) STORED
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE rollup_due ALTER devices SET STORAGE EXTERNAL, ALTER hours SET STORAGE EXTERNAL;
+
+-- Older schemas did not say how much a note holds. Looked for first: ALTER TABLE locks writers out.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute
+                   WHERE attrelid = 'rollup_due'::regclass AND attname = 'pairs' AND NOT attisdropped) THEN
+        ALTER TABLE rollup_due ADD pairs integer NOT NULL GENERATED ALWAYS AS (cardinality(hours)) STORED;
+    END IF;
+END
+$$;
 
 -- Days of which every device is rolled up or noted, so that one that is not here has no readings on them.
 -- `done_to`: the device up to which that has been seen to, null once it has been for all.
@@ -220,22 +231,34 @@ BEGIN
 END
 $$;
 
--- Works off the oldest notes, at the most so many, and returns how many they were: null while somebody
--- else does, for an older result must not come after a newer one.
+-- Works off notes for about a second, the newest first, and returns how many it took, at the most so many.
+-- As many as `most` says that more are left; null that somebody else does it, and nothing was done.
+-- What is taken and not worked off is noted again: by device and day, its first hour.
 CREATE OR REPLACE FUNCTION roll_up(most integer DEFAULT 200) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
+    began      CONSTANT timestamptz := clock_timestamp();
+    noted      integer;
     worked_off integer;
     touched    record;
+    size       integer := 10;
+    chunk_from integer;
+    chunk_at   timestamptz;
+    is_over    boolean := false;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(131260449292293) THEN
         RETURN NULL;
     END IF;
     CREATE TEMPORARY TABLE IF NOT EXISTS rollup_taken (LIKE rollup_due) ON COMMIT DELETE ROWS;
     DELETE FROM rollup_taken;  -- of a call before in the same transaction
+    SELECT count(*) INTO noted FROM (SELECT FROM rollup_due LIMIT most) AS seen;
+    -- A note is of one batch. One is taken in any case, and no more than a second could be enough for.
     WITH taken AS (
         DELETE FROM rollup_due
-        WHERE due_id IN (SELECT due_id FROM rollup_due ORDER BY due_id LIMIT most)
+        WHERE due_id IN (SELECT due_id
+                         FROM (SELECT due_id, pairs, sum(pairs) OVER (ORDER BY due_id DESC) AS so_far
+                               FROM (SELECT due_id, pairs FROM rollup_due ORDER BY due_id DESC LIMIT most) AS newest) AS one
+                         WHERE so_far - pairs < 20000)
         RETURNING *
     )
     INSERT INTO rollup_taken SELECT * FROM taken;
@@ -249,10 +272,28 @@ BEGIN
             GROUP BY 1, 2, 3
         ) AS first_hour
         GROUP BY stream, day
+        ORDER BY day DESC
     LOOP
-        PERFORM roll_up_day(touched.stream, touched.day, touched.devices, touched.hours);
+        chunk_from := 1;
+        WHILE chunk_from <= cardinality(touched.devices) AND NOT is_over LOOP
+            chunk_at := clock_timestamp();
+            PERFORM roll_up_day(touched.stream, touched.day, touched.devices[chunk_from:chunk_from + size - 1],
+                                touched.hours[chunk_from:chunk_from + size - 1]);
+            chunk_from := chunk_from + size;
+            -- How much a device's day is differs by the thousand.
+            size := CASE WHEN clock_timestamp() - chunk_at < interval '100 milliseconds' THEN least(size * 2, 1280)
+                         ELSE greatest(size / 2, 1) END;
+            is_over := clock_timestamp() - began > interval '1 second';
+        END LOOP;
+        IF chunk_from <= cardinality(touched.devices) THEN
+            worked_off := most;
+            INSERT INTO rollup_due (stream, devices, hours)
+            SELECT touched.stream, touched.devices[chunk_from:],
+                   array_agg((touched.day - date '1970-01-01') * 24 + hour ORDER BY place)
+            FROM unnest(touched.hours[chunk_from:]) WITH ORDINALITY AS rest (hour, place);
+        END IF;
     END LOOP;
-    RETURN worked_off;
+    RETURN CASE WHEN worked_off < noted THEN most ELSE worked_off END;
 END
 $$;
 
@@ -451,7 +492,23 @@ BEGIN
         WHERE s.is_rolled AND w.is_good IS NOT FALSE
           AND (missing.day IS NULL OR s.from_hour < (missing.day - date '1970-01-01') * 24
                                       AND (w.last_day IS NULL OR w.last_day < missing.day))
+          -- Not by NOT EXISTS, here and below: of few rows the planner makes a loop of that, and few is
+          -- what it takes them to be.
           AND s.number NOT IN (SELECT j.number FROM joint AS j WHERE NOT j.is_good)
+    ), left_over AS MATERIALIZED (
+        SELECT s.* FROM span AS s WHERE s.number NOT IN (SELECT c.number FROM composed AS c)
+    ), counted AS MATERIALIZED (
+        -- Each register once, however many spans are of it.
+        SELECT one.device_id, e.recorded_at, e.previous_at, e.energy,
+               floor(date_part('epoch', e.recorded_at) / 3600)::integer AS hour
+        FROM (SELECT DISTINCT l.device_id FROM left_over AS l WHERE l.is_register) AS one
+        CROSS JOIN LATERAL (
+            SELECT m.recorded_at, m.previous_at, m.energy FROM meter_energy(one.device_id, window_start, window_end) AS m
+            WHERE of_stream = 'meter'
+            UNION ALL
+            SELECT v.recorded_at, v.previous_at, v.energy FROM vehicle_energy(one.device_id, window_start, window_end) AS v
+            WHERE of_stream = 'vehicle'
+        ) AS e
     ), edge AS (
         SELECT c.number, c.device_id, c.is_register, c.every, c.capacity_kw, c.modulus_kwh, NULL::timestamptz AS previous_at,
                c.began AS edge_start, timestamptz 'epoch' + make_interval(hours => c.from_hour) AS edge_end
@@ -522,23 +579,66 @@ BEGIN
         LEFT JOIN more AS m USING (number)
     ) AS t
     UNION ALL
-    SELECT s.number, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
-    FROM span AS s
+    SELECT l.number, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
+    FROM left_over AS l
     CROSS JOIN LATERAL (
-        SELECT sum(e.energy) AS energy,
-               CASE WHEN s.is_register
-                    THEN max(e.recorded_at) - min(greatest(s.began, coalesce(e.previous_at, e.recorded_at)))
-                    ELSE sum(e.recorded_at - greatest(s.began, e.previous_at, e.recorded_at - s.every)) END AS covered
+        -- What the functions of one device say. They are planned anew for each, and devices may be many.
+        SELECT sum(round(i.kwh * 1e9)::bigint) AS energy,
+               sum(i.recorded_at - greatest(l.began, i.previous_at, i.recorded_at - l.every)) AS covered
         FROM (
-            SELECT m.recorded_at, m.previous_at, m.energy FROM meter_energy(s.device_id, window_start, window_end) AS m
-            WHERE of_stream = 'meter'
-            UNION ALL
-            SELECT v.recorded_at, v.previous_at, v.energy FROM vehicle_energy(s.device_id, window_start, window_end) AS v
-            WHERE of_stream = 'vehicle'
-        ) AS e
-        WHERE e.recorded_at > s.began AND e.recorded_at <= s.ended
+            SELECT reading.recorded_at, reading.kwh, lag(reading.recorded_at) OVER (ORDER BY reading.recorded_at) AS previous_at
+            FROM reading
+            WHERE reading.stream = of_stream AND reading.device_id = l.device_id
+              AND reading.recorded_at > l.began AND reading.recorded_at <= l.ended
+        ) AS i
     ) AS raw
-    WHERE s.number NOT IN (SELECT c.number FROM composed AS c);
+    WHERE NOT l.is_register
+    UNION ALL
+    SELECT l.number, coalesce(sum(c.energy), 0),
+           coalesce(max(c.recorded_at) - min(greatest(l.began, coalesce(c.previous_at, c.recorded_at)))
+                                         FILTER (WHERE c.recorded_at IS NOT NULL), '0')
+    FROM left_over AS l
+    -- By the hour, or each span would be compared with each reading.
+    LEFT JOIN LATERAL generate_series(floor(date_part('epoch', l.began) / 3600)::integer,
+                                      floor(date_part('epoch', l.ended) / 3600)::integer) AS hour ON true
+    LEFT JOIN counted AS c ON c.device_id = l.device_id AND c.hour = hour.hour
+        AND c.recorded_at > l.began AND c.recorded_at <= l.ended
+    WHERE l.is_register
+    GROUP BY l.number;
+END
+$$;
+
+-- Raises WL001 where what is noted takes longer to read from history than a statement may take: it would
+-- only be found out at the end. Where statements may take for ever, nothing is refused.
+CREATE OR REPLACE FUNCTION check_notes(window_start timestamptz, window_end timestamptz) RETURNS void
+LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
+DECLARE
+    -- So many readings a second, about, and so many pairs of a note.
+    most    CONSTANT bigint := 250000 * date_part('epoch', current_setting('statement_timeout')::interval);
+    longest CONSTANT integer := ceil(date_part('epoch', window_end - window_start) / 3600);
+    noted   bigint;
+BEGIN
+    SELECT coalesce(sum(pairs), 0) INTO noted FROM rollup_due;
+    IF most = 0 OR noted * longest * 60 <= most THEN
+        RETURN;
+    END IF;
+    IF noted <= most THEN
+        SELECT coalesce(sum(hours_noted * 3600 / coalesce(m.reading_interval_seconds, v.reading_interval_seconds, 60)), 0)
+        INTO noted
+        FROM (
+            SELECT due.stream, pair.device_id,
+                   least(longest, ceil(date_part('epoch', window_end) / 3600) - min(pair.hour)) AS hours_noted
+            FROM rollup_due AS due, unnest(due.devices, due.hours) AS pair (device_id, hour)
+            WHERE pair.hour >= (window_start::date - 1 - date '1970-01-01') * 24
+              AND pair.hour < ceil(date_part('epoch', window_end) / 3600)
+            GROUP BY 1, 2
+        ) AS dirty
+        LEFT JOIN meter AS m ON dirty.stream = 'meter' AND m.meter_id = dirty.device_id
+        LEFT JOIN vehicle AS v ON dirty.stream = 'vehicle' AND v.vehicle_id = dirty.device_id;
+    END IF;
+    IF noted > most THEN
+        RAISE EXCEPTION USING ERRCODE = 'WL001', MESSAGE = 'too much is noted and not rolled up yet';
+    END IF;
 END
 $$;
 
@@ -558,17 +658,23 @@ DECLARE
     starts   timestamptz[];
     ends     timestamptz[];
 BEGIN
+    PERFORM check_notes(window_start, window_end);
     SELECT coalesce(array_agg(known.vehicle_id), '{}') INTO vehicles
     FROM (SELECT v.vehicle_id FROM vehicle AS v UNION SELECT c.vehicle_id FROM vehicle_current_state AS c) AS known;
 
     WITH bond AS MATERIALIZED (
-        SELECT a.vehicle_id, a.meter_id, a.during @> tstzrange(window_start, window_end, '(]') AS is_whole
-        FROM vehicle_meter_assignment AS a
-        WHERE a.during && tstzrange(window_start, window_end, '(]')
-        UNION ALL
-        SELECT c.vehicle_id, c.meter_id, false
-        FROM charging_session AS c
-        WHERE c.during && tstzrange(window_start, window_end, '(]')
+        SELECT row_number() OVER () AS number, b.*
+        FROM (
+            SELECT a.vehicle_id, a.meter_id, false AS is_session,
+                   a.during * tstzrange(window_start, window_end, '(]') AS during,
+                   a.during @> tstzrange(window_start, window_end, '(]') AS is_whole
+            FROM vehicle_meter_assignment AS a
+            WHERE a.during && tstzrange(window_start, window_end, '(]')
+            UNION ALL
+            SELECT c.vehicle_id, c.meter_id, true, c.during * tstzrange(window_start, window_end, '(]'), false
+            FROM charging_session AS c
+            WHERE c.during && tstzrange(window_start, window_end, '(]')
+        ) AS b
     ), own AS (
         -- A meter that charged one vehicle only.
         SELECT b.meter_id FROM bond AS b GROUP BY b.meter_id HAVING min(b.vehicle_id) = max(b.vehicle_id)
@@ -579,18 +685,52 @@ BEGIN
         LEFT JOIN own USING (meter_id)
         GROUP BY b.vehicle_id
         HAVING bool_or(b.is_whole) AND min(b.meter_id) = max(b.meter_id) AND bool_and(own.meter_id IS NOT NULL)
+    ), tied AS MATERIALIZED (
+        SELECT b.* FROM bond AS b WHERE b.vehicle_id NOT IN (SELECT s.vehicle_id FROM simple AS s)
+    ), slice AS (
+        -- What `vehicle_meters` says of one vehicle, of all: from one beginning or end of a meter's bonds to
+        -- the next, which session ran, and how many vehicles were assigned. The sum of the numbers of
+        -- those is the number of the one that is.
+        SELECT e.meter_id, e.at AS began, lead(e.at) OVER in_time AS ended, sum(e.session) OVER in_time AS session,
+               sum(e.assigned) OVER in_time AS assigned, sum(e.vehicles) OVER in_time AS vehicles
+        FROM (
+            SELECT edge.meter_id, edge.at,
+                   coalesce(sum(edge.sign * edge.number) FILTER (WHERE edge.is_session), 0) AS session,
+                   coalesce(sum(edge.sign * edge.number) FILTER (WHERE NOT edge.is_session), 0) AS assigned,
+                   coalesce(sum(edge.sign) FILTER (WHERE NOT edge.is_session), 0) AS vehicles
+            FROM (
+                SELECT t.meter_id, lower(t.during) AS at, 1 AS sign, t.number, t.is_session FROM tied AS t
+                UNION ALL
+                SELECT t.meter_id, upper(t.during), -1, t.number, t.is_session FROM tied AS t
+            ) AS edge
+            GROUP BY edge.meter_id, edge.at
+        ) AS e
+        WINDOW in_time AS (PARTITION BY e.meter_id ORDER BY e.at)
+    ), served AS (
+        -- A meter that charged it at no time is one nevertheless.
+        SELECT named.vehicle_id, named.meter_id, range_agg(named.during) AS charged
+        FROM (
+            -- Not by a join: it would be a loop, see above.
+            SELECT one.meter_id, one.during, max(one.vehicle_id) OVER (PARTITION BY one.number) AS vehicle_id
+            FROM (
+                SELECT t.number, t.vehicle_id, t.meter_id, NULL::tstzrange AS during FROM tied AS t
+                UNION ALL
+                SELECT (CASE WHEN s.session <> 0 THEN s.session ELSE s.assigned END)::bigint, NULL, s.meter_id,
+                       tstzrange(s.began, s.ended, '(]')
+                FROM slice AS s
+                WHERE s.session <> 0 OR s.vehicles = 1
+            ) AS one
+        ) AS named
+        GROUP BY 1, 2
     )
     SELECT array_agg(m.vehicle_id), array_agg(m.meter_id), array_agg(lower(m.during)), array_agg(upper(m.during))
     INTO charged, by_meter, starts, ends
     FROM (
         SELECT s.vehicle_id, s.meter_id, tstzrange(window_start, window_end, '(]') AS during FROM simple AS s
         UNION ALL
-        -- A meter that charged it at no time is one nevertheless.
-        SELECT other.vehicle_id, m.meter_id, during
-        FROM (SELECT DISTINCT b.vehicle_id FROM bond AS b
-              WHERE b.vehicle_id NOT IN (SELECT s.vehicle_id FROM simple AS s)) AS other
-        CROSS JOIN LATERAL vehicle_meters(other.vehicle_id, window_start, window_end) AS m
-        LEFT JOIN LATERAL unnest(m.charged) AS during ON true
+        SELECT served.vehicle_id, served.meter_id, during
+        FROM served
+        LEFT JOIN LATERAL unnest(served.charged) AS during ON true
     ) AS m;
 
     RETURN QUERY

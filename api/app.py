@@ -92,6 +92,7 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
         exposition=Exposition(metrics.registry),
         readiness=Readiness({"database": probes.ping, "kafka": gateway.ping}),
         retention_days=settings.gateway.history_retention_days,
+        registry=settings.registry,
     )
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from hashlib import blake2b
 
 import psycopg
 import structlog
@@ -31,7 +32,8 @@ _RECONNECT_S = 3.0
 # What is given to PostgreSQL to end a statement by itself, and to the network beyond that.
 _LATE_S, _GRACE_S = 1.0, 2.0
 _MOMENT_S = 0.1
-_LOCK = 0x77617474_0004
+# The first of two keys of an advisory lock; the second is a hash of what is locked.
+_LOCK = 0x77617404
 # To psycopg these are errors of the operation, as the loss of a connection is.
 _CONTENDED = (
     psycopg.errors.LockNotAvailable,
@@ -130,14 +132,19 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[Connection]:
-        """Lend a connection for a transaction that waits for all others of its kind.
+    async def alone(self, *names: str) -> AsyncIterator[Connection]:
+        """Lend a connection for a transaction that waits for all others about one of these names.
 
         Of two that insert ranges which exclude each other, PostgreSQL may find each waiting for
-        the other, and end both by and by: here the first wins, and the second is told.
+        the other, and end both by and by: here the first wins, and the second is told. Locks are
+        taken in the order of their keys, so that no two transactions wait for each other.
         """
+        keys = sorted({_lock_key(name) for name in names})
         async with self._lend(LOCKED) as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::integer[]) AS key",
+                [_LOCK, keys],
+            )
             yield connection
 
     @asynccontextmanager
@@ -218,6 +225,11 @@ class Database:
             name=name,
             open=False,
         )
+
+
+def _lock_key(name: str) -> int:
+    """Return a hash of 32 bits; two names of one hash wait for each other, and no harm is done."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big", signed=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from api.metrics import Metrics
 from api.page.figures import Figures
 from api.producer import Gateway
 from api.readiness import Readiness
+from api.settings import RegistrySettings
 from api.turns import Turns
 from telemetry.exposition import Exposition
 
@@ -29,6 +30,7 @@ class Parts:
     exposition: Exposition
     readiness: Readiness
     retention_days: int
+    registry: RegistrySettings
 
 
 # Asynchronous, as FastAPI would ask a thread for it otherwise.

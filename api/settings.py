@@ -209,6 +209,25 @@ class LiveSettings(BaseSettings):
     )
 
 
+class RegistrySettings(BaseSettings):
+    """How much may be entered of one device."""
+
+    model_config = ENVIRONMENT
+
+    assignment_changes_per_day: int = Field(
+        48,
+        ge=1,
+        le=10_000,
+        description="assignments of a vehicle that start on one UTC day; more are refused (409)",
+    )
+    sessions_per_day: int = Field(
+        288,
+        ge=1,
+        le=10_000,
+        description="sessions of a vehicle, and of a meter, that start on one UTC day; likewise",
+    )
+
+
 class GroupSettings(BaseSettings):
     """Whose progress the pages show."""
 
@@ -228,6 +247,7 @@ SECTIONS = (
     GatewaySettings,
     BodySettings,
     LiveSettings,
+    RegistrySettings,
     GroupSettings,
     ListenSettings,
     MetricsSettings,
@@ -248,6 +268,7 @@ class Settings:
         self.gateway = load(GatewaySettings)
         self.body = load(BodySettings)
         self.live = load(LiveSettings)
+        self.registry = load(RegistrySettings)
         self.group = load(GroupSettings)
         self.listen = load(ListenSettings)
         self.metrics = load(MetricsSettings)

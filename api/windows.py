@@ -39,6 +39,12 @@ def instant(text: str, field: str, now: datetime, *, ahead: timedelta = FURTHEST
     return at
 
 
+def utc_day(at: datetime) -> tuple[datetime, datetime]:
+    """Return when the UTC day of a time begins and ends."""
+    begin = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return begin, begin + timedelta(days=1)
+
+
 def window(
     start: str | None,
     end: str | None,

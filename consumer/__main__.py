@@ -6,7 +6,7 @@ import typer
 import uvloop
 
 from consumer import service
-from consumer.commands import dead_letters, offsets, partitions, schema
+from consumer.commands import dead_letters, devices, offsets, partitions, schema
 from consumer.commands.terminal import fail
 from consumer.settings import Settings, describe
 from telemetry.logs import configure_logs
@@ -30,6 +30,7 @@ for noun, commands in {
     "partitions": partitions.app,
     "dead-letters": dead_letters.app,
     "offsets": offsets.app,
+    "devices": devices.app,
 }.items():
     app.add_typer(commands, name=noun)
 

@@ -110,6 +110,12 @@ class Metrics:
             "bound",
         )
         self.http_connections = self._gauge("http_connections", "connections of clients")
+        self.devices = self._gauge(
+            "devices",
+            "devices that are registered, and that were heard of and are not",
+            "stream",
+            "registered",
+        )
         self._announce()
 
     def count_flush(

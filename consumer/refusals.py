@@ -38,6 +38,7 @@ RETENTION = Work("retention")
 LETTERS = Work("letters")
 ROLLUP = Work("rollup")
 COMPLETION = Work("completion")
+DEVICES = Work("devices")
 
 
 class _Refusal(NamedTuple):

@@ -63,7 +63,7 @@ class _Worker:
             cursor = await connection.execute("SELECT roll_up(%s)", [NOTES])
             row: tuple[int | None] | None = await cursor.fetchone()
             (worked_off,) = row or (None,)
-            if worked_off is not None and worked_off < NOTES:
+            if worked_off is not None and worked_off < NOTES:  # else more are left
                 await self._complete_days(connection)
         except BaseException:  # cancelled, too: what it was asked then is not known
             await self.aclose()

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from consumer.database import Database, Purpose
+from consumer.devices import keep_counted
 from consumer.errors import ConsumerError
 from consumer.expiry import keep_expiring, keep_measured
 from consumer.group_lag import GroupLag
@@ -18,6 +19,7 @@ from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
 from consumer.refusals import CHECK
+from consumer.registered import Registered
 from consumer.retention import keep_maintained
 from consumer.rollups import keep_rolled_up
 from consumer.settings import Settings
@@ -61,6 +63,7 @@ async def run(settings: Settings) -> int:
     source = Source(kafka=settings.kafka, settings=settings.source, metrics=metrics)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(source.aclose)
+        registered = Registered() if settings.devices.registered_devices_only else None
         sinks = [
             Sink(
                 database=database,
@@ -68,6 +71,7 @@ async def run(settings: Settings) -> int:
                 timeout=STATEMENT_TIMEOUTS_OF_A_FLUSH
                 * settings.database.database_statement_timeout_s,
                 allowance=settings.dead_letters.allowance,
+                registered=registered,
             )
             for _ in range(settings.flush.flush_connections)
         ]
@@ -139,6 +143,7 @@ async def run(settings: Settings) -> int:
                         keep_rolled_up(
                             upkeep, settings.history, is_behind=lambda: pipeline.is_behind
                         ),
+                        keep_counted(upkeep, metrics),
                         lag.run(),
                         group_lag.run(),
                         source.watch(),

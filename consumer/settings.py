@@ -96,6 +96,17 @@ class RecordSettings(BaseSettings):
     )
 
 
+class DeviceSettings(BaseSettings):
+    """Whose readings are taken."""
+
+    model_config = ENVIRONMENT
+
+    registered_devices_only: bool = Field(
+        default=False,
+        description="whether readings of devices that are not registered are dead letters",
+    )
+
+
 class FlushSettings(BaseSettings):
     """When a batch is flushed, and how much may wait."""
 
@@ -184,6 +195,7 @@ SECTIONS = (
     DatabaseSettings,
     SourceSettings,
     RecordSettings,
+    DeviceSettings,
     FlushSettings,
     HistorySettings,
     DeadLetterSettings,
@@ -204,6 +216,7 @@ class Settings:
         self.database = load(DatabaseSettings)
         self.source = load(SourceSettings)
         self.records = load(RecordSettings)
+        self.devices = load(DeviceSettings)
         self.flush = load(FlushSettings)
         self.history = load(HistorySettings)
         self.dead_letters = load(DeadLetterSettings)

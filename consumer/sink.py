@@ -21,6 +21,7 @@ from consumer.metrics import Metrics
 from consumer.offsets import end_suspended_flushes
 from consumer.partitions import date_of, make_partitions
 from consumer.records import Records
+from consumer.registered import Registered, letters
 from consumer.retry import is_conflict, is_data_error, is_missing_partition
 from consumer.statements import StreamStatements, statement
 from telemetry.reasons import Reason
@@ -59,11 +60,14 @@ class Sink:
         metrics: Metrics,
         timeout: float,
         allowance: Allowance = UNBOUNDED,
+        registered: Registered | None = None,
     ) -> None:
+        """`registered` is given where readings of registered devices only are taken."""
         self._connection = KeptConnection(database)
         self._metrics = metrics
         self._timeout = timeout
         self._allowance = allowance
+        self._registered = registered
         self._statements = {stream.name: StreamStatements(stream) for stream in STREAMS}
         self._days: dict[str, set[int]] = {stream.name: set() for stream in STREAMS}
         self._histories = {
@@ -114,8 +118,10 @@ class Sink:
                 transaction_id = await self._advance_offset(connection, flush)
                 # 2. and 3. History and current state.
                 written = Outcome()
-                if flush.decoded.columns is not None:
-                    written = await write(connection, flush, flush.decoded.columns)
+                columns, unregistered = await self._of_registered(connection, flush)
+                if columns is not None:
+                    written = await write(connection, flush, columns)
+                written.dead_letters += unregistered
                 written.dead_letters += flush.decoded.dead_letters
                 # 4. The dead letters, in the same transaction.
                 written.cut = await self._insert_dead_letters(
@@ -151,6 +157,20 @@ class Sink:
                 topic=flush.stream.topic, partition=flush.partition, believed=flush.believed
             )
         return str(row[0])
+
+    async def _of_registered(
+        self, connection: Connection, flush: Flush
+    ) -> tuple[Columns | None, list[DeadLetter]]:
+        """Return the readings that are to be stored, and the dead letters of the others."""
+        columns = flush.decoded.columns
+        if self._registered is None or columns is None:
+            return columns, []
+        statements = self._statements[flush.stream.name]
+        refused = await self._registered.unregistered(connection, flush.stream, statements, columns)
+        if not refused.any():
+            return columns, []
+        unregistered = letters(flush.stream, columns.positions[refused].tolist())
+        return (None if refused.all() else columns.take(~refused)), unregistered
 
     async def _write(self, connection: Connection, flush: Flush, columns: Columns) -> Outcome:
         history = self._histories[flush.stream.name]

@@ -25,6 +25,7 @@ class StreamStatements:
         names: dict[str, sql.Composable] = {
             "history": sql.Identifier(stream.history),
             "current_state": sql.Identifier(stream.current_state),
+            "registry": sql.Identifier(stream.registry),
             "id": sql.Identifier(stream.id_column),
             "measures": comma.join(measures),
             "arrays": comma.join([sql.SQL("%b::float8[]")] * len(measures)),
@@ -46,3 +47,4 @@ class StreamStatements:
         self.read_newest = composed("read_newest")
         self.find_stored = composed("find_stored")
         self.upsert_current_state = composed("upsert_current_state")
+        self.find_registered = composed("find_registered")

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     INVALID_TIMESTAMP = "invalid_timestamp"
     FUTURE_TIMESTAMP = "future_timestamp"
     TOO_OLD = "too_old"
+    UNREGISTERED_DEVICE = "unregistered_device"
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
     REJECTED_BY_DATABASE = "rejected_by_database"
 

@@ -23,6 +23,7 @@ class Stream:
     measures: tuple[str, ...]
     history: str
     current_state: str
+    registry: str
 
 
 METER = Stream(
@@ -36,6 +37,7 @@ METER = Stream(
     measures=("kwh_consumed_ac", "voltage"),
     history="meter_history",
     current_state="meter_current_state",
+    registry="meter",
 )
 VEHICLE = Stream(
     name="vehicle",
@@ -48,6 +50,7 @@ VEHICLE = Stream(
     measures=("soc", "kwh_delivered_dc", "battery_temp"),
     history="vehicle_history",
     current_state="vehicle_current_state",
+    registry="vehicle",
 )
 STREAMS = (METER, VEHICLE)
 BY_TOPIC = {stream.topic: stream for stream in STREAMS}

@@ -6,6 +6,7 @@ from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from psycopg.rows import DictRow
 
 from api.database import Connection
+from api.notes import refused_while_noted
 from api.problems import Problem
 from api.statements import statement
 
@@ -15,7 +16,8 @@ _LACKS = (UndefinedTable, UndefinedColumn, UndefinedFunction)
 async def rows(connection: Connection, name: str, **parameters: Any) -> list[DictRow]:
     """Return the rows of `sql/NAME.sql`; raises Problem (503) where the schema lacks something."""
     try:
-        cursor = await connection.execute(statement(name), parameters)
+        with refused_while_noted():
+            cursor = await connection.execute(statement(name), parameters)
         return await cursor.fetchall()
     except _LACKS as error:
         # The schema was not applied yet, or is an older one.

@@ -20,6 +20,7 @@ from api.models import (
     Share,
     WindowOut,
 )
+from api.notes import refused_while_noted
 from api.pages import After, Limit, Page, page_of, read_cursor
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
@@ -85,9 +86,10 @@ async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
     """
     asked = window(start, end, now=datetime.now(UTC), on_the_hour=True)
     async with parts.database.read() as connection:
-        cursor = await connection.execute(
-            statement("fleet"), {"start": asked.start, "end": asked.end}
-        )
+        with refused_while_noted():
+            cursor = await connection.execute(
+                statement("fleet"), {"start": asked.start, "end": asked.end}
+            )
         row = await cursor.fetchone()
     assert row is not None  # noqa: S101  it has one row, always
     ac, dc = row["ac_kwh"], row["dc_kwh"]
@@ -131,7 +133,8 @@ async def anomalies(
         "limit": limit + 1,
     }
     async with parts.database.read() as connection:
-        cursor = await connection.execute(statement("anomalies"), parameters)
+        with refused_while_noted():
+            cursor = await connection.execute(statement("anomalies"), parameters)
         rows = await cursor.fetchall()
     ends = [format_time(asked.start), format_time(asked.end)]
     return page_of(

@@ -13,7 +13,7 @@ from api.parts import TheParts
 from api.problems import Problem, describe_problems
 from api.statements import statement
 from api.times import format_time
-from api.windows import EARLIEST, instant
+from api.windows import EARLIEST, instant, utc_day
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(
@@ -37,13 +37,26 @@ async def assign(
     end = None if assignment.end is None else instant(assignment.end, "end", now)
     if end is not None and end <= start:
         raise Problem(422, "end: should be later than start", field="end")
+    day, day_end = utc_day(start)
     parameters = {
         "vehicle_id": vehicle_id,
         "meter_id": assignment.meter_id,
         "start": start,
         "end": end,
+        "day": day,
+        "day_end": day_end,
     }
-    async with parts.database.alone() as connection:
+    async with parts.database.alone(f"vehicle {vehicle_id}") as connection:
+        cursor = await connection.execute(statement("assignments_begun"), parameters)
+        begun = await cursor.fetchone()
+        most = parts.registry.assignment_changes_per_day
+        if begun is not None and begun["of_vehicle"] >= most:
+            parts.metrics.refused.labels("assignments_a_day").inc()
+            detail = (
+                f"vehicle {vehicle_id} has {most} assignments that start on {day:%F} (UTC) already,"
+                " and one may have no more (ASSIGNMENT_CHANGES_PER_DAY)"
+            )
+            raise Problem(409, detail, field="start")
         try:
             cursor = await connection.execute(statement("insert_assignment"), parameters)
         except ExclusionViolation as error:
@@ -81,7 +94,7 @@ async def end_assignment(
     """Say when an assignment ends."""
     end = None if change.end is None else instant(change.end, "end", datetime.now(UTC))
     parameters = {"vehicle_id": vehicle_id, "assignment_id": assignment_id, "end": end}
-    async with parts.database.alone() as connection:
+    async with parts.database.alone(f"vehicle {vehicle_id}") as connection:
         try:
             cursor = await connection.execute(statement("end_assignment"), parameters)
         except (CheckViolation, DataException) as error:

@@ -1,12 +1,14 @@
 """Charging sessions: begun, ended, and what they came to."""
 
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query
-from psycopg.errors import CheckViolation, DataException, ExclusionViolation
+from psycopg.errors import ExclusionViolation
 from psycopg.rows import DictRow
 
+from api.charges import Charge, energies, energies_in_time
 from api.database import Connection
 from api.json_body import JsonRoute
 from api.models import Session, SessionEnd, SessionStart
@@ -14,7 +16,7 @@ from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems
 from api.statements import statement
-from api.windows import CLOCKS_DIFFER, instant
+from api.windows import CLOCKS_DIFFER, instant, utc_day
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/sessions", tags=["sessions"])
@@ -36,20 +38,22 @@ async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()])
     ended_at = None if start.ended_at is None else _past(start.ended_at, "endedAt", now)
     if ended_at is not None and ended_at <= started_at:
         raise Problem(422, "endedAt: should be later than startedAt", field="endedAt")
-    parameters = {
+    charge = {
         "vehicle_id": start.vehicle_id,
         "meter_id": start.meter_id,
         "started_at": started_at,
         "ended_at": ended_at,
     }
-    async with parts.database.alone() as connection:
+    energy = await _energy(parts, charge)
+    async with _alone(parts, charge) as connection:
+        await _check_day(parts, connection, charge)
         try:
-            cursor = await connection.execute(statement("start_session"), parameters)
+            cursor = await connection.execute(statement("start_session"), charge)
         except ExclusionViolation as error:
             raise _taken(error) from error
-        row = await cursor.fetchone()
-        assert row is not None  # noqa: S101  it was inserted
-        return await _session(connection, row["session_id"])
+        session = await cursor.fetchone()
+    assert session is not None  # noqa: S101  it was inserted
+    return Session.model_validate(session | energy)
 
 
 @router.post("/{session_id}/end", **_END)
@@ -62,19 +66,24 @@ async def end_session(
     """
     now = datetime.now(UTC)
     ended_at = now if end is None or end.ended_at is None else _past(end.ended_at, "endedAt", now)
+    async with parts.database.write() as connection:
+        begun = await _session(connection, session_id)
+    if begun["ended_at"] is not None:
+        raise _ended(session_id)
+    if ended_at <= begun["started_at"]:
+        detail = "endedAt: should be later than the session's start"
+        raise Problem(422, detail, field="endedAt")
+    energy = await _energy(parts, begun | {"ended_at": ended_at})
     parameters = {"session_id": session_id, "ended_at": ended_at}
-    async with parts.database.alone() as connection:
+    async with _alone(parts, begun) as connection:
         try:
             cursor = await connection.execute(statement("end_session"), parameters)
-        except (CheckViolation, DataException) as error:
-            detail = "endedAt: should be later than the session's start"
-            raise Problem(422, detail, field="endedAt") from error
         except ExclusionViolation as error:
             raise _taken(error) from error
-        session = await _session(connection, session_id)
-        if not cursor.rowcount:
-            raise Problem(409, f"session {session_id} has ended already")
-        return session
+        session = await cursor.fetchone()
+    if session is None:
+        raise _ended(session_id)
+    return Session.model_validate(session | energy)
 
 
 @router.get("", **_MANY)
@@ -102,7 +111,9 @@ async def active_sessions(
 async def show_session(parts: TheParts, session_id: SessionId) -> Session:
     """A charge, and the energy of its meter and vehicle while it ran."""
     async with parts.database.read() as connection:
-        return await _session(connection, session_id)
+        session = await _session(connection, session_id)
+        (energy,) = await energies(connection, [session])
+    return Session.model_validate(session | energy)
 
 
 async def _list(
@@ -125,20 +136,59 @@ async def _list(
     async with parts.database.read() as connection:
         cursor = await connection.execute(statement("list_sessions"), parameters)
         rows: list[DictRow] = await cursor.fetchall()
-    return page_of(rows, limit, Session.model_validate, lambda row: [row["session_id"]])
+        computed = await energies_in_time(connection, rows[:limit])
+    # One more than are shown where more follow, be it only because the time was over.
+    shown = [row | energy for row, energy in zip(rows[:limit], computed, strict=False)] + rows[
+        len(computed) : len(computed) + 1
+    ]
+    return page_of(shown, len(computed), Session.model_validate, lambda row: [row["session_id"]])
 
 
-async def _session(connection: Connection, session_id: int) -> Session:
+def _alone(parts: Parts, charge: Charge) -> AbstractAsyncContextManager[Connection]:
+    """Lend a connection for a transaction that is alone with the vehicle and the meter."""
+    return parts.database.alone(f"vehicle {charge['vehicle_id']}", f"meter {charge['meter_id']}")
+
+
+async def _energy(parts: Parts, charge: Charge) -> DictRow:
+    """Return what a charge comes to; before it is entered, so that a failure has done nothing."""
+    async with parts.database.write() as connection:
+        (energy,) = await energies(connection, [charge])
+    return energy
+
+
+async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> None:
+    """Raise Problem (409) where the day has as many sessions of the vehicle or meter as may be."""
+    day, day_end = utc_day(charge["started_at"])
+    cursor = await connection.execute(
+        statement("sessions_begun"), {**charge, "day": day, "day_end": day_end}
+    )
+    begun = await cursor.fetchone() or {}
+    most = parts.registry.sessions_per_day
+    for what in ("vehicle", "meter"):
+        if begun.get(f"of_{what}", 0) >= most:
+            parts.metrics.refused.labels("sessions_a_day").inc()
+            detail = (
+                f"{what} {charge[f'{what}_id']} has {most} sessions that start on {day:%F} (UTC)"
+                " already, and one may have no more (SESSIONS_PER_DAY)"
+            )
+            raise Problem(409, detail, field=f"{what}Id")
+
+
+async def _session(connection: Connection, session_id: int) -> DictRow:
     cursor = await connection.execute(statement("session"), {"session_id": session_id})
     row = await cursor.fetchone()
     if row is None:
         raise Problem(404, f"there is no session {session_id}")
-    return Session.model_validate(row)
+    return row
 
 
 def _past(text: str, field: str, now: datetime) -> datetime:
     """Return the time of what has happened; raises Problem (422) for a plan."""
     return instant(text, field, now, ahead=CLOCKS_DIFFER)
+
+
+def _ended(session_id: int) -> Problem:
+    return Problem(409, f"session {session_id} has ended already")
 
 
 def _taken(error: ExclusionViolation) -> Problem:

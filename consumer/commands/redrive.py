@@ -2,17 +2,15 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from consumer import dead_letters
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import choosing, none_of, place, print_counts
+from consumer.commands.progress import progress
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.database import Connection
 from consumer.dead_letters import Choice
@@ -58,7 +56,7 @@ def redrive(
             left_out = f"{known:,} already redriven" + (f", {cut:,} not whole" if cut else "")
             out.print(f"would send {total - known - cut:,}, leave out {left_out}")
             return 0
-        with stopped_by_signal() as stop, _progress(total - known) as show_progress:
+        with stopped_by_signal() as stop, progress(total - known) as show_progress:
             await Redrive(
                 connection=connection,
                 kafka=kafka,
@@ -84,22 +82,6 @@ def redrive(
         if not dry_run:
             _print_tally(tally, interrupted=code > 1)
     sys.exit(code)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how many are done."""
-    bar = Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    )
-    task = bar.add_task("", total=total)
-    with bar:
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _print_tally(tally: Tally, *, interrupted: bool) -> None:

@@ -1,0 +1,143 @@
+"""`python -m consumer devices`: those that nobody registered and that are silent."""
+
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from consumer import devices
+from consumer.commands.interruption import stopped_by_signal
+from consumer.commands.progress import progress
+from consumer.commands.terminal import fail, out, table, with_database
+from consumer.database import Connection
+from consumer.devices import Removed, Silent, SilentDevice
+from telemetry.readings import DEVICE_ID
+from telemetry.streams import STREAMS
+
+app = typer.Typer(
+    help="Devices that are silent, were never registered, and are in no assignment and no session.",
+    no_args_is_help=True,
+)
+
+_SILENCE = re.compile(r"([0-9]{1,6})([dh])")
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1)}
+_LONGEST = timedelta(days=36_500)
+
+
+class _Kind(StrEnum):
+    METER = "meter"
+    VEHICLE = "vehicle"
+
+
+SilentFor = Annotated[
+    str, typer.Option("--silent-for", help="nothing of them was stored for so long, as 30d or 12h")
+]
+OfStream = Annotated[_Kind | None, typer.Option("--stream", help="only meters, or only vehicles")]
+Prefix = Annotated[str, typer.Option(help="only those whose id begins so")]
+
+
+@app.command("list")
+def list_command(
+    silent_for: SilentFor,
+    stream: OfStream = None,
+    prefix: Prefix = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="most devices of a stream")] = 20,
+) -> None:
+    """Count them, and show the first by id."""
+    chosen = _chosen(silent_for, stream, prefix)
+
+    async def work(connection: Connection) -> list[tuple[int, list[SilentDevice]]]:
+        return [
+            (
+                await devices.count_silent(connection, one),
+                await devices.list_silent(connection, one, limit=limit),
+            )
+            for one in chosen
+        ]
+
+    shown = table("stream", "device", "newest reading", "stored")
+    counts = []
+    for one, (count, found) in zip(chosen, with_database(work), strict=True):
+        counts.append(count)
+        for device in found:
+            times = (f"{device.recorded_at:%F %H:%M}", f"{device.updated_at:%F %H:%M}")
+            shown.add_row(one.stream.name, device.device_id, *times)
+    if any(counts):
+        out.print(shown)
+    out.print(_said(chosen, counts))
+
+
+@app.command("remove")
+def remove(
+    silent_for: SilentFor,
+    stream: OfStream = None,
+    prefix: Prefix = "",
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and remove nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Remove them for good: current state, history and rollups.
+
+    One that is heard of meanwhile stays. One that comes back later begins anew.
+    """
+    chosen = _chosen(silent_for, stream, prefix)
+    if not (dry_run or yes or sys.stdin.isatty()):
+        fail("--yes: needed where nobody can be asked", code=2)
+
+    async def look(connection: Connection) -> list[int]:
+        return [await devices.count_silent(connection, one) for one in chosen]
+
+    counts = with_database(look)
+    out.print(_said(chosen, counts))
+    total = sum(counts)
+    if dry_run:
+        out.print(f"would remove {total:,} at the most")
+        return
+    if not (yes or typer.confirm(f"remove {total:,} devices and their history for good?")):
+        fail("nothing was removed", code=1)
+    tally = Removed()
+
+    async def work(connection: Connection) -> int:
+        with stopped_by_signal() as stop, progress(total) as show_progress:
+
+            def note(removed: Removed) -> None:
+                nonlocal tally
+                tally = Removed(*map(sum, zip(tally, removed, strict=True)))
+                show_progress(tally.devices + tally.heard)
+
+            for one in chosen:
+                await devices.remove_silent(connection, one, stopping=stop.event, on_batch=note)
+            return stop.code
+
+    code = 1
+    try:
+        code = with_database(work)
+    finally:
+        out.print(f"removed {tally.devices:,} devices with {tally.readings:,} readings")
+        if tally.heard:
+            out.print(f"left {tally.heard:,} that were sent late readings meanwhile")
+    sys.exit(code)
+
+
+def _chosen(silent_for: str, stream: _Kind | None, prefix: str) -> list[Silent]:
+    match = _SILENCE.fullmatch(silent_for)
+    silence = int(match[1]) * _UNITS[match[2]] if match else timedelta()
+    if not timedelta(hours=1) <= silence <= _LONGEST:
+        fail(f"--silent-for: {silent_for!r} is not 1h to 36500d", code=2)
+    if prefix and not re.fullmatch(DEVICE_ID, prefix):
+        fail(f"--prefix: {prefix!r} begins no device's id", code=2)
+    heard_before = datetime.now(UTC) - silence
+    return [
+        Silent(stream=one, heard_before=heard_before, prefix=prefix)
+        for one in STREAMS
+        if stream is None or one.name == stream
+    ]
+
+
+def _said(chosen: Sequence[Silent], counts: Sequence[int]) -> str:
+    listed = (f"{count:,} {one.stream.name}s" for one, count in zip(chosen, counts, strict=True))
+    return f"silent, never registered, in no assignment or session: {', '.join(listed)}"

@@ -1,0 +1,2 @@
+SELECT count(*) FROM {current_state} AS known
+WHERE {silent}

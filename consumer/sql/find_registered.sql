@@ -1,0 +1,2 @@
+-- Which of some devices are registered.
+SELECT {id} FROM {registry} WHERE {id} = ANY (%b::text[])

@@ -1,0 +1,200 @@
+"""Devices that nobody knows: counted, and removed once they are silent; what comes is kept."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+from typer.testing import CliRunner
+
+from consumer import devices
+from consumer.commands.devices import app as command
+from consumer.database import Connection, Database, connect
+from consumer.devices import Removed, Silent, keep_counted, remove_silent
+from consumer.metrics import Metrics
+from consumer.settings import DatabaseSettings
+from consumer.sink import Sink
+from telemetry.streams import METER, VEHICLE
+from tests.integration.conftest import NOW, flush_of, meter_value, rows
+
+DAY = timedelta(days=1)
+SILENT = Silent(stream=METER, heard_before=NOW - 30 * DAY)
+DEVICES_LEFT = "SELECT meter_id FROM meter_current_state ORDER BY 1"
+HISTORY_LEFT = "SELECT DISTINCT meter_id FROM meter_history ORDER BY 1"
+ROLLED_LEFT = "SELECT DISTINCT device_id FROM energy_rollup ORDER BY 1"
+
+
+@pytest.fixture
+async def operator(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
+    """The session of whoever removes devices."""
+    connection = await connect(database_settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def heard(sink: Sink, connection: Connection, *names: str) -> None:
+    """Let devices have sent readings of two days, rolled up, of which the last is 40 days old."""
+    values = [meter_value(name, ago=ago * DAY) for name in names for ago in (40, 41)]
+    ((start,),) = await rows(connection, "SELECT max(next_offset) FROM ingest_offset")
+    assert isinstance(start, int)
+    await sink.flush(flush_of(values, believed=start))
+    await connection.execute("SELECT roll_up()")
+    long_ago = NOW - 40 * DAY
+    await connection.execute("UPDATE meter_history SET ingested_at = %s", [long_ago])
+    await connection.execute("UPDATE meter_current_state SET updated_at = %s", [long_ago])
+
+
+async def remove(operator: Connection, silent: Silent = SILENT) -> Removed:
+    """Remove what is silent, and return what it came to."""
+    batches = [Removed()]
+    await remove_silent(operator, silent, stopping=asyncio.Event(), on_batch=batches.append)
+    return Removed(*map(sum, zip(*batches, strict=True)))
+
+
+async def test_devices_are_counted_by_stream_and_registration(
+    database: Database, metrics: Metrics, sink: Sink, connection: Connection
+) -> None:
+    await sink.flush(flush_of([meter_value(f"mtr-{n}") for n in range(3)]))
+    await connection.execute("INSERT INTO meter (meter_id) VALUES ('mtr-1'), ('never-heard')")
+    counting = asyncio.create_task(keep_counted(database, metrics))
+    try:
+        wanted = {("meter", "yes"): 2, ("meter", "no"): 2, ("vehicle", "yes"): 0}
+        found = None
+        while found != wanted:
+            assert not counting.done()
+            await asyncio.sleep(0.01)
+            found = {pair: metrics.devices.labels(*pair)._value.get() for pair in wanted}
+    finally:
+        counting.cancel()
+
+
+async def test_a_silent_device_that_nobody_knows_goes_with_all_that_is_of_it(
+    sink: Sink, connection: Connection, operator: Connection
+) -> None:
+    await heard(sink, connection, "x-1", "x-2")
+    assert await remove(operator) == Removed(devices=2, readings=4)
+    for left in (DEVICES_LEFT, HISTORY_LEFT, ROLLED_LEFT):
+        assert await rows(connection, left) == []
+    # One that comes back begins anew, and its days too.
+    await heard(sink, connection, "x-1")
+    for left in (DEVICES_LEFT, HISTORY_LEFT, ROLLED_LEFT):
+        assert await rows(connection, left) == [("x-1",)]
+
+
+async def test_what_is_registered_or_charged_or_was_heard_of_stays(
+    sink: Sink, connection: Connection, operator: Connection
+) -> None:
+    await heard(sink, connection, "registered", "assigned", "charged", "recent", "late", "gone")
+    await connection.execute("INSERT INTO meter (meter_id) VALUES ('registered')")
+    await connection.execute(
+        "INSERT INTO vehicle_meter_assignment (vehicle_id, meter_id, started_at, ended_at)"
+        " VALUES ('v', 'assigned', '2020-01-01Z', '2020-01-02Z')"
+    )
+    await connection.execute(
+        "INSERT INTO charging_session (vehicle_id, meter_id, started_at)"
+        " VALUES ('v', 'charged', '2020-01-01Z')"
+    )
+    late = [meter_value("late", ago=50 * DAY), meter_value("recent", ago=DAY)]
+    await sink.flush(flush_of(late, believed=12))
+    assert await remove(operator) == Removed(devices=1, readings=2, heard=1)
+    kept = [("assigned",), ("charged",), ("late",), ("recent",), ("registered",)]
+    for left in (DEVICES_LEFT, HISTORY_LEFT):
+        assert await rows(connection, left) == kept
+    vehicles = Silent(stream=VEHICLE, heard_before=SILENT.heard_before)
+    assert await remove(operator, vehicles) == Removed()
+
+
+async def test_a_removal_is_many_small_transactions(
+    sink: Sink, connection: Connection, operator: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await heard(sink, connection, *(f"x-{n}" for n in range(7)), "y")
+    monkeypatch.setattr(devices, "MOST_DEVICES", 3)
+    monkeypatch.setattr(devices, "MOST_READINGS", 4)
+    batches: list[Removed] = []
+    silent = Silent(stream=METER, heard_before=SILENT.heard_before, prefix="x-")
+    await remove_silent(operator, silent, stopping=asyncio.Event(), on_batch=batches.append)
+    assert [(one.devices, one.readings) for one in batches] == [(2, 4), (2, 4), (2, 4), (1, 2)]
+    assert await rows(connection, DEVICES_LEFT) == [("y",)]
+
+
+@pytest.mark.parametrize("ago", [timedelta(minutes=1), 45 * DAY], ids=["new", "late"])
+async def test_a_reading_that_comes_while_its_device_is_removed_is_kept(
+    sink: Sink, connection: Connection, operator: Connection, ago: timedelta
+) -> None:
+    await heard(sink, connection, "x")
+    async with operator.transaction():
+        assert await remove(operator) == Removed(devices=1, readings=2)
+        value = meter_value("x", ago=ago, kwh=0.75)
+        flushing = asyncio.create_task(sink.flush(flush_of([value], believed=2)))
+        await waiting(connection)
+        assert not flushing.done()
+    assert (await flushing).stored == 1
+    for table in ("meter_history", "meter_current_state"):
+        found = await rows(connection, f"SELECT meter_id, kwh_consumed_ac FROM {table}")
+        assert found == [("x", 0.75)]
+
+
+async def test_a_device_of_which_a_flush_is_under_way_is_passed_over(
+    sink: Sink, connection: Connection, operator: Connection
+) -> None:
+    await heard(sink, connection, "x", "y")
+    async with connection.transaction():
+        await connection.execute("SELECT FROM meter_current_state WHERE meter_id = 'x' FOR UPDATE")
+        assert await remove(operator) == Removed(devices=1, readings=2)
+    assert await rows(connection, DEVICES_LEFT) == [("x",)]
+
+
+async def test_nobody_rolls_up_while_a_devices_readings_go(
+    sink: Sink, connection: Connection, operator: Connection
+) -> None:
+    await heard(sink, connection, "x")
+    async with operator.transaction():
+        await remove(operator)
+        assert await rows(connection, "SELECT roll_up()") == [(None,)]
+    assert await rows(connection, "SELECT roll_up()") == [(0,)]
+
+
+def test_the_command_counts_asks_and_removes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO meter_current_state"
+            " SELECT id, now() - interval '40 days', 1, 230, now() - interval '40 days'"
+            " FROM unnest(ARRAY['x-1', 'x-2', 'y-1']) AS id"
+        )
+
+        def run(*arguments: str) -> tuple[int, str]:
+            result = CliRunner().invoke(command, arguments)
+            return result.exit_code, " ".join(result.output.split())
+
+        chosen = ("remove", "--silent-for", "30d", "--stream", "meter", "--prefix", "x-")
+        code, said = run(*chosen)
+        assert (code, "--yes" in said) == (2, True)
+        code, said = run(*chosen, "--dry-run")
+        assert (code, "would remove 2 at the most" in said) == (0, True)
+        code, said = run("list", "--silent-for", "30d")
+        assert (code, "meter x-1" in said, "3 meters, 0 vehicles" in said) == (0, True, True)
+        code, said = run(*chosen, "--yes")
+        assert (code, "removed 2 devices with 0 readings" in said) == (0, True)
+        assert connection.execute(DEVICES_LEFT).fetchall() == [("y-1",)]
+        for wrong in ("30", "59m", "999999d", "0d"):
+            code, said = run("list", "--silent-for", wrong)
+            assert (code, said.startswith("error: --silent-for")) == (2, True)
+
+
+async def waiting(connection: AsyncConnection) -> None:
+    """Return once a flush waits for a lock."""
+    found: list[tuple[object, ...]] = [(0,)]
+    while found == [(0,)]:
+        await asyncio.sleep(0.01)
+        found = await rows(
+            connection,
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database()",
+        )
