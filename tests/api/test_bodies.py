@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -58,11 +57,6 @@ async def test_what_is_no_reading_has_16_kib(make_app: Callable[..., FastAPI]) -
         page = (await client.get("/metrics")).text
         refused = 3.0 * len(writes(app))
         assert f'telemetry_http_refused_total{{bound="body"}} {refused}' in page
-        # Beside an answer without an end there can be no other.
-        async with client.stream("GET", "/v1/live", content=chunks()) as answer:
-            assert answer.status_code == 200
-            with pytest.raises(httpx.RemoteProtocolError):
-                await answer.aread()
 
 
 async def test_a_body_that_is_too_long_is_refused_before_it_is_sent(
@@ -337,6 +331,7 @@ async def test_a_client_has_a_share_of_what_all_bodies_may_hold(
     )
     most = b" " * (MIB - 100)
     async with served(app) as client:
+        client.headers["Authorization"] = f"Bearer {keys[2]}"  # for the metrics
 
         async def post(key: str) -> Any:
             headers = {"Authorization": f"Bearer {key}"}

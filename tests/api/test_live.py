@@ -228,7 +228,7 @@ async def test_there_is_room_for_so_many(
                 answer = await client.get(PATH, headers=third)
                 problem(answer, 503)
                 assert answer.headers["retry-after"]
-                page = (await client.get("/metrics")).text
+                page = (await client.get("/metrics", headers=one)).text
                 assert 'telemetry_http_refused_total{bound="live_listeners"} 2.0' in page
                 assert "telemetry_live_listeners 2.0" in page
         await until(lambda: not app.state.parts.live.is_looking)

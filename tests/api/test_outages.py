@@ -78,7 +78,10 @@ async def test_without_kafka_nothing_is_promised_and_nothing_grows(
     assert broker.proxy is not None
     broker.proxy.faults.silent = frozenset()
     broker.proxy.open()
-    app = make_app(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{broker.proxy.port}")
+    app = make_app(
+        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{broker.proxy.port}",
+        BODY_BUDGET_CLIENT_BYTES=str(64 * MIB),  # more than the buffer for Kafka holds
+    )
     async with asked(app) as client:
         await recovered(lambda: send(client), 202)
         if fault == "cut":

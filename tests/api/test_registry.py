@@ -72,11 +72,11 @@ async def test_what_is_not_said_of_a_device_has_its_default(client: Client) -> N
 
 
 NO_METERS = (
-    (b'{"meterId":"m","readingIntervalSeconds":NaN}', "readingIntervalSeconds"),
+    (b'{"meterId":"m","readingIntervalSeconds":NaN}', "body"),
     (b'{"meterId":"m","readingIntervalSeconds":1e400}', "readingIntervalSeconds"),
     (b'{"meterId":"m","readingIntervalSeconds":0}', "readingIntervalSeconds"),
     (b'{"meterId":"m","capacityKw":1' + b"0" * 400 + b"}", "capacityKw"),
-    (b'{"meterId":"m","capacityKw":' + b"9" * 5_000 + b"}", "body"),
+    (b'{"meterId":"m","capacityKw":' + b"9" * 5_000 + b"}", "capacityKw"),
     (b'{"meterId":"m","capacityKw":"11"}', "capacityKw"),
     (b'{"meterId":"m","capacityKw":true}', "capacityKw"),
     (b'{"meterId":"m","registerModulusKwh":-1}', "registerModulusKwh"),
