@@ -77,7 +77,7 @@ def _remove_last_day(world: World) -> None:
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
 
 
-@scenario(short=8, long=200)
+@scenario(short=4, long=200)
 def killed_at_random(world: World, cycles: int) -> None:
     """kill -9 of one of two replicas at any moment, again and again."""
     names = ["one", "two"]
