@@ -119,8 +119,12 @@ class Gateway:
         finally:
             self._ending.set()
             await asyncio.to_thread(thread.join)
-            await asyncio.to_thread(self._producer.close)
+            await asyncio.to_thread(self.close)
             self._pinging.shutdown(wait=False)
+
+    def close(self) -> None:
+        """End the producer; of a gateway that never ran, too."""
+        self._producer.close()
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Return once the broker has acknowledged all of them; raises Unacknowledged."""

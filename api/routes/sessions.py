@@ -150,8 +150,11 @@ def _alone(parts: Parts, charge: Charge) -> AbstractAsyncContextManager[Connecti
 
 
 async def _energy(parts: Parts, charge: Charge) -> DictRow:
-    """Return what a charge comes to; before it is entered, so that a failure has done nothing."""
-    async with parts.database.write() as connection:
+    """Return what a charge comes to; before it is entered, so that a failure has done nothing.
+
+    It is a question: among the writes it would keep those of devices waiting.
+    """
+    async with parts.database.read() as connection:
         (energy,) = await energies(connection, [charge])
     return energy
 

@@ -32,7 +32,6 @@ def test_what_is_described_is_what_is_done(environment: Environment, tmp_path: P
 
             @settings(
                 max_examples=EXAMPLES,
-                deadline=None,
                 derandomize=True,
                 database=None,
                 phases=[Phase.explicit, Phase.generate],

@@ -71,32 +71,35 @@ async def test_so_many_sessions_of_a_vehicle_and_of_a_meter_start_on_a_day(
 
 
 async def test_vehicles_do_not_wait_for_each_other(
-    client: Client, api_database: str, rows: Rows
+    make_app: MakeApp, api_database: str, rows: Rows
 ) -> None:
-    with psycopg.connect(api_database) as slow:
-        slow.execute(
-            "INSERT INTO vehicle_meter_assignment (vehicle_id, meter_id, started_at)"
-            " VALUES ('v-1', 'm', '2026-01-01Z')"
-        )
-        slow.execute(
-            "INSERT INTO charging_session (vehicle_id, meter_id, started_at)"
-            " VALUES ('v-1', 'm-1', '2026-01-01Z')"
-        )
-        begin = {"vehicleId": "v-1", "meterId": "m-1"}
-        first = asyncio.create_task(assign(client, "v-1", "2026-01-02T00:00:00Z"))
-        other = asyncio.create_task(client.post(f"{SESSIONS}/start", json=begin))
-        await waiting(rows, 2)
-        assert (await assign(client, "v-2", "2026-01-02T00:00:00Z")).status_code == 201
-        begin = {"vehicleId": "v-2", "meterId": "m-2"}
-        begun = await client.post(f"{SESSIONS}/start", json=begin)
-        assert begun.status_code == 201
-        ended = await client.post(f"{SESSIONS}/{begun.json()['sessionId']}/end")
-        assert ended.status_code == 200
-        assert not first.done()
-        assert not other.done()
-        slow.commit()
-    problem(await first, 409, "start")
-    problem(await other, 409)
+    # Those who wait for a lock hold a connection each: there are to be more of them than two.
+    app = make_app(DATABASE_POOL_SIZE="24", DATABASE_LOCK_TIMEOUT_S="60")
+    async with asked(app) as client:
+        with psycopg.connect(api_database) as slow:
+            slow.execute(
+                "INSERT INTO vehicle_meter_assignment (vehicle_id, meter_id, started_at)"
+                " VALUES ('v-1', 'm', '2026-01-01Z')"
+            )
+            slow.execute(
+                "INSERT INTO charging_session (vehicle_id, meter_id, started_at)"
+                " VALUES ('v-1', 'm-1', '2026-01-01Z')"
+            )
+            begin = {"vehicleId": "v-1", "meterId": "m-1"}
+            first = asyncio.create_task(assign(client, "v-1", "2026-01-02T00:00:00Z"))
+            other = asyncio.create_task(client.post(f"{SESSIONS}/start", json=begin))
+            await waiting(rows, 2)
+            assert (await assign(client, "v-2", "2026-01-02T00:00:00Z")).status_code == 201
+            begin = {"vehicleId": "v-2", "meterId": "m-2"}
+            begun = await client.post(f"{SESSIONS}/start", json=begin)
+            assert begun.status_code == 201
+            ended = await client.post(f"{SESSIONS}/{begun.json()['sessionId']}/end")
+            assert ended.status_code == 200
+            assert not first.done()
+            assert not other.done()
+            slow.commit()
+        problem(await first, 409, "start")
+        problem(await other, 409)
 
 
 async def test_sessions_that_cross_in_vehicle_and_meter_are_told_one_by_one(

@@ -101,9 +101,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         yield connection
 
 
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=worlds, window=windows, meter=st.one_of(st.none(), st.sampled_from(METERS)))
 def test_the_answer_is_that_of_the_reference(
     connection: Connection, world: World, window: list[int], meter: str | None

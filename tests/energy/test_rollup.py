@@ -43,7 +43,6 @@ asked = st.one_of(
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(world=worlds, asked=st.lists(asked, min_size=8, max_size=8), seed=st.integers(0, 2**32))

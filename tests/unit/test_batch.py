@@ -107,7 +107,7 @@ RECORDS = st.builds(
 ARRIVALS = st.lists(st.tuples(st.floats(0, 1), st.lists(RECORDS, max_size=4)), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ARRIVALS, st.integers(1, 12), st.integers(1, 4_000), st.floats(0, 3))
 def test_a_batch_accounts_for_every_record_it_was_given(
     arrivals: list[tuple[float, list[Record]]], max_rows: int, max_bytes: int, max_age: float

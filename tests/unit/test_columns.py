@@ -101,7 +101,7 @@ def batches(draw: st.DrawFn) -> tuple[list[Reading], list[int]]:
 
 
 ONE = [Reading("a", NOW, (0.0, -0.0))]
-MANY = settings(max_examples=80, deadline=None)
+MANY = settings(max_examples=80)
 
 
 @MANY

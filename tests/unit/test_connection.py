@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -19,16 +19,18 @@ Serve = Callable[..., AbstractContextManager[Served]]
 
 
 @pytest.fixture(params=["api", "consumer"])
-def serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Serve:
+def serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Serve the API, and then the consumer's pages; the servers behind them are not needed."""
     if request.param == "api":
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
         monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:1/d")
         app = api.app.create_app(api.settings.Settings())
         counted = app.state.parts.metrics
-        return partial(served, app, metrics=Metrics(counted.refused, counted.connections))
+        yield partial(served, app, metrics=Metrics(counted.refused, counted.connections))
+        app.state.parts.gateway.close()
+        return
     metrics = consumer.metrics.Metrics()
-    return partial(
+    yield partial(
         served,
         consumer.health.application(metrics=metrics, readiness=dict),
         metrics=Metrics(metrics.http_refused, metrics.http_connections),

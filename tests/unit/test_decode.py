@@ -789,13 +789,13 @@ DEVICE_IDS = st.text("ABCXYZabcxyz019._:-", min_size=1, max_size=64)
 MEASURE = {field: st.floats(*BOUNDS[field]) for field in BOUNDS}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.sampled_from(STREAMS))
 def test_both_ways_agree_on_messages_in_any_spelling(data: st.DataObject, stream: Stream) -> None:
     check(data.draw(messages(stream)), stream)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(MEASURES), NUMBERS)
 @example((METER, "voltage"), "-0")
 def test_both_ways_agree_on_numbers_in_any_spelling(
@@ -812,7 +812,7 @@ def test_both_ways_agree_on_numbers_in_any_spelling(
         assert not low <= float(number) <= high
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(TEXTS.map(str.encode), st.sampled_from(STREAMS))
 def test_both_ways_agree_on_any_json(value: bytes, stream: Stream) -> None:
     result = check(value, stream)
@@ -820,7 +820,7 @@ def test_both_ways_agree_on_any_json(value: bytes, stream: Stream) -> None:
         assert "levels deep" in result.detail
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.sampled_from(STREAMS))
 def test_any_bytes_end_in_a_reading_or_a_reason(value: bytes, stream: Stream) -> None:
     check(value, stream)
@@ -834,7 +834,7 @@ def test_both_ways_agree_on_mutated_messages(stream: Stream, seed: int) -> None:
     assert accepted > 100  # or the search goes on far from where it is interesting
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(STREAMS),
     DEVICE_IDS,

@@ -174,7 +174,7 @@ def test_nothing_is_decoded_before_it_is_asked_for() -> None:
     assert len(decoded.dead_letters) == STEP + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -204,7 +204,7 @@ def test_a_batch_of_mutated_messages_ends_as_decode_has_each(stream: Stream, see
     check([record(place, value, keys[place % 3]) for place, value in enumerate(values)], stream)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(STREAMS))
 def test_a_batch_of_messages_in_any_spelling_ends_as_decode_has_each(
     data: st.DataObject, stream: Stream

@@ -37,13 +37,12 @@ def _instant(text: str) -> int:
         return UNREADABLE
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(usual | spoilt, max_size=12))
 def test_those_of_the_usual_lengths_are_read_as_the_definition_reads_them(texts: list[str]) -> None:
     assert read_instants(texts).tolist() == one_by_one(texts)
 
 
-@settings(deadline=None)
 @given(st.lists(usual | spoilt | st.text(max_size=40), max_size=6))
 def test_texts_of_any_length_are_read_as_the_definition_reads_them(texts: list[str]) -> None:
     assert read_instants(texts).tolist() == one_by_one(texts)

@@ -39,7 +39,7 @@ def is_json_to_us(text: str) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TEXTS)
 def test_every_json_text_is_read_as_the_standard_library_reads_it(text: str) -> None:
     # A repeated name may hide what is deep: such a text is not what this asks about.
@@ -49,7 +49,7 @@ def test_every_json_text_is_read_as_the_standard_library_reads_it(text: str) -> 
         raise AssertionError(text)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(mutations(TEXTS).map(lambda data: data.decode(errors="replace")))
 def test_a_mutated_text_that_is_not_deep_is_json_or_not(text: str) -> None:
     if text.count("[") + text.count("{") <= MOST_LEVELS:
@@ -58,7 +58,7 @@ def test_a_mutated_text_that_is_not_deep_is_json_or_not(text: str) -> None:
         assert is_json(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text('{}[]:,"\\ \n0123456789.eE+-truefalsn', max_size=12))
 @example("")
 @example("\ufeff1")

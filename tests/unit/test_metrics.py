@@ -97,7 +97,7 @@ FLUSHES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(FLUSHES)
 def test_what_was_consumed_is_stored_duplicate_or_dead_lettered(
     flushes: list[tuple[str, int, int, dict[Reason, int]]],

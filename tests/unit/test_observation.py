@@ -27,7 +27,7 @@ Log = list[MutableMapping[str, Any]]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
     """The application with a key, without the servers behind it, and with a few routes more."""
     for name, value in {
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
@@ -58,7 +58,8 @@ def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     async def fails() -> None:
         raise RuntimeError
 
-    return app
+    yield app
+    app.state.parts.gateway.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def fleet_of(size: int, *, seed: int = 1, interval_us: int = MINUTE_US) -> Fleet
     return Fleet(size=size, seed=seed, start_us=START_US, interval_us=interval_us)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     minutes=st.sampled_from([0.1, 1, 5, 15, 60]),

@@ -22,7 +22,7 @@ worlds = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(worlds)
 def test_a_meter_has_one_vehicle_two_that_share_it_or_none(world: World) -> None:
     for tick in (0, TICKS - 1):
@@ -37,7 +37,7 @@ def test_a_meter_has_one_vehicle_two_that_share_it_or_none(world: World) -> None
         assert np.array_equal(charger[owner[owned]], np.flatnonzero(owned))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(worlds)
 def test_a_block_is_read_at_one_instant_and_has_one_condition(world: World) -> None:
     phases = world.aligned(np.arange(len(world.tie)), edge=len(world.tie) // 2)

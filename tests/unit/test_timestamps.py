@@ -80,7 +80,7 @@ TIMESTAMPS = st.builds(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     st.datetimes(datetime(2000, 1, 2), datetime(9999, 12, 30)),  # noqa: DTZ001  the local time
     OFFSETS,
@@ -99,7 +99,7 @@ def test_an_instant_is_what_datetime_makes_of_it_with_the_rest_cut_off(
     assert parse_timestamp(text) == since_1970 // timedelta(microseconds=1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TIMESTAMPS)
 def test_a_timestamp_of_any_form_is_read_as_by_the_slow_way(text: str) -> None:
     assert parsed(text) is not None
@@ -120,7 +120,7 @@ def test_mutated_timestamps_are_taken_and_refused_as_by_the_slow_way(seed: int) 
         assert parsed(text) == obvious(text), text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(EARLIEST_US, YEAR_10000 - 1))
 def test_a_formatted_instant_is_read_as_the_same(instant: int) -> None:
     assert parse_timestamp(format_timestamp(instant)) == instant

@@ -74,7 +74,7 @@ DATA = st.binary() | st.builds(
 
 
 @by_packing
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=DATA, members=st.integers(1, 3))
 def test_bytes_are_those_of_aiokafkas_own_decoder(
     pack: Callable[[bytes], bytes], decoder: str, data: bytes, members: int
@@ -91,7 +91,7 @@ def test_bytes_are_those_of_aiokafkas_own_decoder(
 
 
 @by_packing
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=DATA, place=st.integers(0), change=st.binary(max_size=1))
 def test_bytes_that_have_changed_are_malformed_where_aiokafkas_decoder_fails(
     pack: Callable[[bytes], bytes], decoder: str, data: bytes, place: int, change: bytes
