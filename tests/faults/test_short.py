@@ -1,33 +1,23 @@
-"""The bench's short form, as part of the tests: `make faults` runs the long one."""
+"""The bench's short form, as part of the tests: `make faults` runs the long one.
 
-import secrets
-from collections.abc import Iterator
+Crashes are in a file of their own: they take as long as all others, and files run side by side.
+"""
+
 from pathlib import Path
 
 import pytest
 
-from tests.faults import scenarios  # noqa: F401  registers them
-from tests.faults.bench import run_scenario
-from tests.faults.scenario import SCENARIOS, Scenario
+from tests.faults.scenario import Scenario
+from tests.faults.scenarios import crashes
 from tests.faults.servers import Servers
+from tests.faults.short import judge, short_forms
 from tests.faults.world import Flow, World
-
-SHORT = [scenario for scenario in SCENARIOS.values() if scenario.short]
-
-
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers that may be killed, and are nobody else's."""
-    with Servers(tmp_path_factory.mktemp("faults")) as servers:
-        yield servers
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("scenario", SHORT, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", short_forms(but=crashes), ids=lambda scenario: scenario.name)
 def test_no_fault_violates_an_invariant(scenario: Scenario, faulty: Servers) -> None:
-    seed = secrets.randbelow(1_000_000)
-    result = run_scenario(scenario, faulty, cycles=scenario.short, seed=seed)
-    assert not result.violations, f"seed {seed}; logs and ledger in {faulty.folder}"
+    judge(scenario, faulty)
 
 
 def test_a_reader_that_disagrees_is_heard(faulty: Servers, tmp_path: Path) -> None:

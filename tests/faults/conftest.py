@@ -1,0 +1,14 @@
+"""Servers for the short form of the scenarios."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.servers import Servers
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers that may be killed, and are nobody else's."""
+    with Servers(tmp_path_factory.mktemp("faults")) as servers:
+        yield servers
