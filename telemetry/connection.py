@@ -21,7 +21,7 @@ from telemetry.refusal import Bound, Refusal
 
 CLIENT_GONE = 499
 """No status of HTTP: what nginx and others log for a client that did not wait for its answer."""
-_CUT_OFF = "cut_off"
+_CUT_OFF, _GIVES_WAY = "cut_off", "gives_way"
 _MOST_PIPELINED = 32
 _LEAST_TAKEN = 16 << 10
 # Who is refused may still be sending: what is not read would reset the connection, and the answer
@@ -37,6 +37,11 @@ def cut_off(scope: Scope) -> int | None:
     """
     status: int | None = scope.get("state", {}).get(_CUT_OFF)
     return status
+
+
+def give_way(scope: Scope) -> None:
+    """Let the connection of a request that is only kept waiting go before any other."""
+    scope.setdefault("state", {})[_GIVES_WAY] = True
 
 
 class _For(StrEnum):
@@ -96,6 +101,8 @@ class Connection(HttpToolsProtocol):
         """How much would be lost with it, from 0 on; None while its answer is made or taken."""
         if not self._owed:
             return 1 if self._has_asked else 0
+        if all(cycle.scope["state"].get(_GIVES_WAY) for cycle in self._owed):
+            return 0
         is_kept_waiting = self._waited or self._unsent_for
         return 2 if is_kept_waiting else None
 

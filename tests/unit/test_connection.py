@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from hashlib import sha256
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -222,6 +223,31 @@ def test_those_that_only_hold_places_give_way_to_who_asks(serve: Serve) -> None:
             client.send(GET + b"\r\n")
             assert client.answer().status == 200
         assert silent[0].rest() == b""
+
+
+def test_those_that_are_kept_waiting_for_their_rate_give_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:1/d")
+    monkeypatch.setenv("API_KEYS", sha256(b"a-key").hexdigest())
+    monkeypatch.setenv("ADDRESS_RATE_LIMIT_PER_MINUTE", "1")
+    monkeypatch.setattr("api.access._PAUSE_S", 3_600)
+    monkeypatch.setattr("api.access._HEALTH_PAUSE_S", 3_600)
+    app = api.app.create_app(api.settings.Settings())
+    counted = app.state.parts.metrics
+    with served(
+        app, metrics=Metrics(counted.refused, counted.connections), max_connections=5
+    ) as server:
+        for path in (b"/health/live", b"/nothing"):
+            known = server.refused(Bound.CONNECTIONS)
+            kept = [server.client() for _ in range(10)]
+            for client in kept:  # the first two may fall into two minutes
+                client.send(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
+            until(lambda known=known: server.refused(Bound.CONNECTIONS) >= known + 5)
+            honest = server.client()
+            honest.send(b"GET /docs HTTP/1.1\r\nAuthorization: Bearer a-key\r\n\r\n")
+            assert honest.answer().status == 200
 
 
 def test_one_address_may_be_held_to_fewer(serve: Serve) -> None:
