@@ -32,7 +32,7 @@ from api.probe import Probes
 from api.problems import explain_problems
 from api.producer import Gateway
 from api.proxies import Proxies
-from api.query import check_query
+from api.query import QueryLimit, check_query
 from api.readiness import Readiness
 from api.routes import (
     analytics,
@@ -149,6 +149,7 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     if settings.metrics.metrics_port is None:
         app.include_router(exposition.router)
     # The last one added stands first.
+    app.add_middleware(QueryLimit)
     app.add_middleware(Head)
     app.add_middleware(Inflation)
     app.add_middleware(BodyLimit, settings=settings.body, paths=ingest.PATHS, metrics=metrics)
