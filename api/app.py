@@ -17,6 +17,7 @@ from tenacity import (
 
 from api.access import Access
 from api.body_limit import BodyLimit
+from api.cookies import NoCookies
 from api.database import Database
 from api.departure import Departure
 from api.description import complete
@@ -149,6 +150,7 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     if settings.metrics.metrics_port is None:
         app.include_router(exposition.router)
     # The last one added stands first.
+    app.add_middleware(NoCookies)
     app.add_middleware(QueryLimit)
     app.add_middleware(Head)
     app.add_middleware(Inflation)
