@@ -51,6 +51,7 @@ from api.settings import Settings
 from api.turns import Turns
 from telemetry.brokers import Unreachable
 from telemetry.exposition import Exposition, metrics_alone
+from telemetry.refusal import SECURITY_HEADERS
 from telemetry.server import configuration, serve
 from telemetry.settings import KafkaSettings
 from telemetry.tasks import cancel
@@ -119,6 +120,7 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
                         ),
                         refused=metrics.refused,
                         lifespan="off",
+                        headers=list(SECURITY_HEADERS.items()),
                     ),
                     for_metrics,
                     announced_as="metrics_listening",
