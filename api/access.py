@@ -15,6 +15,7 @@ from api.metrics import Metrics
 from api.problems import Problem
 from api.rates import Rates, network_of
 from api.settings import AccessSettings
+from telemetry.connection import give_way
 
 # Whoever looks whether this process lives is never sent away, and is kept waiting for no more
 # than this where the same address asks all the time.
@@ -62,6 +63,7 @@ class Access:
         network = network_of(address_of(scope))
         if path in _HEALTH:
             if not self._health_rates.admits(network, now):
+                give_way(scope)
                 await asyncio.sleep(_HEALTH_PAUSE_S)
             return
         is_open = path in _OPEN or path.startswith(_OPEN_FOLDER)
@@ -71,6 +73,7 @@ class Access:
             return
         if not self._address_rates.admits(network, now):
             problem = self._too_many(self._address_rates, "address_rate")
+            give_way(scope)
             await asyncio.sleep(_PAUSE_S)
             raise problem
         if not is_open:

@@ -17,6 +17,7 @@ from tenacity import (
 
 from api.access import Access
 from api.body_limit import BodyLimit
+from api.cookies import NoCookies
 from api.database import Database
 from api.departure import Departure
 from api.description import complete
@@ -32,7 +33,7 @@ from api.probe import Probes
 from api.problems import explain_problems
 from api.producer import Gateway
 from api.proxies import Proxies
-from api.query import check_query
+from api.query import QueryLimit, check_query
 from api.readiness import Readiness
 from api.routes import (
     analytics,
@@ -50,6 +51,7 @@ from api.settings import Settings
 from api.turns import Turns
 from telemetry.brokers import Unreachable
 from telemetry.exposition import Exposition, metrics_alone
+from telemetry.refusal import SECURITY_HEADERS
 from telemetry.server import configuration, serve
 from telemetry.settings import KafkaSettings
 from telemetry.tasks import cancel
@@ -118,6 +120,7 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
                         ),
                         refused=metrics.refused,
                         lifespan="off",
+                        headers=list(SECURITY_HEADERS.items()),
                     ),
                     for_metrics,
                     announced_as="metrics_listening",
@@ -149,6 +152,8 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     if settings.metrics.metrics_port is None:
         app.include_router(exposition.router)
     # The last one added stands first.
+    app.add_middleware(NoCookies)
+    app.add_middleware(QueryLimit)
     app.add_middleware(Head)
     app.add_middleware(Inflation)
     app.add_middleware(BodyLimit, settings=settings.body, paths=ingest.PATHS, metrics=metrics)

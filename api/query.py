@@ -13,10 +13,14 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import MOST_FAULTS, FieldFault, Problem
 
-# A query may hold thousands of names of any length, and the nearest one is looked for.
+# A hundred devices of either kind can be named, and a little more said. Thousands take the loop
+# tens of milliseconds to tell apart, of health too, which is told to everybody.
+MOST_PARAMETERS = 250
+# Names may be of any length, and the nearest one is looked for.
 _LONGEST_NAME = 64
 
 
@@ -26,6 +30,20 @@ class Parameter:
 
     names: tuple[str, ...]
     is_list: bool
+
+
+class QueryLimit:
+    """Answers 422 to more query parameters than any path takes, before the framework reads them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["query_string"].count(b"&") >= MOST_PARAMETERS:
+            problem = Problem(422, f"at most {MOST_PARAMETERS} query parameters in a request")
+            await problem.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 async def check_query(request: Request) -> None:

@@ -23,7 +23,7 @@ _JSON = re.compile(r"application/(?:[^;]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _HOST = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d*)?")
 # What proxies add, each its own; a client of this machine has no reason to.
 _FORWARDING = re.compile(
-    r"forwarded|x-forwarded(-.*)?|via|x-real-ip|x-client-ip|true-client-ip|cf-connecting-ip"
+    r".*forwarded.*|via|x-real-ip|(.*-)?client-?ip|.*-connecting-ip|x-proxyuser-ip|cdn-loop"
     r"|x-envoy-.*",
     re.IGNORECASE,
 )

@@ -21,7 +21,7 @@ from telemetry.refusal import Bound, Refusal
 
 CLIENT_GONE = 499
 """No status of HTTP: what nginx and others log for a client that did not wait for its answer."""
-_CUT_OFF = "cut_off"
+_CUT_OFF, _GIVES_WAY = "cut_off", "gives_way"
 _MOST_PIPELINED = 32
 _LEAST_TAKEN = 16 << 10
 # Who is refused may still be sending: what is not read would reset the connection, and the answer
@@ -37,6 +37,11 @@ def cut_off(scope: Scope) -> int | None:
     """
     status: int | None = scope.get("state", {}).get(_CUT_OFF)
     return status
+
+
+def give_way(scope: Scope) -> None:
+    """Let the connection of a request that is only kept waiting go before any other."""
+    scope.setdefault("state", {})[_GIVES_WAY] = True
 
 
 class _For(StrEnum):
@@ -83,6 +88,7 @@ class Connection(HttpToolsProtocol):
         # chunks have no bound of their own either.
         self._head_bytes = 0
         self._has_moved = False
+        self._head_again = b""
         self._owed: list[RequestResponseCycle] = []
         self._discarded = 0
         self._wait: _Wait | None = None
@@ -95,6 +101,8 @@ class Connection(HttpToolsProtocol):
         """How much would be lost with it, from 0 on; None while its answer is made or taken."""
         if not self._owed:
             return 1 if self._has_asked else 0
+        if all(cycle.scope["state"].get(_GIVES_WAY) for cycle in self._owed):
+            return 0
         is_kept_waiting = self._waited or self._unsent_for
         return 2 if is_kept_waiting else None
 
@@ -132,24 +140,32 @@ class Connection(HttpToolsProtocol):
     def _parse(self, data: memoryview) -> int:
         """Return how many bytes were taken; raises Refusal."""
         most = self._bounds.http_max_head_bytes
-        part = data[: most - self._head_bytes]
-        taken = len(part)
         self._has_moved = False
-        try:
-            self.parser.feed_data(part)
-        except httptools.HttpParserUpgrade as upgrade:
-            # Nothing else is spoken here: what was asked is answered, and the next is read.
-            taken = upgrade.args[0]
-        except httptools.HttpParserError as error:
-            if isinstance(error.__context__, Refusal):
-                raise error.__context__ from None
-            detail = "this is no request of HTTP/1.1"
-            raise Refusal(Bound.MALFORMED, HTTPStatus.BAD_REQUEST, detail) from error
+        taken = self._feed(data[: most - self._head_bytes])
         self._head_bytes = 0 if self._has_moved else self._head_bytes + taken
         if self._head_bytes >= most:
             detail = f"at most {most} bytes in the head of a request"
             raise Refusal(Bound.HEAD_BYTES, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
         return taken
+
+    def _feed(self, part: memoryview | bytes) -> int:
+        """Return how many bytes the parser took; raises Refusal."""
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Nothing else is spoken here: what was asked is answered, and the next is read.
+            if self._head_again:
+                head, self._head_again = self._head_again, b""
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self._feed(head)
+            return int(upgrade.args[0])
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Refusal):
+                raise error.__context__ from None
+            detail = "this is no request of HTTP/1.1"
+            raise Refusal(Bound.MALFORMED, HTTPStatus.BAD_REQUEST, detail) from error
+        return len(part)
 
     # What the parser calls; what is raised here comes out where it was fed
 
@@ -171,13 +187,11 @@ class Connection(HttpToolsProtocol):
         if len(self._owed) >= _MOST_PIPELINED:
             detail = f"at most {_MOST_PIPELINED} requests before they are answered"
             raise Refusal(Bound.PIPELINED, HTTPStatus.SERVICE_UNAVAILABLE, detail)
-        if self.parser.should_upgrade() and any(
-            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-            for name, value in self.headers
-        ):
-            # The parser would take the body for the next request.
-            detail = "a request that asks for an Upgrade may have no body here"
-            raise Refusal(Bound.MALFORMED, HTTPStatus.BAD_REQUEST, detail)
+        if self.parser.should_upgrade() and _has_body(self.headers):
+            # The parser would take the body for the next request. Another one is given the head
+            # without the wish: Java's client wishes for HTTP/2 with every body that it sends.
+            self._head_again = self._head_without_upgrade()
+            return
         super().on_headers_complete()
         self._is_in_head = False
         self._has_moved = True
@@ -189,6 +203,8 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._head_again:
+            return
         self._has_moved = True
         self._is_in_message = False
         super().on_message_complete()
@@ -236,6 +252,15 @@ class Connection(HttpToolsProtocol):
             self._waited += seconds
             if self._waited > self._timeouts[wait.what]:
                 self._end_wait(wait)
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head that has been read; raises Refusal for what is an upgrade by itself."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise Refusal(Bound.MALFORMED, HTTPStatus.BAD_REQUEST, "nothing is connected to here")
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def _is_asking(self, cycle: RequestResponseCycle) -> bool:
         """Return whether the body of this request is still coming."""
@@ -294,6 +319,13 @@ def protocol(crowd: Crowd) -> type[asyncio.Protocol]:
 
     OneOfTheCrowd.crowd = crowd
     return OneOfTheCrowd
+
+
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in headers
+    )
 
 
 def _end(cycle: RequestResponseCycle, status: int) -> None:

@@ -135,6 +135,7 @@ def test_metrics_have_a_port_of_their_own_where_one_is_set(
             page = client.get(f"{metrics}/metrics")
             assert page.status_code == 200
             assert "telemetry_http_requests_total" in page.text
+            assert page.headers["x-content-type-options"] == "nosniff"
             assert client.get(f"{metrics}/metrics/").status_code == 404
             assert client.get(f"{metrics}/docs").status_code == 404
             key = {"Authorization": "Bearer key"}

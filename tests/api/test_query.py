@@ -119,3 +119,14 @@ async def test_a_query_is_told_in_few_words_however_long_it_is(client: Client) -
     # No parameter at all.
     for query in ("", "&", "&&"):
         assert (await client.get(f"/v1/sessions?{query}")).status_code == 200
+
+
+async def test_more_parameters_than_any_path_takes_are_not_told_apart(client: Client) -> None:
+    names = [f"vehicleId=v-{number}" for number in range(100)]
+    names += [f"meterId=m-{number}" for number in range(100)]
+    told = str(problem(await client.get(f"/health/live?{'&'.join(names)}"), 422, "vehicleId"))
+    assert "no query parameter is known here" in told
+    for path in ("/health/live", "/v1/sessions", "/vehicles"):
+        answer = await client.get(f"{path}?{'&'.join(f'f{number}' for number in range(251))}")
+        assert answer.status_code == 422
+        assert "at most 250 query parameters" in answer.text

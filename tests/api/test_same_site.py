@@ -187,6 +187,11 @@ async def status_of(scope: Scope, *, only_loopback: bool = True) -> int:
         "X-Real-IP",
         "Via",
         "CF-Connecting-IP",
+        "Fastly-Client-IP",
+        "X-Cluster-Client-IP",
+        "X-Original-Forwarded-For",
+        "X-ProxyUser-IP",
+        "CDN-Loop",
         "X-Envoy-External-Address",
     ],
 )
