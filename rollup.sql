@@ -613,7 +613,8 @@ $$;
 CREATE OR REPLACE FUNCTION check_notes(window_start timestamptz, window_end timestamptz) RETURNS void
 LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
 DECLARE
-    -- So many readings a second, about, and so many pairs of a note.
+    -- So many readings a second, about, and so many pairs of a note. What is registered is believed down to
+    -- a reading a second: one device alone could keep the fleet's answers away.
     most    CONSTANT bigint := 250000 * date_part('epoch', current_setting('statement_timeout')::interval);
     longest CONSTANT integer := ceil(date_part('epoch', window_end - window_start) / 3600);
     noted   bigint;
@@ -623,7 +624,7 @@ BEGIN
         RETURN;
     END IF;
     IF noted <= most THEN
-        SELECT coalesce(sum(hours_noted * 3600 / coalesce(m.reading_interval_seconds, v.reading_interval_seconds, 60)), 0)
+        SELECT coalesce(sum(hours_noted * 3600 / greatest(coalesce(m.reading_interval_seconds, v.reading_interval_seconds, 60), 1)), 0)
         INTO noted
         FROM (
             SELECT due.stream, pair.device_id,

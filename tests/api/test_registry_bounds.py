@@ -186,6 +186,19 @@ async def test_a_fleet_of_which_too_much_is_noted_is_refused_until_it_is_rolled_
             assert (await client.get(path)).status_code == 200
 
 
+async def test_one_device_keeps_no_answer_of_the_fleet_away_however_often_it_is_said_to_send(
+    make_app: MakeApp, rows: Rows
+) -> None:
+    async with asked(make_app(DATABASE_STATEMENT_TIMEOUT_S="2")) as client:
+        body = {"vehicleId": "v", "readingIntervalSeconds": 0.001}
+        assert (await client.post(f"{DEVICES}/vehicles", json=body)).status_code == 201
+        rows.execute(
+            "INSERT INTO rollup_due (stream, devices, hours) VALUES ('vehicle', '{v}', %s)",
+            [[int((NOW - timedelta(hours=12)).timestamp() // 3_600)]],
+        )
+        assert (await client.get("/v1/analytics/fleet/performance")).status_code == 200
+
+
 async def waiting(rows: Rows, count: int) -> None:
     """Return once so many sessions of the API wait for a lock."""
     asked_for: dict[str, Any] | None = None
