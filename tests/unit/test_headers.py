@@ -5,7 +5,7 @@ from aiokafka import TopicPartition
 
 import consumer.source  # noqa: F401  it gives aiokafka's parsers our decoders
 from consumer.fetched import Batches, PartitionRecords, Unreadable
-from consumer.headers import MOST_HEADERS
+from consumer.headers import MOST_HEADERS, has_too_many
 from consumer.unpacking import ROOM
 from tests.record_batches import batch_of
 from tests.unit.test_fetched import CODECS, GOOD, records_of
@@ -53,3 +53,13 @@ def test_an_error_that_is_kept_keeps_nothing_unpacked() -> None:
     kept = caught.value.with_traceback(None)
     assert ROOM.held == 0
     assert kept.reason == "a record has over 1,000 headers"
+
+
+@pytest.mark.parametrize("length", [b"\x04", b"\x05", b"\x80\x08"], ids=["2", "-3", "512"])
+def test_a_length_that_lies_hides_no_headers(length: bytes) -> None:
+    # Length, attributes, time, offset, key, value, 1,000,000 headers.
+    record = length + b"\0\0\0\2k\2v" + b"\x80\x89\x7a" + b"\0\1" * 1_000_000
+    assert has_too_many(record)
+    honest = b"\x10\0\0\0\2k\2v\0"
+    assert has_too_many(honest * 20_000 + record)
+    assert not has_too_many(honest * 20_000)
