@@ -24,8 +24,10 @@ from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.legacy_records import LegacyRecordBatch, _LegacyRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
+from consumer.headers import MOST_HEADERS, has_too_many, records_in
 from consumer.records import Headers, Records
 from consumer.unpacking import ROOM, SMALL_BYTES, NoRoom, TooLarge
 
@@ -33,6 +35,8 @@ RUN_RECORDS = 500
 # Handed out of a partition at a time, and as much again as the last run of records holds: what
 # compression kept small is unpacked.
 HANDED_OUT_BYTES = 1 << 19
+# A run ends with so many headers: those of the next few records may come on top.
+_RUN_HEADERS, _FEW_RECORDS = 4_000, 20
 
 _offset, _time, _key = attrgetter("offset"), attrgetter("timestamp"), attrgetter("key")
 _value, _headers = attrgetter("value"), attrgetter("headers")
@@ -140,6 +144,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likew
             end, reason = self._records.end, " ".join(str(error).split()) or repr(error)
             self._read_again()
             offset = self.next_fetch_offset
+            # Without the frames that hold what was unpacked, for as long as the error is kept.
+            error.__traceback__ = None
             raise Unreadable(self._tp, offset=offset, end=end, reason=reason) from error
         return records
 
@@ -172,16 +178,16 @@ class _Run(NamedTuple):
 
 
 class _Batch:
-    """A batch of so many bytes whose records come in runs.
+    """A batch, and its bytes, whose records come in runs.
 
     `is_sound`: its bytes are those that its producer sent, by their checksum.
     """
 
     is_sound = False
 
-    def __init__(self, batch: Any, size: int) -> None:
+    def __init__(self, batch: Any, data: memoryview) -> None:
         self._batch = batch
-        self._size = size
+        self._data = data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -194,21 +200,38 @@ class _Batch:
         return next(self._batch)  # the one record of a control batch
 
     def __iter__(self) -> Iterator[_Run]:
-        if self._size > ROOM.limit:
+        if len(self._data) > ROOM.limit:
             raise TooLarge(f"it has over {ROOM.limit:,} bytes")
-        unread = chain(self._batch)  # it may be asked for its iterator only once
+        if not isinstance(self._batch, LegacyRecordBatch | _LegacyRecordBatchPy):
+            self._count_headers()  # records of the older formats have none
+        unread = chain(self._batch)  # what is being read may not be asked again
         for first in unread:
             # As many as are about one hand-out, if all are as long as the first.
             most = min(RUN_RECORDS, 1 + HANDED_OUT_BYTES // len(first.value or b"-"))
-            run = [first, *islice(unread, most - 1)]
+            run, count = [first], len(first.headers)
+            while len(run) < most and count < _RUN_HEADERS:
+                more = list(islice(unread, min(_FEW_RECORDS, most - len(run))))
+                if not more:
+                    break
+                run += more
+                count += sum(map(len, filter(None, map(_headers, more))))
             headers: dict[int, Headers] = {}
-            if any(map(_headers, run)):
+            if count:
                 headers = {n: tuple(one.headers) for n, one in enumerate(run) if one.headers}
             times = list(map(_time, run))
             if times[0] is None:  # the oldest format of a batch has none
                 times = [-1] * len(run)
             records = Records(map(_offset, run), times, map(_key, run), map(_value, run), headers)
-            yield _Run(records.offsets[-1], records, len(run) == most)
+            is_full = len(run) == most or count >= _RUN_HEADERS
+            yield _Run(records.offsets[-1], records, is_full)
+
+    def _count_headers(self) -> None:
+        iter(self._batch)  # unpacks it
+        records = records_in(self._data)
+        if self._batch.compression_type:
+            records = ROOM.take_unpacked()
+        if has_too_many(records):
+            raise TooLarge(f"a record has over {MOST_HEADERS:,} headers")
 
 
 class Batches:
@@ -238,12 +261,13 @@ class Batches:
             begin = self._place
             (length,) = _LENGTH.unpack_from(self._data, begin + _OFFSET_BYTES)
             self._place += _OFFSET_BYTES + _LENGTH.size + length
+            data = memoryview(self._data)[begin : self._place]
             batch = self._parser.next_batch()
             if self._offset is not None and batch.next_offset <= self._offset:
                 continue
             if self.is_lenient and isinstance(batch, DefaultRecordBatch):
-                batch = _LenientBatch(memoryview(self._data)[begin : self._place])
-            self._last = _Batch(batch, self._place - begin)
+                batch = _LenientBatch(data)
+            self._last = _Batch(batch, data)
             return self._last
         raise CorruptRecordException("a batch has other offsets than before")
 

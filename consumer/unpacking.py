@@ -63,6 +63,7 @@ class Room:
     def __init__(self) -> None:
         self.limit = DEFAULT_LIMIT_BYTES
         self.reader = TopicPartition("", 0)
+        self._small: bytes | None = None
         # By partition; what is here has its end with the parser that reads it.
         self._held: WeakValueDictionary[TopicPartition, Any] = WeakValueDictionary()
         # By partition, in their order: the room that was too little.
@@ -91,7 +92,7 @@ class Room:
 
     def unpack(self, packed: Any, fill: _Fill) -> Any:
         """Return the bytes of a large batch, as a buffer; raises NoRoom, TooLarge and Malformed."""
-        reader = self.reader
+        reader, self._small = self.reader, None
         self._waiting.setdefault(reader, 0)
         if not self.is_worth_a_try(reader):
             raise NoRoom
@@ -108,6 +109,16 @@ class Room:
         self.forget(reader)
         return self.hold(unpacked)
 
+    def give(self, unpacked: bytes) -> bytes:
+        """Return the bytes of a small batch, and show them to whoever looks at them first."""
+        self._small = unpacked
+        return unpacked
+
+    def take_unpacked(self) -> Any:
+        """Return what was unpacked last for this reader; a small one is kept no longer."""
+        small, self._small = self._small, None
+        return self._held.get(self.reader) if small is None else small
+
     def hold(self, unpacked: Any) -> Any:
         """Count these bytes until nobody refers to them, and return them."""
         self._held[self.reader] = unpacked
@@ -120,7 +131,7 @@ _small = np.empty(SMALL_BYTES, np.uint8).data
 
 def _unpack(packed: Any, fill: _Fill) -> Any:
     with suppress(_Full):
-        return _small[: fill(packed, _small)].tobytes()
+        return ROOM.give(_small[: fill(packed, _small)].tobytes())
     return ROOM.unpack(packed, fill)
 
 
@@ -141,7 +152,7 @@ def gzip_decode(packed: Any) -> Any:
     with suppress(zlib.error):
         unpacked = inflater.decompress(packed, SMALL_BYTES)
         if inflater.eof and not inflater.unused_data:  # as nearly always
-            return unpacked
+            return ROOM.give(unpacked)
     return _unpack(packed, _fill_gzip)
 
 

@@ -29,6 +29,9 @@ from consumer.dead_letters import (
     read_dead_letters,
 )
 
+# A terminal takes a minute over some megabytes, which nobody reads.
+SHOWN_BYTES = 1 << 16
+
 app = typer.Typer(help="Messages that are no readings.", no_args_is_help=True)
 
 
@@ -68,7 +71,10 @@ def show(
     partition: Annotated[int, typer.Argument(help="its partition", min=0, max=LAST_PARTITION)],
     offset: Annotated[int, typer.Argument(help="its offset", min=0, max=LAST_OFFSET)],
 ) -> None:
-    """Show one dead letter, as it is kept; bytes that are no text are shown escaped."""
+    """Show one dead letter, as it is kept; bytes that are no text are shown escaped.
+
+    Of a key, headers or a value of over 64 KB the beginning is shown; `export` has all of it.
+    """
     choice = choice_of(topic=topic, partition=partition, offset=offset)
 
     async def work(connection: Connection) -> Letter | str:
@@ -89,7 +95,7 @@ def show(
         "redriven": _moment(letter.redriven_at, missing="never"),
         "kept": _kept(letter),
         "key": _shown(letter.key),
-        "headers": str(letter.headers) if letter.headers else "none",
+        "headers": _headers(letter),
         "value": _shown(letter.value),
     }
     width = max(map(len, fields))
@@ -118,6 +124,18 @@ def _kept(letter: Letter) -> str:
     return f"the beginning of {', '.join(parts)}"
 
 
+def _headers(letter: Letter) -> str:
+    if not letter.headers:
+        return "none"
+    text = str(letter.headers)
+    return text if len(text) <= SHOWN_BYTES else f"{text[:SHOWN_BYTES]} … `export` has all of them"
+
+
 def _shown(content: bytes | None) -> str:
     """Return bytes as one line that cannot play tricks on a terminal."""
-    return "null" if content is None else ascii(content)[2:-1]
+    if content is None:
+        return "null"
+    line = ascii(content[:SHOWN_BYTES])[2:-1]
+    if len(content) <= SHOWN_BYTES:
+        return line
+    return f"{line} … `export` has all {len(content):,} bytes"

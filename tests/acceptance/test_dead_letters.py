@@ -337,6 +337,22 @@ def test_a_letter_that_is_not_whole_is_told_by_every_command(
     assert planned.endswith("would send 2, leave out 0 already redriven, 1 not whole\n")
 
 
+def test_of_a_huge_letter_the_beginning_is_shown(own_environment: Environment) -> None:
+    write_letters(own_environment, "telemetry.meter", 3)
+    with psycopg.connect(own_environment["DATABASE_URL"]) as connection:
+        connection.execute(
+            "UPDATE dead_letter SET value = repeat('v', 4000000)::bytea,"
+            " key = repeat('k', 70000)::bytea,"
+            " headers = jsonb_build_array(jsonb_build_array('n', repeat('h', 70000)))"
+            " WHERE record_offset = 2"
+        )
+    shown = command(own_environment, "show", "telemetry.meter", "0", "2").stdout
+    assert [shown.count(letter) // 1_000 for letter in "vkh"] == [65, 65, 65]
+    assert "`export` has all 4,000,000 bytes" in shown
+    assert "`export` has all 70,000 bytes" in shown
+    assert "`export` has all of them" in shown
+
+
 def test_a_purge_wants_a_yes_and_deletes_by_age(own_environment: Environment) -> None:
     write_letters(own_environment, "telemetry.meter", 40)  # one for each of the last 40 days
     asked = command(own_environment, "purge", "--older-than", "30d")
