@@ -27,7 +27,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.legacy_records import LegacyRecordBatch, _LegacyRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
-from consumer.headers import MOST_HEADERS, has_too_many, records_in
+from consumer.parts import HEAD, MOST_HEADERS, PART_BYTES, has_too_many_headers, parts_of
 from consumer.records import Headers, Records
 from consumer.unpacking import ROOM, SMALL_BYTES, NoRoom, TooLarge
 
@@ -35,8 +35,6 @@ RUN_RECORDS = 500
 # Handed out of a partition at a time, and as much again as the last run of records holds: what
 # compression kept small is unpacked.
 HANDED_OUT_BYTES = 1 << 19
-# A run ends with so many headers: those of the next few records may come on top.
-_RUN_HEADERS, _FEW_RECORDS = 4_000, 20
 
 _offset, _time, _key = attrgetter("offset"), attrgetter("timestamp"), attrgetter("key")
 _value, _headers = attrgetter("value"), attrgetter("headers")
@@ -202,36 +200,42 @@ class _Batch:
     def __iter__(self) -> Iterator[_Run]:
         if len(self._data) > ROOM.limit:
             raise TooLarge(f"it has over {ROOM.limit:,} bytes")
-        if not isinstance(self._batch, LegacyRecordBatch | _LegacyRecordBatchPy):
-            self._count_headers()  # records of the older formats have none
-        unread = chain(self._batch)  # what is being read may not be asked again
-        for first in unread:
-            # As many as are about one hand-out, if all are as long as the first.
-            most = min(RUN_RECORDS, 1 + HANDED_OUT_BYTES // len(first.value or b"-"))
-            run, count = [first], len(first.headers)
-            while len(run) < most and count < _RUN_HEADERS:
-                more = list(islice(unread, min(_FEW_RECORDS, most - len(run))))
-                if not more:
-                    break
-                run += more
-                count += sum(map(len, filter(None, map(_headers, more))))
-            headers: dict[int, Headers] = {}
-            if count:
-                headers = {n: tuple(one.headers) for n, one in enumerate(run) if one.headers}
-            times = list(map(_time, run))
-            if times[0] is None:  # the oldest format of a batch has none
-                times = [-1] * len(run)
-            records = Records(map(_offset, run), times, map(_key, run), map(_value, run), headers)
-            is_full = len(run) == most or count >= _RUN_HEADERS
-            yield _Run(records.offsets[-1], records, is_full)
+        for part, is_last in self._parts():
+            unread = chain(part)  # what is being read may not be asked again
+            for first in unread:
+                # As many as are about one hand-out, if all are as long as the first.
+                most = min(RUN_RECORDS, 1 + HANDED_OUT_BYTES // len(first.value or b"-"))
+                run = [first, *islice(unread, most - 1)]
+                headers: dict[int, Headers] = {}
+                if any(map(_headers, run)):
+                    headers = {n: tuple(one.headers) for n, one in enumerate(run) if one.headers}
+                    if max(map(len, headers.values())) > MOST_HEADERS:
+                        raise _too_many_headers()
+                times = list(map(_time, run))
+                if times[0] is None:  # the oldest format of a batch has none
+                    times = [-1] * len(run)
+                records = Records(
+                    map(_offset, run), times, map(_key, run), map(_value, run), headers
+                )
+                yield _Run(records.offsets[-1], records, not is_last or len(run) == most)
 
-    def _count_headers(self) -> None:
-        iter(self._batch)  # unpacks it
-        records = records_in(self._data)
-        if self._batch.compression_type:
-            records = ROOM.take_unpacked()
-        if has_too_many(records):
-            raise TooLarge(f"a record has over {MOST_HEADERS:,} headers")
+    def _parts(self) -> Iterator[tuple[Any, bool]]:
+        """Yield batches of its records, and whether each is the last; itself if it is small."""
+        records = None
+        if not isinstance(self._batch, LegacyRecordBatch | _LegacyRecordBatchPy):
+            iter(self._batch)  # unpacks it
+            records = ROOM.take_unpacked() if self._batch.compression_type else self._data[HEAD:]
+        if records is None or len(records) <= PART_BYTES:
+            yield self._batch, True
+            return
+        for part in parts_of(self._data, records):
+            if len(part.batch) > HEAD + PART_BYTES and has_too_many_headers(part.batch):
+                raise _too_many_headers()
+            yield type(self._batch)(part.batch), part.is_last
+
+
+def _too_many_headers() -> TooLarge:
+    return TooLarge(f"a record has over {MOST_HEADERS:,} headers")
 
 
 class Batches:

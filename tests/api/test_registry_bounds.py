@@ -190,13 +190,13 @@ async def test_one_device_keeps_no_answer_of_the_fleet_away_however_often_it_is_
     make_app: MakeApp, rows: Rows
 ) -> None:
     async with asked(make_app(DATABASE_STATEMENT_TIMEOUT_S="2")) as client:
-        body = {"vehicleId": "v", "readingIntervalSeconds": 0.001}
+        body = {"vehicleId": "v0", "readingIntervalSeconds": 0.001}
         assert (await client.post(f"{DEVICES}/vehicles", json=body)).status_code == 201
         rows.execute(
             "INSERT INTO rollup_due (stream, devices, hours)"
-            " SELECT 'vehicle', 'v' || array_agg('v-' || n), array_agg(%(hour)s::integer) || %(hour)s"
-            " FROM generate_series(1, 400) AS n",
-            {"hour": int((NOW - timedelta(hours=12)).timestamp() // 3_600)},
+            " SELECT 'vehicle', array_agg('v' || n), array_agg(%s::integer)"
+            " FROM generate_series(0, 400) AS n",
+            [int((NOW - timedelta(hours=12)).timestamp() // 3_600)],
         )
         assert (await client.get("/v1/analytics/fleet/performance")).status_code == 200
 
