@@ -82,7 +82,7 @@ async def performance(
 async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
     """The efficiency of all vehicles together, how many are how well, and the ten worst.
 
-    By default from the hour on in which it was 24 hours ago: whole hours are answered fast.
+    By default the last 24 hours, begun on the hour: whole hours are answered fast.
     """
     asked = window(start, end, now=datetime.now(UTC), on_the_hour=True)
     async with parts.database.read() as connection:
@@ -117,7 +117,7 @@ async def anomalies(
 ) -> Page[Anomaly]:
     """The vehicles that took more DC than AC was drawn, and those below the threshold.
 
-    By default from the hour on in which it was 24 hours ago: whole hours are answered fast.
+    By default the last 24 hours, begun on the hour: whole hours are answered fast.
     """
     # A page that follows is of the first one's window: by now the default is another.
     rank, weight, last_id, *span = read_cursor(after, int, float, str, str, str) or (-1, 0.0, "")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from consumer.fetched import HANDED_OUT_BYTES
+from consumer.parts import PART_BYTES
 from consumer.records import RECORD_OVERHEAD_BYTES
 from consumer.settings import FlushSettings, SourceSettings
 from consumer.unpacking import SMALL_BYTES
@@ -31,6 +32,8 @@ ROW_BYTES = 1_000
 """What one row of a flush takes at most: decoded, by column and as COPY data."""
 TIMES_IN_STATEMENT = 3
 """How often psycopg and libpq hold the bytes of a batch whose dead letters they send."""
+HEADER_GROWTH = 50
+"""A header of two bytes takes a hundred once it is read."""
 MIB = 1 << 20
 
 
@@ -67,7 +70,7 @@ def main(
         drains = {name: _drain(addresses, name, make()) for name, make in loads.items()}
         partitions = len(ends)
     bound = idle + _bound(source, flush, partitions)
-    packed = bound + _bound_of_a_large_batch(limit)
+    packed = bound + _bound_of_large_batches(limit, partitions)
     bounds = {name: packed if name.startswith("packed") else bound for name in drains}
     _report(drains, idle=idle, bounds=bounds)
     if record:
@@ -94,12 +97,13 @@ def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int
     )
 
 
-def _bound_of_a_large_batch(limit: int) -> int:
+def _bound_of_large_batches(limit: int, partitions: int) -> int:
     """Return what batches add of which one may be unpacked at a time, and be all one message.
 
     It is unpacked, its message is handed out, and the statement that stores the letter is made.
+    Of each partition a part may have been read that is nothing but headers.
     """
-    return limit + limit + TIMES_IN_STATEMENT * limit
+    return limit + limit + TIMES_IN_STATEMENT * limit + partitions * PART_BYTES * HEADER_GROWTH
 
 
 def _drain(addresses: Addresses, name: str, backlog: Backlog) -> Drain:
