@@ -22,7 +22,7 @@ from telemetry.refusal import Bound, Refusal
 CLIENT_GONE = 499
 """No status of HTTP: what nginx and others log for a client that did not wait for its answer."""
 _CUT_OFF, _GIVES_WAY = "cut_off", "gives_way"
-_MOST_PIPELINED = 32
+_MOST_PIPELINED = 8
 _LEAST_TAKEN = 16 << 10
 # Who is refused may still be sending: what is not read would reset the connection, and the answer
 # with it.
