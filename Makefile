@@ -17,10 +17,10 @@ demo: $(VENV)/.demo ## Watch 1,000 devices through a real Kafka into a real Post
 down: ## Stop the API, the consumers and the servers that the demo left running
 	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is set up here"; fi
 
-# Three at a time, each with servers of its own: they wait more than they compute. On servers that were named,
-# one after the other, for the topics are the same everywhere. In the order of their names: the files with the
-# most tests, which are the shortest, come last and fill all up.
-TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,3)
+# Two at a time, each with servers of its own: three are slower on two cores. On servers that were named, one
+# after the other, for the topics are the same everywhere. In the order of their names: the files with the most
+# tests, which are the shortest, come last and fill both up.
+TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,2)
 
 test: lint ## Check style, types and imports, and run all tests
 	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder

@@ -132,6 +132,12 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def entry(self) -> AsyncIterator[Connection]:
+        """Lend a connection for what is to be known before an assignment or session is entered."""
+        async with self._lend(LOCKED) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def alone(self, *names: str) -> AsyncIterator[Connection]:
         """Lend a connection for a transaction that waits for all others about one of these names.
 

@@ -242,6 +242,10 @@ class Connection(HttpToolsProtocol):
             self.transport.write_eof()
             self.flow.resume_reading()
 
+    def abort(self) -> None:
+        """Cut it off."""
+        self.transport.abort()
+
     def look(self, seconds: float) -> None:
         """End it if the client has kept it waiting for too long; so many seconds have passed."""
         self._look_at_sending(seconds)

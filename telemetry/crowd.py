@@ -7,20 +7,37 @@ machine, is not counted against a client whose bytes wait to be read.
 import asyncio
 from collections import Counter as Tally
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
 from telemetry.refusal import Bound, Refusal
 from telemetry.settings import HttpSettings
 
-if TYPE_CHECKING:
-    from telemetry.connection import Connection
-
 _LOOK_S = 1.0
 _LOOKS_IN_A_TIMEOUT = 4
 _SHARE_OF_DESCRIPTORS = 2
 """Of so many descriptors one may be a connection's: PostgreSQL, Kafka and files want theirs."""
+
+
+class Member(Protocol):
+    """One connection, as the crowd knows it."""
+
+    address: str
+    is_refused: bool
+
+    @property
+    def worth(self) -> int | None:
+        """How much would be lost with it, from 0 on; None while its answer is made or taken."""
+
+    def look(self, seconds: float) -> None:
+        """End it if the client has kept it waiting for too long; so many seconds have passed."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer in place of the application, and close."""
+
+    def abort(self) -> None:
+        """Cut it off."""
 
 
 class Crowd:
@@ -42,7 +59,7 @@ class Crowd:
         self.settings = settings
         self.most = min(settings.http_max_connections, descriptors // _SHARE_OF_DESCRIPTORS)
         self._most_of_an_address = settings.http_max_connections_per_address
-        self._open: dict[Connection, None] = {}
+        self._open: dict[Member, None] = {}
         self._addresses: Tally[str] = Tally()
         self._refused = refused
         for bound in Bound:  # shown beforehand, so that a rate over them starts at zero
@@ -66,7 +83,7 @@ class Crowd:
         """Count that a bound has turned something away."""
         self._refused.labels(bound).inc()
 
-    def join(self, connection: "Connection") -> None:
+    def join(self, connection: Member) -> None:
         """Take a new connection in, for which another may have to go, or refuse it."""
         self._open[connection] = None
         address = connection.address
@@ -84,13 +101,13 @@ class Crowd:
             detail = f"at most {self.most} connections at a time"
             connection.refuse(Refusal(Bound.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE, detail))
 
-    def note_answered(self, connection: "Connection") -> None:
+    def note_answered(self, connection: Member) -> None:
         """Take note that a connection waits for its client from now on."""
         if connection in self._open:
             del self._open[connection]
             self._open[connection] = None
 
-    def leave(self, connection: "Connection") -> None:
+    def leave(self, connection: Member) -> None:
         """Forget a connection, which has ended or has been told to."""
         if connection in self._open:
             del self._open[connection]
@@ -98,7 +115,7 @@ class Crowd:
             if not self._addresses[connection.address]:
                 del self._addresses[connection.address]
 
-    def _is_room_for(self, new: "Connection", address: str | None, most: int) -> bool:
+    def _is_room_for(self, new: Member, address: str | None, most: int) -> bool:
         """Make room, if need be, among those of an address, or among all."""
         while (self._addresses[address] if address else len(self._open)) > most:
             old = self._least_of_others(new, address)
@@ -107,10 +124,10 @@ class Crowd:
             if not old.is_refused:
                 self.count(Bound.ADDRESS if address else Bound.CONNECTIONS)
             self.leave(old)
-            old.transport.abort()
+            old.abort()
         return True
 
-    def _least_of_others(self, new: "Connection", address: str | None) -> "Connection | None":
+    def _least_of_others(self, new: Member, address: str | None) -> Member | None:
         """Return the one to go: of those that are worth least the one that has waited longest."""
         found = None
         for one in self._open:

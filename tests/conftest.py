@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parents[1] / ".local" / "test" / os.environ.get("PYTEST_
 
 
 # How long an example takes is the machine's doing.
-hypothesis.settings.register_profile("untimed")
+hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 

@@ -152,9 +152,9 @@ def _alone(parts: Parts, charge: Charge) -> AbstractAsyncContextManager[Connecti
 async def _energy(parts: Parts, charge: Charge) -> DictRow:
     """Return what a charge comes to; before it is entered, so that a failure has done nothing.
 
-    It is a question: among the writes it would keep those of devices waiting.
+    It may take long: in the lane of entries it keeps no device waiting, nor waits for questions.
     """
-    async with parts.database.read() as connection:
+    async with parts.database.entry() as connection:
         (energy,) = await energies(connection, [charge])
     return energy
 

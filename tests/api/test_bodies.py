@@ -74,10 +74,10 @@ async def test_of_thousands_of_faults_twenty_are_told(client: Client) -> None:
     assert len(cast("list[object]", document["errors"])) == 20
     assert document["moreErrors"] == 1_001 - 20
     assert len(answer.content) < 2_000
-    query = "&".join(f"f{number}=1" for number in range(5_000))
+    query = "&".join(f"f{number}=1" for number in range(250))
     answer = await client.get(f"{METERS}?{query}")
     document = problem(answer, 422, "f19")
-    assert document["moreErrors"] == 5_000 - 20
+    assert document["moreErrors"] == 250 - 20
     assert len(answer.content) < 4_000
 
 
