@@ -18,9 +18,7 @@ from api.shares import NoneLeft, Shares, ShareTaken
 
 MOST_BYTES = 8 << 20
 MOST_FORM_BYTES = 16 << 10
-"""Of what is no reading: a device, an assignment, a session."""
-
-_ONLY_READ = {"GET", "HEAD"}
+"""Of a device, an assignment, a session."""
 
 
 class Held:
@@ -87,7 +85,7 @@ class BodyLimit:
             return
         scope["held_body"] = held
         try:
-            await self._app(scope, _gathered(receive, held, scope["method"]), send)
+            await self._app(scope, _gathered(receive, held), send)
         finally:
             held.free()
 
@@ -102,7 +100,7 @@ def has_body(headers: Headers) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-def _gathered(receive: Receive, held: Held, method: str) -> Receive:
+def _gathered(receive: Receive, held: Held) -> Receive:
     """Return what receives the body in one piece: thousands of small ones take far more room."""
     is_read = False
 
@@ -116,15 +114,9 @@ def _gathered(receive: Receive, held: Held, method: str) -> Receive:
             if message["type"] != "http.request":
                 return message
             piece = message.get("body", b"")
-            try:
-                if len(body) + len(piece) > held.most:
-                    raise held.too_large()
-                held.add(len(piece))
-            except Problem:
-                if method not in _ONLY_READ:
-                    raise
-                # It is read beside an answer that has begun: no other can be given.
-                return {"type": "http.disconnect"}
+            if len(body) + len(piece) > held.most:
+                raise held.too_large()
+            held.add(len(piece))
             body += piece
             is_read = not message.get("more_body", False)
         return {"type": "http.request", "body": bytes(body), "more_body": False}

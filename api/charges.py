@@ -37,7 +37,7 @@ async def energies(connection: Connection, charges: Sequence[Charge]) -> list[Di
 async def energies_in_time(connection: Connection, charges: Sequence[Charge]) -> list[DictRow]:
     """Return the energies of the first charges: of all, or of those that the time was enough for.
 
-    Those of one are returned in any case, so that whoever goes on from there gets to the end.
+    Those of one are returned in any case, so that every page is a step towards the end.
     """
     found: list[DictRow] = []
     began, size = time.monotonic(), 1

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 # Some tenths of a millisecond each: what else this process does goes on between them.
 _PIECE = 1 << 16
-# What stands beside the array; whoever sends more is up to something else.
+# What stands beside the array; no honest client sends more.
 _MOST_FIELDS = 100
 _OPENS, _CLOSES, _COMMA, _QUOTE, _BACKSLASH = range(1, 6)
 _KIND_OF = {

@@ -129,7 +129,7 @@ class Lane:
         timer = loop.call_later(self._bounds.wait_s, _refuse, turn, late)
         try:
             await turn
-        except BaseException:
+        except BaseException:  # cancelled, too
             # The caller may leave in the very moment in which it comes to its turn.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._leave(caller)

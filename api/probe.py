@@ -73,7 +73,7 @@ class _Probe:
             with bounded(connection, _PATIENCE_S):
                 # The server must not wait for a lock longer than is waited for it here.
                 await connection.execute(*pinned(statement_timeout=f"{_PATIENCE_S}s"))
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody else would close it
             await connection.close()
             raise
         self._connection = connection

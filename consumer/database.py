@@ -145,6 +145,14 @@ class Database:
             return max(_UPKEEP_PAUSE_S, self._settings.database_retry_max_s)
         return self._settings.database_retry_max_s
 
+    async def regularly(
+        self, attempt: Callable[[], Awaitable[None]], *, work: Work, every_s: float
+    ) -> None:
+        """Make the attempt patiently, now and again so long after each time, for ever."""
+        while True:
+            await self.patiently(attempt, work=work)
+            await asyncio.sleep(every_s)
+
     async def patiently(
         self,
         attempt: Callable[[], Awaitable[Result]],

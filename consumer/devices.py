@@ -1,6 +1,6 @@
 """Devices that were heard of: counted, and those removed that nobody knows and that are silent.
 
-A device is known by its readings alone, so whoever may send readings can invent any number of them.
+A device is known by its readings alone, so a key or a producer can invent any number of them.
 """
 
 import asyncio
@@ -37,9 +37,7 @@ async def keep_counted(database: Database, metrics: Metrics) -> None:
                 metrics.devices.labels(stream, "yes").set(registered)
                 metrics.devices.labels(stream, "no").set(unregistered)
 
-    while True:
-        await database.patiently(attempt, work=DEVICES)
-        await asyncio.sleep(COUNT_EVERY_S)
+    await database.regularly(attempt, work=DEVICES, every_s=COUNT_EVERY_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Dead letters do not stay for ever: a group's old ones are deleted, and the table is measured."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -47,9 +46,7 @@ async def keep_expiring(
         if deleted:
             log.info("dead_letters_expired", deleted=deleted)
 
-    while True:
-        await database.patiently(attempt, work=LETTERS)
-        await asyncio.sleep(interval_s)
+    await database.regularly(attempt, work=LETTERS, every_s=interval_s)
 
 
 async def keep_measured(database: Database, metrics: Metrics) -> None:
@@ -62,6 +59,4 @@ async def keep_measured(database: Database, metrics: Metrics) -> None:
                 metrics.dead_letter_table_bytes.set(size)
                 metrics.dead_letter_table_rows.set(rows or 0)
 
-    while True:
-        await database.patiently(attempt, work=LETTERS)
-        await asyncio.sleep(MEASURE_EVERY_S)
+    await database.regularly(attempt, work=LETTERS, every_s=MEASURE_EVERY_S)

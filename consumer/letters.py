@@ -1,8 +1,8 @@
 """Dead letters as a flush writes them: whole if small, or while an hour's allowance lasts.
 
-A few kilobytes in Kafka may be hundreds of megabytes once they are unpacked, and whoever may
-produce may send them again and again. So of what is large only so much of one reason, topic and
-hour is kept whole; of the rest the beginning, the sizes and a digest. Kafka has it whole, at the
+A few kilobytes in Kafka may be hundreds of megabytes once they are unpacked, and a producer may
+send them again and again. So of what is large only so much of one reason, topic and hour is kept
+whole; of the rest the beginning, the sizes and a digest. Kafka has it whole, at the
 place that the row names, for as long as its own retention lasts.
 """
 

@@ -204,9 +204,8 @@ async def _keep_making(database: Database, stream: Stream, settings: HistorySett
         if made:
             log.info("history_partitions_maintained", history=stream.history, made=made)
 
-    while True:
-        await database.patiently(attempt, work=Work("days", stream.topic))
-        await asyncio.sleep(settings.partitions_interval_s)
+    work = Work("days", stream.topic)
+    await database.regularly(attempt, work=work, every_s=settings.partitions_interval_s)
 
 
 async def _keep_removing(database: Database, settings: HistorySettings) -> None:
@@ -223,6 +222,4 @@ async def _keep_removing(database: Database, settings: HistorySettings) -> None:
                 reason=one.reason,
             )
 
-    while True:
-        await database.patiently(attempt, work=RETENTION)
-        await asyncio.sleep(settings.partitions_interval_s)
+    await database.regularly(attempt, work=RETENTION, every_s=settings.partitions_interval_s)

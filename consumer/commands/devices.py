@@ -3,13 +3,14 @@
 import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from consumer import devices
+from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.progress import progress
 from consumer.commands.terminal import fail, out, table, with_database
@@ -23,9 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_SILENCE = re.compile(r"([0-9]{1,6})([dh])")
-_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1)}
-_LONGEST = timedelta(days=36_500)
+_LEAST_SILENCE = timedelta(hours=1)
 
 
 class _Kind(StrEnum):
@@ -124,13 +123,9 @@ def remove(
 
 
 def _chosen(silent_for: str, stream: _Kind | None, prefix: str) -> list[Silent]:
-    match = _SILENCE.fullmatch(silent_for)
-    silence = int(match[1]) * _UNITS[match[2]] if match else timedelta()
-    if not timedelta(hours=1) <= silence <= _LONGEST:
-        fail(f"--silent-for: {silent_for!r} is not 1h to 36500d", code=2)
+    heard_before = time_ago("--silent-for", silent_for, least=_LEAST_SILENCE)
     if prefix and not re.fullmatch(DEVICE_ID, prefix):
         fail(f"--prefix: {prefix!r} begins no device's id", code=2)
-    heard_before = datetime.now(UTC) - silence
     return [
         Silent(stream=one, heard_before=heard_before, prefix=prefix)
         for one in STREAMS

@@ -1,14 +1,13 @@
 """`python -m consumer dead-letters purge`: old letters are deleted, for good."""
 
-import re
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from consumer import dead_letters
+from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import (
     ReasonOption,
@@ -20,9 +19,6 @@ from consumer.commands.letters import (
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.database import Connection
 from consumer.dead_letters import Summary
-
-_AGE = re.compile(r"([0-9]{1,6})([dhm])")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def purge(
@@ -39,7 +35,7 @@ def purge(
     """Delete old dead letters, for good."""
     choice = replace(
         choice_of(reason=reason, topic=topic),
-        until=_before(older_than),
+        until=time_ago("--older-than", older_than),
         redriven=True if redriven_only else None,
     )
     if not (dry_run or yes or sys.stdin.isatty()):
@@ -77,14 +73,3 @@ def purge(
     finally:
         out.print(f"deleted {deleted:,}")
     sys.exit(code)
-
-
-def _before(age: str) -> datetime:
-    """Return the time that was so long ago."""
-    match = _AGE.fullmatch(age)
-    if match is None:
-        fail(f"--older-than: {age!r} is no age such as 30d, 12h or 90m", code=2)
-    try:
-        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    except OverflowError:
-        fail(f"--older-than: {age!r} ago is before the year 1", code=2)
