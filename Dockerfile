@@ -34,18 +34,21 @@ FROM python AS consumer-code
 WORKDIR /app
 COPY schema.sql energy.sql rollup.sql ./
 COPY telemetry ./telemetry
+COPY runtime ./runtime
 COPY consumer ./consumer
 RUN python -m compileall -q .
 
 FROM python AS api-code
 WORKDIR /app
 COPY telemetry ./telemetry
+COPY runtime ./runtime
 COPY api ./api
 RUN python -m compileall -q .
 
 FROM python AS simulator-code
 WORKDIR /app
 COPY telemetry ./telemetry
+COPY runtime ./runtime
 COPY producer_sim ./producer_sim
 RUN python -m compileall -q .
 

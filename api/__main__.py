@@ -17,10 +17,10 @@ from api.app import create_app
 from api.live import Live
 from api.parts import Parts
 from api.settings import Settings, describe
-from telemetry.logs import configure_logs
-from telemetry.printable import printable
-from telemetry.server import PortTaken, announce, configuration, listen
-from telemetry.settings import HttpSettings, SettingsError
+from runtime.http.server import PortTaken, announce, configuration, listen
+from runtime.logs import configure_logs
+from runtime.printable import printable
+from runtime.settings import HttpSettings, SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
     f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()

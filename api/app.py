@@ -15,25 +15,26 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from api.access import Access
-from api.body_limit import BodyLimit
-from api.cookies import NoCookies
 from api.database import Database
-from api.departure import Departure
-from api.description import complete
-from api.head import Head
-from api.inflation import Inflation
+from api.figures.figures import Figures
+from api.ingest.producer import Gateway
 from api.live import Live
 from api.metrics import Metrics
-from api.observation import Observation
+from api.middleware.access import Access
+from api.middleware.access_log import Observation
+from api.middleware.body_limit import BodyLimit
+from api.middleware.cookies import NoCookies
+from api.middleware.departure import Departure
+from api.middleware.head import Head
+from api.middleware.inflation import Inflation
+from api.middleware.proxies import Proxies
+from api.middleware.query import QueryLimit, check_query
+from api.middleware.same_site import SameSite
+from api.openapi import complete
 from api.page import routes as page
-from api.page.figures import Figures
 from api.parts import Parts
 from api.probe import Probes
 from api.problems import explain_problems
-from api.producer import Gateway
-from api.proxies import Proxies
-from api.query import QueryLimit, check_query
 from api.readiness import Readiness
 from api.routes import (
     analytics,
@@ -46,16 +47,15 @@ from api.routes import (
     sessions,
     state,
 )
-from api.same_site import SameSite
 from api.settings import Settings
-from api.turns import Turns
-from telemetry.brokers import Unreachable
-from telemetry.exposition import Exposition, metrics_alone
-from telemetry.refusal import SECURITY_HEADERS
-from telemetry.server import configuration, serve
-from telemetry.settings import KafkaSettings
-from telemetry.tasks import cancel
-from telemetry.topics import create_topics
+from api.sharing.turns import Turns
+from runtime.brokers import Unreachable
+from runtime.http.exposition import Exposition, metrics_alone
+from runtime.http.refusal import SECURITY_HEADERS
+from runtime.http.server import configuration, serve
+from runtime.settings import KafkaSettings
+from runtime.tasks import cancel
+from runtime.topics import create_topics
 
 log = structlog.get_logger()
 

@@ -15,10 +15,10 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from api.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
 from api.problems import Problem, busy, unavailable
 from api.settings import PoolSettings
-from telemetry.session import ENCODING, pinned, write_json
+from api.sharing.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
+from runtime.session import ENCODING, pinned, write_json
 
 log = structlog.get_logger()
 

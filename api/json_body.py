@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.body_limit import has_body
+from api.middleware.body_limit import has_body
 from api.problems import Problem
 from telemetry.foreign_bytes import name_foreign
 from telemetry.json_text import parse_json

@@ -20,9 +20,9 @@ from api.database import Database
 from api.metrics import Metrics
 from api.models import MeterState, VehicleState
 from api.problems import Problem
+from api.queries.statements import statement
 from api.settings import LiveSettings
-from api.shares import NoneLeft, Shares, ShareTaken
-from api.statements import statement
+from api.sharing.shares import NoneLeft, Shares, ShareTaken
 from telemetry.timestamps import EPOCH, MICROSECOND, as_datetime
 
 log = structlog.get_logger()

@@ -5,16 +5,16 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from api.caller import caller_of
 from api.database import Database
+from api.figures.figures import Figures
+from api.ingest.producer import Gateway
 from api.live import Live
 from api.metrics import Metrics
-from api.page.figures import Figures
-from api.producer import Gateway
 from api.readiness import Readiness
 from api.settings import RegistrySettings
-from api.turns import Turns
-from telemetry.exposition import Exposition
+from api.sharing.caller import caller_of
+from api.sharing.turns import Turns
+from runtime.http.exposition import Exposition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from typing import Literal
 
 import psycopg
 
-from api.producer import Unacknowledged
-from telemetry.tasks import cancel
+from api.ingest.producer import Unacknowledged
+from runtime.tasks import cancel
 
 Purpose = Literal["ingest", "answers"]
 Look = Callable[[], Awaitable[None]]

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
-from telemetry.settings import (
+from runtime.settings import (
     ENVIRONMENT,
     LAST_PORT,
     HttpSettings,

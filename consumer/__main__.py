@@ -9,9 +9,9 @@ from consumer import service
 from consumer.commands import dead_letters, devices, offsets, partitions, schema
 from consumer.commands.terminal import fail
 from consumer.settings import Settings, describe
-from telemetry.logs import configure_logs
-from telemetry.server import PortTaken
-from telemetry.settings import SettingsError
+from runtime.http.server import PortTaken
+from runtime.logs import configure_logs
+from runtime.settings import SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
     f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()

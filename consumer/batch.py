@@ -1,8 +1,10 @@
 """The records of one partition that wait for their flush, and when they stop waiting. Pure."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
-from consumer.records import Records
+from consumer.kafka.records import Records
+from consumer.settings import FlushSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +14,14 @@ class BatchPolicy:
     max_rows: int
     max_bytes: int
     max_age: float
+
+    @classmethod
+    def of(cls, settings: FlushSettings) -> Self:
+        return cls(
+            max_rows=settings.batch_max_rows,
+            max_bytes=settings.batch_max_bytes,
+            max_age=settings.flush_interval_ms / 1000,
+        )
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
-from consumer.retry import pause
+from consumer.backoff import pause
 
 
 class State(StrEnum):

@@ -13,15 +13,16 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from consumer import broker
-from consumer.connection import stop
-from consumer.database import Database
+from consumer.kafka import admin
+from consumer.kafka.connection import stop
+from consumer.kafka.source import Source
 from consumer.metrics import Metrics
-from consumer.offsets import Offsets, read_offsets
+from consumer.offsets import Offsets
 from consumer.pipeline import Pipeline
+from consumer.postgres.database import Database
+from consumer.postgres.offsets import read_offsets
 from consumer.settings import WatchdogSettings
-from consumer.source import Source
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
 log = structlog.get_logger()
@@ -83,11 +84,11 @@ class GroupLag:
                 await self.aclose()
 
     async def _look_at_the_group(self) -> None:
-        self._partitions = await broker.list_partitions(self._kafka, list(BY_TOPIC))
+        self._partitions = await admin.list_partitions(self._kafka, list(BY_TOPIC))
         for topic in BY_TOPIC:
             count = sum(one.topic == topic for one in self._partitions)
             self._metrics.topic_partitions.labels(topic).set(count)
-        group = await broker.read_group(self._kafka, self._consumer_group)
+        group = await admin.read_group(self._kafka, self._consumer_group)
         self._metrics.group_members.set(len(group.members))
 
     async def _look(self) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from consumer.metrics import Metrics
-from telemetry.exposition import Exposition
+from runtime.http.exposition import Exposition
 
 Readiness = Callable[[], dict[str, bool]]
 

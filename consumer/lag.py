@@ -12,16 +12,16 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from consumer.connection import stop
-from consumer.database import Database
 from consumer.errors import Stuck
+from consumer.kafka.connection import stop
+from consumer.kafka.source import STOPPED_HELP, Source
 from consumer.metrics import Metrics
 from consumer.owned import Owned
 from consumer.pipeline import Pipeline
+from consumer.postgres.database import Database
 from consumer.settings import WatchdogSettings
-from consumer.source import STOPPED_HELP, Source
-from telemetry.brokers import explained
-from telemetry.settings import KafkaSettings
+from runtime.brokers import explained
+from runtime.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
 log = structlog.get_logger()

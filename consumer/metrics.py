@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from prometheus_client import Counter, Gauge, Histogram
 
 from consumer.breaker import State
+from runtime.metrics import new_registry
 from telemetry.reasons import Reason
-from telemetry.registry import new_registry
 from telemetry.streams import STREAMS
 
 _FLUSH_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)

@@ -6,10 +6,10 @@ from aiokafka import TopicPartition
 
 from consumer.age import Age
 from consumer.batch import Batch
-from consumer.history import Copies
-from consumer.records import Record
-from consumer.refusals import Work
-from consumer.sink import Flush
+from consumer.flush.history import Copies
+from consumer.flush.sink import Flush
+from consumer.kafka.records import Record
+from consumer.postgres.refusals import Work
 from telemetry.streams import Stream
 
 

@@ -16,23 +16,25 @@ import structlog
 from aiokafka import TopicPartition
 
 from consumer.age import Age
-from consumer.batch import Batch
-from consumer.database import TOLD_FROM, Database
-from consumer.decode import Decoded, decode_batch
+from consumer.backoff import pause
+from consumer.batch import Batch, BatchPolicy
 from consumer.errors import Fenced
-from consumer.history import Outcome
+from consumer.flush.decode import Decoded, decode_batch
+from consumer.flush.history import Outcome
+from consumer.flush.sink import Flush, Sink
+from consumer.kafka.records import Records
+from consumer.kafka.source import Source
 from consumer.metrics import Metrics
-from consumer.offsets import Offsets, claim_offsets, end_suspended_flushes, read_offsets, read_times
+from consumer.offsets import Offsets
 from consumer.owned import Owned
-from consumer.records import Records
-from consumer.refusals import OFFSETS
-from consumer.retry import cause_of, is_conflict, is_outage, pause
+from consumer.postgres.database import TOLD_FROM, Database
+from consumer.postgres.failures import cause_of, is_conflict, is_outage
+from consumer.postgres.offsets import claim_offsets, end_suspended_flushes, read_offsets, read_times
+from consumer.postgres.refusals import OFFSETS
 from consumer.settings import FlushSettings
-from consumer.sink import Flush, Sink
-from consumer.source import Source
+from runtime.tasks import cancel
 from telemetry.decode import TimeLimits
 from telemetry.streams import BY_TOPIC, Stream
-from telemetry.tasks import cancel
 
 log = structlog.get_logger()
 
@@ -61,7 +63,7 @@ class Pipeline:
         self._idle = list(sinks)
         self._database = database
         self._settings = settings
-        self._policy = settings.policy
+        self._policy = BatchPolicy.of(settings)
         self._consumer_group = consumer_group
         self._retention_days = retention_days
         self._strips_schema_prefix = strips_schema_prefix

@@ -9,25 +9,26 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from consumer.database import Database, Purpose
-from consumer.devices import keep_counted
+from consumer.dead_letters.allowance import Allowance
 from consumer.errors import ConsumerError
-from consumer.expiry import keep_expiring, keep_measured
+from consumer.flush.registered import Registered
+from consumer.flush.sink import Sink
 from consumer.group_lag import GroupLag
 from consumer.health import application
+from consumer.kafka.source import STOPPED_HELP, Source
 from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
-from consumer.refusals import CHECK
-from consumer.registered import Registered
-from consumer.retention import keep_maintained
-from consumer.rollups import keep_rolled_up
+from consumer.postgres.database import Database, Purpose
+from consumer.postgres.refusals import CHECK
 from consumer.settings import Settings
-from consumer.sink import Sink
-from consumer.source import STOPPED_HELP, Source
-from telemetry.refusal import SECURITY_HEADERS
-from telemetry.server import configuration, listen, serve
-from telemetry.tasks import cancel
+from consumer.upkeep.devices import keep_counted
+from consumer.upkeep.expiry import keep_expiring, keep_measured
+from consumer.upkeep.retention import keep_maintained
+from consumer.upkeep.rollups import keep_rolled_up
+from runtime.http.refusal import SECURITY_HEADERS
+from runtime.http.server import configuration, listen, serve
+from runtime.tasks import cancel
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ async def run(settings: Settings) -> int:
                 metrics=metrics,
                 timeout=STATEMENT_TIMEOUTS_OF_A_FLUSH
                 * settings.database.database_statement_timeout_s,
-                allowance=settings.dead_letters.allowance,
+                allowance=Allowance.of(settings.dead_letters),
                 registered=registered,
             )
             for _ in range(settings.flush.flush_connections)

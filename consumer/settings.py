@@ -5,10 +5,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from consumer.allowance import Allowance
-from consumer.batch import BatchPolicy
-from consumer.unpacking import DEFAULT_LIMIT_BYTES, SMALL_BYTES
-from telemetry.settings import (
+from runtime.settings import (
     ENVIRONMENT,
     HttpSettings,
     KafkaSettings,
@@ -17,8 +14,11 @@ from telemetry.settings import (
     describe_sections,
     load,
 )
-from telemetry.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
+from runtime.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
 
+SMALL_BYTES = 1 << 20
+"""What most producers pack into a batch at most, and what each partition may have unpacked."""
+UNPACKED_MAX_BYTES = 64 << 20
 _DAY_MS = 86_400_000  # Kafka counts milliseconds in 32 bits
 
 
@@ -73,7 +73,7 @@ class SourceSettings(GroupSettings):
         1 << 20, ge=1 << 16, description="most bytes of one partition in one fetch"
     )
     kafka_unpacked_batch_max_bytes: int = Field(
-        DEFAULT_LIMIT_BYTES,
+        UNPACKED_MAX_BYTES,
         ge=SMALL_BYTES,
         description="bytes that a compressed batch may hold; one of more stops its partition",
     )
@@ -128,14 +128,6 @@ class FlushSettings(BaseSettings):
         20.0, gt=0, le=3_600, description="the same when partitions move on"
     )
 
-    @property
-    def policy(self) -> BatchPolicy:
-        return BatchPolicy(
-            max_rows=self.batch_max_rows,
-            max_bytes=self.batch_max_bytes,
-            max_age=self.flush_interval_ms / 1000,
-        )
-
 
 class HistorySettings(BaseSettings):
     """How long history is kept, and how far ahead its partitions are made."""
@@ -166,12 +158,6 @@ class DeadLetterSettings(BaseSettings):
     dead_letter_retention_days: int = Field(
         90, ge=0, le=36_500, description="days that dead letters are kept; 0: for ever"
     )
-
-    @property
-    def allowance(self) -> Allowance:
-        return Allowance(
-            letters=self.dead_letters_whole_per_hour, bytes=self.dead_letters_whole_bytes_per_hour
-        )
 
 
 class WatchdogSettings(BaseSettings):

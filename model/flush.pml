@@ -2,7 +2,7 @@
  * The protocol of one flush, and all that can come between its steps, small enough to try every
  * interleaving: `make model` does, with Spin. This protocol holds. Protocols that lack one part
  * of it, chosen by -D, are refuted; check.py lists them. Steps are numbered as in
- * consumer/sink.py.
+ * consumer/flush/sink.py.
  *
  * What is here: a partition of four records; two replicas, each killed or suspended between any
  * two steps; a group that moves the partition at any time, without waiting for its former owner;

@@ -8,28 +8,28 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from pydantic_settings import BaseSettings
 
-from producer_sim import options
-from producer_sim.answers import ask
-from producer_sim.chaos import SPLIT, Fault, Shares
-from producer_sim.display import show_report
-from producer_sim.enrolment import Enrolment
-from producer_sim.ledger import EmptyLedgerError, LedgerError
-from producer_sim.load import Load, Plan
-from producer_sim.pace import Policy
-from producer_sim.product import ProductError, TooSlowError
-from producer_sim.replay import Recording, ReplayError
-from producer_sim.reports import Tally
-from producer_sim.sender import SenderError
-from producer_sim.sending import Job, default_ledger, send
+from producer_sim.commands import options
+from producer_sim.commands.display import show_report
+from producer_sim.commands.load import Load, Plan
+from producer_sim.commands.send import Job, default_ledger, send
+from producer_sim.devices.chaos import SPLIT, Fault, Shares
+from producer_sim.devices.replay import Recording, ReplayError
+from producer_sim.ledger.ledger import EmptyLedgerError, LedgerError
+from producer_sim.ledger.reports import Tally
+from producer_sim.oracle.answers import ask
+from producer_sim.oracle.enrolment import Enrolment
+from producer_sim.oracle.product import ProductError, TooSlowError
+from producer_sim.oracle.snapshot import SnapshotError
+from producer_sim.oracle.truth import read_truths
+from producer_sim.oracle.verdict import TOO_SLOW
+from producer_sim.oracle.verify import verify
+from producer_sim.sending.pace import Policy
+from producer_sim.sending.sender import SenderError
+from producer_sim.sending.transmit import system_clock
 from producer_sim.settings import DatabaseSettings, ProductSettings
-from producer_sim.snapshot import SnapshotError
-from producer_sim.transmit import system_clock
-from producer_sim.truth import read_truths
-from producer_sim.verdict import TOO_SLOW
-from producer_sim.verify import verify
-from telemetry.printable import printable
-from telemetry.settings import KafkaSettings, SettingsError, load
-from telemetry.terminal import Terminal
+from runtime.printable import printable
+from runtime.settings import KafkaSettings, SettingsError, load
+from runtime.terminal import Terminal
 from telemetry.timestamps import EARLIEST_US, format_timestamp
 
 LOST, WRONG_USE = 1, 2

@@ -1,9 +1,9 @@
-"""The simulator's own settings; the broker's are in `telemetry.settings`."""
+"""The simulator's own settings; the broker's are in `runtime.settings`."""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from telemetry.settings import PostgresUrl
+from runtime.settings import PostgresUrl
 
 
 class DatabaseSettings(BaseSettings):

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable
 
-from consumer.columns import Columns
-from consumer.records import Record, Records
+from consumer.flush.columns import Columns
+from consumer.kafka.records import Record, Records
 from telemetry.readings import Reading
 
 

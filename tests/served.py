@@ -14,9 +14,9 @@ import uvloop
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.types import ASGIApp
 
-from telemetry.refusal import SECURITY_HEADERS, Bound
-from telemetry.server import configuration, listen
-from telemetry.settings import HttpSettings
+from runtime.http.refusal import SECURITY_HEADERS, Bound
+from runtime.http.server import configuration, listen
+from runtime.settings import HttpSettings
 
 PATIENCE_S = 20.0
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"

@@ -8,17 +8,17 @@ from itertools import groupby
 
 from psycopg.rows import DictRow
 
+from api.figures.energies import Band, Energy, HourEnergy
+from api.figures.figures import Window, begun
 from api.models import Hour, Performance
-from api.page.charts import Day
-from api.page.energies import Band, Energy, HourEnergy
-from api.page.figures import Window, begun
-from api.page.plot import pixel
-from api.page.questions import rows
+from api.page.chart.charts import Day
+from api.page.chart.plot import pixel
 from api.parts import Parts
 from api.problems import Problem
+from api.queries.rows import rows
+from api.queries.windows import EARLIEST
 from api.routes.analytics import performance
 from api.times import format_time
-from api.windows import EARLIEST
 
 MOST_SESSIONS = 50
 MOST_ROWS = 500

@@ -15,16 +15,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from api.figures.figures import BANDS, DAY_KEPT_S, HOUR, MOST_LETTERS, NOW_KEPT_S
 from api.page import words
 from api.page.assets import address, assets
-from api.page.charts import day_chart, fleet_chart
+from api.page.chart.charts import day_chart, fleet_chart
 from api.page.day import MOST_ROWS, MOST_SESSIONS, asked_day, vehicle_day
-from api.page.figures import BANDS, DAY_KEPT_S, HOUR, MOST_LETTERS, NOW_KEPT_S
 from api.page.reference import operations
 from api.parts import TheParts
 from api.problems import Problem
+from api.queries.statements import statement
 from api.rendered import Rendered, rendered_once
-from api.statements import statement
 from telemetry.readings import DEVICE_ID
 
 MOST_LISTED = 100

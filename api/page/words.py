@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup, escape
 
+from api.figures.energies import DEGRADED, LEAST_COVERAGE, LEAST_KWH, OPTIMAL
 from api.models import Performance
-from api.page.energies import DEGRADED, LEAST_COVERAGE, LEAST_KWH, OPTIMAL
 
 DASH = "\N{EN DASH}"
 NOTHING = DASH

@@ -20,14 +20,14 @@ from api.models import (
     Share,
     WindowOut,
 )
-from api.notes import refused_while_noted
-from api.pages import After, Limit, Page, page_of, read_cursor
+from api.pagination import After, Limit, Page, page_of, read_cursor
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
+from api.queries.notes import refused_while_noted
+from api.queries.statements import statement
+from api.queries.windows import Window, window
 from api.routes.state import End, Start
-from api.statements import statement
 from api.times import format_time
-from api.windows import Window, window
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"])

@@ -8,12 +8,12 @@ from psycopg.errors import CheckViolation, DataException, ExclusionViolation
 
 from api.json_body import JsonRoute
 from api.models import Assignment, AssignmentEnd, NewAssignment
-from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
+from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
-from api.statements import statement
+from api.queries.statements import statement
+from api.queries.windows import EARLIEST, instant, utc_day
 from api.times import format_time
-from api.windows import EARLIEST, instant, utc_day
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(

@@ -18,11 +18,11 @@ from api.models import (
     VehicleChange,
     VehicleState,
 )
-from api.pages import After, Limit, Page, page_of, read_cursor
+from api.pagination import After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems
+from api.queries.statements import statement
 from api.routes.state import current_meter, current_vehicle
-from api.statements import statement
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/devices", tags=["devices"])

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from api.elements import TooMany
-from api.envelopes import (
+from api.ingest.elements import TooMany
+from api.ingest.envelopes import (
     MOST_READINGS,
     NotAnEnvelope,
     Sorted,
@@ -19,10 +19,10 @@ from api.envelopes import (
     read_mixed,
     read_one,
 )
+from api.ingest.producer import Unacknowledged
 from api.models import Accepted
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems, unavailable
-from api.producer import Unacknowledged
 from telemetry.decode import TimeLimits
 from telemetry.readings import MeterReading, VehicleReading
 from telemetry.streams import METER, VEHICLE

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import ExclusionViolation
 from psycopg.rows import DictRow
 
-from api.charges import Charge, energies, energies_in_time
 from api.database import Connection
 from api.json_body import JsonRoute
 from api.models import Session, SessionEnd, SessionStart
-from api.pages import LARGEST_ID, After, Limit, Page, page_of, read_cursor
+from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems
-from api.statements import statement
-from api.windows import CLOCKS_DIFFER, instant, utc_day
+from api.queries.charges import Charge, energies, energies_in_time
+from api.queries.statements import statement
+from api.queries.windows import CLOCKS_DIFFER, instant, utc_day
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/sessions", tags=["sessions"])

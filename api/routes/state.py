@@ -8,12 +8,12 @@ from psycopg.rows import DictRow
 from pydantic import AliasChoices
 
 from api.models import MeterState, StoredMeterReading, StoredVehicleReading, VehicleState
-from api.pages import After, Limit, Page, page_of, read_cursor
+from api.pagination import After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems
-from api.statements import statement
+from api.queries.statements import statement
+from api.queries.windows import instant, window
 from api.times import format_time
-from api.windows import instant, window
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(prefix="/v1/telemetry", tags=["state"])

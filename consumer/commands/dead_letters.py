@@ -18,8 +18,7 @@ from consumer.commands.letters import (
 from consumer.commands.purge import purge
 from consumer.commands.redrive import redrive
 from consumer.commands.terminal import fail, out, table, with_database
-from consumer.database import Connection
-from consumer.dead_letters import (
+from consumer.dead_letters.table import (
     Choice,
     Entry,
     Letter,
@@ -28,6 +27,7 @@ from consumer.dead_letters import (
     list_dead_letters,
     read_dead_letters,
 )
+from consumer.postgres.database import Connection
 
 # A terminal takes a minute over some megabytes, which nobody reads.
 SHOWN_BYTES = 1 << 16

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from consumer import devices
 from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.progress import progress
 from consumer.commands.terminal import fail, out, table, with_database
-from consumer.database import Connection
-from consumer.devices import Removed, Silent, SilentDevice
+from consumer.postgres.database import Connection
+from consumer.upkeep import devices
+from consumer.upkeep.devices import Removed, Silent, SilentDevice
 from telemetry.readings import DEVICE_ID
 from telemetry.streams import STREAMS
 

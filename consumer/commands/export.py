@@ -13,8 +13,8 @@ import typer
 
 from consumer.commands.letters import choosing, none_of
 from consumer.commands.terminal import errors, fail, out, with_database
-from consumer.database import Connection
-from consumer.dead_letters import Choice, read_dead_letters
+from consumer.dead_letters.table import Choice, read_dead_letters
+from consumer.postgres.database import Connection
 
 
 @choosing

@@ -10,14 +10,16 @@ import typer
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from consumer import broker, offsets, standing
-from consumer.broker import Group
 from consumer.commands.terminal import errors, fail, nothing_of, out, table, with_database
-from consumer.database import Connection
-from consumer.fetched import Unreadable
+from consumer.kafka import admin
+from consumer.kafka.admin import Group
+from consumer.kafka.fetched import Unreadable
+from consumer.kafka.unreadable import find_unreadable
 from consumer.offsets import Bounds, Move, Offsets
+from consumer.postgres import offsets
+from consumer.postgres.database import Connection
 from consumer.settings import GroupSettings, SourceSettings
-from telemetry.settings import KafkaSettings, load
+from runtime.settings import KafkaSettings, load
 from telemetry.streams import BY_TOPIC
 from telemetry.timestamps import parse_timestamp
 
@@ -45,15 +47,15 @@ def show(
     group, kafka = load(GroupSettings).consumer_group, load(KafkaSettings)
     stored, none = _stored(group, topics)
     try:
-        bounds = _ask(lambda: broker.read_bounds(kafka, topics))
-        members = _ask(lambda: broker.read_group(kafka, group))
+        bounds = _ask(lambda: admin.read_bounds(kafka, topics))
+        members = _ask(lambda: admin.read_group(kafka, group))
         behind = {
             place: stored[place]
             for place, log in bounds.items()
             if _has_next(log, stored.get(place))
         }
         source = load(SourceSettings)
-        unreadable = _ask(lambda: standing.find_unreadable(kafka, source, behind)) if behind else {}
+        unreadable = _ask(lambda: find_unreadable(kafka, source, behind)) if behind else {}
     except Unanswered as error:
         _show_stored(stored)
         _note(f"the stored offsets alone: {error}")
@@ -149,9 +151,9 @@ def reset(
     group, kafka = load(GroupSettings).consumer_group, load(KafkaSettings)
     stored, none = _stored(group, topics)
     try:
-        bounds = _chosen(topic, partition, _ask(lambda: broker.read_bounds(kafka, topics)))
+        bounds = _chosen(topic, partition, _ask(lambda: admin.read_bounds(kafka, topics)))
         targets = _targets(to, bounds, kafka)
-        members = _ask(lambda: broker.read_group(kafka, group))
+        members = _ask(lambda: admin.read_group(kafka, group))
     except Unanswered as error:
         fail(str(error), code=1)
     moves = [
@@ -177,7 +179,7 @@ def reset(
     # Else lag tools show the old offset until the next message is stored, and one that lies
     # ahead of PostgreSQL's would claim too much.
     try:
-        _ask(lambda: broker.commit_offsets(kafka, group, targets))
+        _ask(lambda: admin.commit_offsets(kafka, group, targets))
     except Unanswered as error:
         _note(f"lag tools show the old offsets until the next flush: {error}")
 
@@ -269,7 +271,7 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
     try:
         if not (to.isascii() and to.isdecimal()):
             instant_ms = -(-parse_timestamp(to) // _US_PER_MS)
-            found = _ask(lambda: broker.find_times(kafka, bounds.keys(), instant_ms))
+            found = _ask(lambda: admin.find_times(kafka, bounds.keys(), instant_ms))
             _note_untimed(to, {one: log for one, log in bounds.items() if one not in found})
             return ends | found
         offset = int(to)
@@ -311,7 +313,7 @@ def _ask(question: Callable[[], Awaitable[Result]]) -> Result:
     try:
         return asyncio.run(answer())
     except TimeoutError:
-        raise Unanswered(f"Kafka: no answer within {broker.PATIENCE_S:.0f} s") from None
+        raise Unanswered(f"Kafka: no answer within {admin.PATIENCE_S:.0f} s") from None
     except (KafkaError, OSError) as error:
         raise Unanswered(f"Kafka: {' '.join(str(error).split())}") from error
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable
 
 import typer
 
-from consumer import partitions, retention
 from consumer.commands.terminal import out, table, with_database
-from consumer.database import Connection
-from consumer.partitions import Measure, Partition
+from consumer.postgres import days
+from consumer.postgres.database import Connection
+from consumer.postgres.days import Measure, Partition
 from consumer.settings import HistorySettings
-from telemetry.settings import load
+from consumer.upkeep import retention
+from runtime.settings import load
 from telemetry.streams import STREAMS
 
 app = typer.Typer(help="History's daily partitions.", no_args_is_help=True)
@@ -24,8 +25,8 @@ def list_command() -> None:
         # Else a database without the schema would have no days, and nobody would know why.
         for stream in STREAMS:
             await connection.execute("SELECT %s::regclass", [stream.history])
-        found = await partitions.list_partitions(connection)
-        measures = await partitions.measure_partitions(connection, found)
+        found = await days.list_partitions(connection)
+        measures = await days.measure_partitions(connection, found)
         return [(one, measures.get(one.name, Measure())) for one in found]
 
     found = with_database(work)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from consumer import dead_letters
 from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import (
@@ -17,8 +16,9 @@ from consumer.commands.letters import (
     print_counts,
 )
 from consumer.commands.terminal import errors, fail, out, with_database
-from consumer.database import Connection
-from consumer.dead_letters import Summary
+from consumer.dead_letters import table as dead_letters
+from consumer.dead_letters.table import Summary
+from consumer.postgres.database import Connection
 
 
 def purge(

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 from aiokafka.errors import KafkaError
 
-from consumer import dead_letters
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import choosing, none_of, place, print_counts
 from consumer.commands.progress import progress
 from consumer.commands.terminal import errors, fail, out, with_database
-from consumer.database import Connection
-from consumer.dead_letters import Choice
-from consumer.redrive import Redrive, Tally
-from telemetry.settings import KafkaSettings, load
+from consumer.dead_letters import table as dead_letters
+from consumer.dead_letters.redrive import Redrive, Tally
+from consumer.dead_letters.table import Choice
+from consumer.postgres.database import Connection
+from runtime.settings import KafkaSettings, load
 
 
 @choosing

@@ -4,12 +4,13 @@ import time
 
 import typer
 
-from consumer import retention, schema
 from consumer.commands.terminal import errors, fail, out, with_database
-from consumer.database import Connection
 from consumer.errors import UnfitDatabase
+from consumer.postgres import schema
+from consumer.postgres.database import Connection
 from consumer.settings import HistorySettings
-from telemetry.settings import load
+from consumer.upkeep import retention
+from runtime.settings import load
 
 app = typer.Typer(help="Create or check tables, views, types and functions.", no_args_is_help=True)
 

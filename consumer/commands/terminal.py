@@ -11,10 +11,10 @@ from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from rich import box
 from rich.table import Table
 
-from consumer.database import Connection, connect
+from consumer.postgres.database import Connection, connect
 from consumer.settings import DatabaseSettings
-from telemetry.settings import load
-from telemetry.terminal import Terminal
+from runtime.settings import load
+from runtime.terminal import Terminal
 
 Result = TypeVar("Result")
 

@@ -23,14 +23,14 @@ from deploy.demo.visibility import Onlooker
 from deploy.local import stack
 from deploy.local.errors import LocalStackError
 from deploy.replica import ROOT, ReplicaError, ReplicaLateError
-from producer_sim.answers import ask
-from producer_sim.display import show_report
-from producer_sim.ledger import LedgerError, parts
-from producer_sim.truth import read_truths
-from producer_sim.verdict import CLEAN, TOO_SLOW, WRONG, Report, Unasked
-from producer_sim.verify import SnapshotError, verify
-from telemetry.session import connect
-from telemetry.terminal import Terminal
+from producer_sim.commands.display import show_report
+from producer_sim.ledger.ledger import LedgerError, parts
+from producer_sim.oracle.answers import ask
+from producer_sim.oracle.truth import read_truths
+from producer_sim.oracle.verdict import CLEAN, TOO_SLOW, WRONG, Report, Unasked
+from producer_sim.oracle.verify import SnapshotError, verify
+from runtime.session import connect
+from runtime.terminal import Terminal
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 GROUP = "wattline-demo"

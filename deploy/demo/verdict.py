@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from producer_sim import answers, compare
-from producer_sim.verdict import CLEAN, TOO_SLOW, WRONG, Report
+from producer_sim.oracle import answers, compare
+from producer_sim.oracle.verdict import CLEAN, TOO_SLOW, WRONG, Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Self
 
 import duckdb
 
-from telemetry.session import connect
+from runtime.session import connect
 
 _LOOK_S = 0.05
 

@@ -17,7 +17,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.process import tail
 from deploy.local.status import status
 from deploy.local.unprivileged import programs
-from telemetry.terminal import Terminal
+from runtime.terminal import Terminal
 
 app = typer.Typer(
     help="A real Apache Kafka and a real PostgreSQL on this machine, without containers.",

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, Replica
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
+from runtime.topics import DEFAULT_PARTITIONS, create_topics
 from telemetry.streams import STREAMS
-from telemetry.topics import DEFAULT_PARTITIONS, create_topics
 from tests import kafka_clients
 
 Environment = dict[str, str]

@@ -14,14 +14,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Message
 from pydantic import SecretStr
 
-from consumer.database import Database
+from consumer.flush.sink import Sink
+from consumer.kafka.source import Source
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
+from consumer.postgres.database import Database
 from consumer.settings import DatabaseSettings, FlushSettings, SourceSettings
-from consumer.sink import Sink
-from consumer.source import Source
 from deploy.replica import PATIENCE_S
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
 from tests import kafka_clients
 from tests.acceptance.conftest import Environment
 

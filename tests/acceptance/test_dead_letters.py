@@ -23,15 +23,15 @@ from confluent_kafka import TopicPartition
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from consumer import redrive as redriving
 from consumer.__main__ import app, main
-from consumer.database import connect
-from consumer.dead_letters import READ_AT_ONCE, Choice
-from consumer.redrive import Redrive, Tally
+from consumer.dead_letters import redrive as redriving
+from consumer.dead_letters.redrive import Redrive, Tally
+from consumer.dead_letters.table import READ_AT_ONCE, Choice
+from consumer.postgres.database import connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
 from tests import kafka_clients
 from tests.acceptance.conftest import Environment, environ, produce, query, until
 from tests.acceptance.test_broker import Broker

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.demo.processes import API_PORT
 from deploy.replica import ROOT
-from producer_sim.verdict import CLEAN, TOO_SLOW
+from producer_sim.oracle.verdict import CLEAN, TOO_SLOW
 from tests.acceptance.conftest import Environment, environ, query
 
 

@@ -8,8 +8,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.replica import Replica
+from runtime.settings import KafkaSettings
 from telemetry.reasons import Reason
-from telemetry.settings import KafkaSettings
 from telemetry.streams import METER, STREAMS, Stream
 from tests.acceptance.conftest import Environment, query, until
 from tests.acceptance.test_service import DEAD, DUPLICATES, STORED

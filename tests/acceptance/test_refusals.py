@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from structlog.testing import capture_logs
 
-from consumer.sink import Sink
+from consumer.flush.sink import Sink
 from deploy.replica import PATIENCE_S, Replica
 from telemetry.streams import METER, VEHICLE
 from tests.acceptance.conftest import Environment, query, until

@@ -15,9 +15,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from psycopg.conninfo import conninfo_to_dict
 
 from consumer.__main__ import main
-from consumer.records import RECORD_OVERHEAD_BYTES
+from consumer.kafka.records import RECORD_OVERHEAD_BYTES
 from deploy.replica import ROOT, Replica
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.faults.proxy import Proxy
 

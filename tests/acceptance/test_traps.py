@@ -23,14 +23,14 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from consumer import source as source_module
-from consumer.fetched import PartitionRecords
-from consumer.records import Records
+from consumer.kafka import source as source_module
+from consumer.kafka.fetched import PartitionRecords
+from consumer.kafka.records import Records
+from consumer.kafka.source import Source
 from consumer.settings import FlushSettings, SourceSettings
-from consumer.source import Source
 from deploy.local.stack import Addresses
+from runtime.topics import DEFAULT_PARTITIONS
 from telemetry.streams import METER
-from telemetry.topics import DEFAULT_PARTITIONS
 from tests.acceptance.conftest import Environment, query
 from tests.acceptance.member import (
     Held,

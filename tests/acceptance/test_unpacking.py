@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.consumer import fetcher
 
-from consumer.fetched import Batches
+from consumer.kafka.fetched import Batches
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from telemetry.streams import METER
 from tests.acceptance.conftest import Environment, environ, produce, query, until

@@ -15,9 +15,9 @@ from psycopg.rows import DictRow, dict_row
 from api.app import create_app
 from api.settings import ListenSettings, Settings
 from deploy.local.stack import Addresses
-from telemetry.server import configuration
-from telemetry.settings import KafkaSettings, load
-from telemetry.topics import create_topics
+from runtime.http.server import configuration
+from runtime.settings import KafkaSettings, load
+from runtime.topics import create_topics
 from tests.conftest import new_database
 
 Rows = psycopg.Connection[DictRow]

@@ -96,7 +96,7 @@ async def test_without_a_bound_there_is_none(client: Client) -> None:
 async def test_what_comes_without_a_key_has_a_rate_by_address(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.access._PAUSE_S", 0)
+    monkeypatch.setattr("api.middleware.access._PAUSE_S", 0)
     settings = {"API_KEYS": DIGESTS, "ADDRESS_RATE_LIMIT_PER_MINUTE": "3"}
     async with asked(make_app(**settings, TRUSTED_PROXIES="127.0.0.1")) as client:
 
@@ -138,7 +138,7 @@ async def test_what_comes_without_a_key_has_a_rate_by_address(
 async def test_forwarded_addresses_of_anybody_are_nobodys(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.access._PAUSE_S", 0)
+    monkeypatch.setattr("api.middleware.access._PAUSE_S", 0)
     async with asked(make_app(API_KEYS=DIGESTS, ADDRESS_RATE_LIMIT_PER_MINUTE="1")) as client:
         answers = [
             await client.get(PATH, headers={"X-Forwarded-For": f"192.0.2.{number}"})

@@ -10,10 +10,10 @@ import pytest
 from aiokafka.partitioner import murmur2
 from fastapi import FastAPI
 
-from api.envelopes import MOST_READINGS
+from api.ingest.envelopes import MOST_READINGS
 from deploy.local.stack import Addresses
-from producer_sim.partitions import Partitions
-from telemetry.topics import DEFAULT_PARTITIONS
+from producer_sim.sending.partitions import Partitions
+from runtime.topics import DEFAULT_PARTITIONS
 from tests.api.conftest import Client, asked, problem, served
 from tests.api.readings import NOW, encode, meter, stamp, vehicle
 from tests.api.topic import Topic

@@ -11,7 +11,7 @@ import cramjam
 import pytest
 from fastapi import FastAPI
 
-from api.inflation import Malformed, TooLarge, inflate
+from api.middleware.inflation import Malformed, TooLarge, inflate
 from deploy.local.stack import Addresses
 from tests.api.conftest import Client, problem, served
 from tests.api.readings import encode, meter
@@ -135,7 +135,7 @@ def test_all_sizes_up_to_the_most_come_out_and_no_more(coding: str) -> None:
 # In a process of its own, whose peak is that of nothing else.
 PEAK = """
 import resource, sys
-from api.inflation import TooLarge, inflate
+from api.middleware.inflation import TooLarge, inflate
 bomb = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from psycopg.types.range import TimestamptzRange
 
 from api.page.day import MOST_METERS, MOST_ROWS
-from api.statements import statement
+from api.queries.statements import statement
 from tests.api.conftest import Client, Rows
 from tests.api.readings import NOW
 

@@ -7,11 +7,11 @@ import uuid
 import pytest
 from structlog.testing import capture_logs
 
-from api import producer
-from api.producer import Gateway, Message, Unacknowledged
+from api.ingest import producer
+from api.ingest.producer import Gateway, Message, Unacknowledged
 from api.settings import GatewaySettings
 from deploy.local.stack import Addresses
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
 from tests import kafka_clients
 
 LIMIT = 1_000

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from api.windows import DEFAULT
+from api.queries.windows import DEFAULT
 from tests.api.conftest import Client, Rows, asked, problem
 from tests.api.operations import operations
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import Response
 
-from api import charges
+from api.queries import charges
 from tests.api.conftest import Client, Rows, asked, problem
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
 from tests.api.test_state import pages

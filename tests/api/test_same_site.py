@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Scope
 
-from api.same_site import SameSite
+from api.middleware.same_site import SameSite
 from tests.api.conftest import Client, Rows, asked, problem
 from tests.api.operations import operations
 from tests.api.readings import NOW, encode, meter, store_vehicle

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaError, Message
 
+from runtime.topics import DEFAULT_PARTITIONS
 from telemetry.streams import METER, STREAMS
-from telemetry.topics import DEFAULT_PARTITIONS
 from tests import kafka_clients
 from tests.api.readings import encode, meter, stamp, vehicle
 from tests.record_batches import send_batch

@@ -18,9 +18,9 @@ from aiokafka import AIOKafkaConsumer
 
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
+from runtime.topics import create_topics
 from telemetry.streams import STREAMS
-from telemetry.topics import create_topics
 
 DEVICES = 10_000
 Offsets = dict[tuple[str, int], int]

@@ -15,13 +15,12 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from consumer.fetched import HANDED_OUT_BYTES
-from consumer.parts import PART_BYTES
-from consumer.records import RECORD_OVERHEAD_BYTES
-from consumer.settings import FlushSettings, SourceSettings
-from consumer.unpacking import SMALL_BYTES
+from consumer.kafka.fetched import HANDED_OUT_BYTES
+from consumer.kafka.parts import PART_BYTES
+from consumer.kafka.records import RECORD_OVERHEAD_BYTES
+from consumer.settings import SMALL_BYTES, FlushSettings, SourceSettings
 from deploy.local.stack import Addresses
-from telemetry.settings import SettingsError, load
+from runtime.settings import SettingsError, load
 from tests.benchmarks import history
 from tests.benchmarks.backlog import Backlog, preload, read_ends
 from tests.benchmarks.drain import Drain, console, drain

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from rich.progress import Progress
 
-from consumer.partitions import make_partitions, number_of
+from consumer.postgres.days import make_partitions, number_of
 from telemetry.streams import STREAMS, Stream
 
 DEVICES = 10_000

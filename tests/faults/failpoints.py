@@ -16,10 +16,10 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCopy
 from psycopg.sql import Composable
 
-from consumer.history import History
+from consumer.flush.history import History
+from consumer.flush.sink import Sink
+from consumer.kafka.source import Source
 from consumer.pipeline import Pipeline
-from consumer.sink import Sink
-from consumer.source import Source
 
 ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 # Long enough for a client to have sent its question, too short for the answer's work.

@@ -45,7 +45,7 @@ class Mutant:
 MUTANTS = [
     Mutant(
         name="offset before the rows, in a transaction of its own",
-        file="consumer/sink.py",
+        file="consumer/flush/sink.py",
         before="            async with connection.transaction():\n"
         "                # 1. Advance the offset from where this replica believes it to be.\n"
         "                transaction_id = await self._advance_offset(connection, flush)\n",
@@ -63,7 +63,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a swallowed error",
-        file="consumer/sink.py",
+        file="consumer/flush/sink.py",
         before="flush, self._write_or_bisect)\n            raise\n",
         after="flush, self._write_or_bisect)\n            return Outcome()\n",
         caught_by=("every_retryable_error",),
@@ -77,7 +77,7 @@ MUTANTS = [
     ),
     Mutant(
         name="one row in a thousand dropped",
-        file="consumer/history.py",
+        file="consumer/flush/history.py",
         before="        leads = columns.leads()\n",
         after="        leads = columns.leads()\n"
         "        leads[columns.positions % 1000 == 77] = False\n",
@@ -85,7 +85,7 @@ MUTANTS = [
     ),
     Mutant(
         name="dead letters after the transaction",
-        file="consumer/sink.py",
+        file="consumer/flush/sink.py",
         before="                written.cut = await self._insert_dead_letters(\n"
         "                    connection, flush, written.dead_letters\n"
         "                )\n"
@@ -97,14 +97,14 @@ MUTANTS = [
     ),
     Mutant(
         name="a retryable error taken for the data's",
-        file="consumer/retry.py",
+        file="consumer/postgres/failures.py",
         before='_DATA_CLASSES = ("22", "23")',
         after='_DATA_CLASSES = ("22", "23", "40", "55", "57")',
         caught_by=("every_retryable_error",),
     ),
     Mutant(
         name="float32 stored",
-        file="consumer/columns.py",
+        file="consumer/flush/columns.py",
         before="measures.T[order]",
         after="measures.T[order].astype(np.float32).astype(np.float64)",
         caught_by=("killed_at_random",),
@@ -126,14 +126,14 @@ MUTANTS = [
     ),
     Mutant(
         name="a copy stored twice counts as a conflict",
-        file="consumer/history.py",
+        file="consumer/flush/history.py",
         before="is_stored[rows[place]], is_same[rows[place]] = True, same\n",
         after="is_stored[rows[place]], is_same[rows[place]] = True, not same\n",
         caught_by=("killed_at_random",),
     ),
     Mutant(
         name="late readings beside a copy dropped",
-        file="consumer/history.py",
+        file="consumer/flush/history.py",
         before="columns.take(~is_stored))\n",
         after="columns.take(~suspected))\n",
         caught_by=("copies_and_disorder",),

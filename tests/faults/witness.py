@@ -8,8 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from consumer.history import Outcome
-from consumer.sink import Flush, Sink
+from consumer.flush.history import Outcome
+from consumer.flush.sink import Flush, Sink
 
 BEGUN, ENDED = "begun", "ended"
 

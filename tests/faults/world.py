@@ -27,12 +27,12 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from psycopg import sql
 
-from consumer.schema import schema_text
+from consumer.postgres.schema import schema_text
 from deploy.replica import ROOT, Replica
-from producer_sim.verify import verify
-from telemetry.settings import KafkaSettings
+from producer_sim.oracle.verify import verify
+from runtime.settings import KafkaSettings
+from runtime.topics import DEFAULT_PARTITIONS, create_topics
 from telemetry.streams import STREAMS
-from telemetry.topics import DEFAULT_PARTITIONS, create_topics
 from tests.faults.failpoints import Trap
 from tests.faults.progress import Progress
 from tests.faults.reader import Reader

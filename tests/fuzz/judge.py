@@ -1,7 +1,8 @@
 """What must hold of any bytes: one end, the same by itself and in a batch."""
 
-from consumer.decode import DeadLetter, Decoded, decode_batch
-from consumer.records import Records
+from consumer.dead_letters.letter import DeadLetter
+from consumer.flush.decode import Decoded, decode_batch
+from consumer.kafka.records import Records
 from telemetry.decode import Rejected, decode
 from telemetry.readings import Reading
 from telemetry.streams import STREAMS, Stream

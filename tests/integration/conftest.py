@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from consumer.database import Connection, Database
-from consumer.decode import Decoded, decode_batch
-from consumer.history import Copies
+from consumer.flush.decode import Decoded, decode_batch
+from consumer.flush.history import Copies
+from consumer.flush.sink import Flush, Sink
+from consumer.kafka.records import Record
 from consumer.metrics import Metrics
-from consumer.records import Record
-from consumer.refusals import Work
+from consumer.postgres.database import Connection, Database
+from consumer.postgres.refusals import Work
 from consumer.settings import DatabaseSettings
-from consumer.sink import Flush, Sink
 from telemetry.decode import TimeLimits
 from telemetry.streams import METER, Stream
 from tests.by_column import by_column

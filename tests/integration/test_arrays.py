@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from consumer.database import Database
+from consumer.postgres.database import Database
 from telemetry.timestamps import as_datetime
 
 FLOATS = np.array([0.0, -0.0, 0.1, -1e-308, 1.7976931348623157e308, np.inf])

@@ -5,8 +5,8 @@ import tempfile
 
 import pytest
 
-from consumer.database import Connection
-from consumer.sink import Sink
+from consumer.flush.sink import Sink
+from consumer.postgres.database import Connection
 from tests.integration.conftest import flush_of, meter_value
 
 ROWS = 1_024

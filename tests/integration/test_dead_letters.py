@@ -17,9 +17,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from psycopg.types.json import Jsonb
 
-import consumer.source  # noqa: F401  what is fetched becomes Records
-from consumer.database import Connection, connect
-from consumer.dead_letters import (
+import consumer.kafka.source  # noqa: F401  what is fetched becomes Records
+from consumer.dead_letters.redrive import (
+    NAME_IS_NOT_UTF8,
+    NOT_WHOLE,
+    Redrive,
+    Tally,
+    original_headers,
+)
+from consumer.dead_letters.table import (
     READ_AT_ONCE,
     Choice,
     Letter,
@@ -29,11 +35,11 @@ from consumer.dead_letters import (
     purge_dead_letters,
     read_dead_letters,
 )
-from consumer.records import Record, Records
-from consumer.redrive import NAME_IS_NOT_UTF8, NOT_WHOLE, Redrive, Tally, original_headers
+from consumer.kafka.records import Record, Records
+from consumer.postgres.database import Connection, connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
 from tests import kafka_clients
 from tests.integration.conftest import GROUP, NOW, rows
 

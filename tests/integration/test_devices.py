@@ -9,13 +9,13 @@ import pytest
 from psycopg import AsyncConnection
 from typer.testing import CliRunner
 
-from consumer import devices
 from consumer.commands.devices import app as command
-from consumer.database import Connection, Database, connect
-from consumer.devices import Removed, Silent, keep_counted, remove_silent
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
+from consumer.postgres.database import Connection, Database, connect
 from consumer.settings import DatabaseSettings
-from consumer.sink import Sink
+from consumer.upkeep import devices
+from consumer.upkeep.devices import Removed, Silent, keep_counted, remove_silent
 from telemetry.streams import METER, VEHICLE
 from tests.integration.conftest import NOW, flush_of, meter_value, rows
 

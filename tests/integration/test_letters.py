@@ -9,14 +9,14 @@ from hashlib import sha256
 import pytest
 from psycopg import AsyncConnection
 
-from consumer.allowance import Allowance
-from consumer.database import Connection, Database
+from consumer.dead_letters.allowance import Allowance
+from consumer.dead_letters.rows import KEPT_BYTES
 from consumer.errors import Fenced
-from consumer.expiry import expire
-from consumer.letters import KEPT_BYTES
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.schema import apply_schema, check_schema
-from consumer.sink import Sink
+from consumer.postgres.database import Connection, Database
+from consumer.postgres.schema import apply_schema, check_schema
+from consumer.upkeep.expiry import expire
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
 from tests.integration.conftest import GROUP, NOW, flush_of, record, rows

@@ -14,13 +14,14 @@ from psycopg import AsyncConnection
 from psycopg.errors import CheckViolation, LockNotAvailable
 from structlog.testing import capture_logs
 
-from consumer import partitions, retention
-from consumer.database import Connection, Database, connect
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.partitions import list_partitions, make_partitions, measure_partitions
-from consumer.retention import Removal, drop_expired, keep_maintained, maintain
+from consumer.postgres import days
+from consumer.postgres.database import Connection, Database, connect
+from consumer.postgres.days import list_partitions, make_partitions, measure_partitions
 from consumer.settings import DatabaseSettings, HistorySettings
-from consumer.sink import Sink
+from consumer.upkeep import retention
+from consumer.upkeep.retention import Removal, drop_expired, keep_maintained, maintain
 from deploy.replica import ROOT
 from telemetry.streams import METER
 from tests.integration.conftest import FLUSH, flush_of, meter_value, rows
@@ -56,7 +57,7 @@ async def states(connection: Connection) -> dict[str, str]:
 @pytest.fixture
 def patient_removal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let removal wait until the test ends it."""
-    for module in (partitions, retention):
+    for module in (days, retention):
         monkeypatch.setattr(module, "REMOVAL_TIMEOUT", "60s")
 
 
@@ -236,7 +237,7 @@ async def test_a_removal_that_is_killed_before_the_drop_is_finished(
 ) -> None:
     await make_partitions(connection, METER, [number(OLD)])
     async with await AsyncConnection.connect(database_url) as maker:
-        await maker.execute("SELECT pg_advisory_lock(%s)", [partitions._MAKING])
+        await maker.execute("SELECT pg_advisory_lock(%s)", [days._MAKING])
         await maker.commit()
         await _killed(connection, database_url, lambda dying: drop_expired(dying, first_kept=KEPT))
     assert await states(connection) == {name(OLD): "detached"}
@@ -332,7 +333,7 @@ async def test_a_day_that_is_attached_again_during_its_removal_is_not_dropped(
 ) -> None:
     await make_partitions(connection, METER, [number(OLD)])
     async with await AsyncConnection.connect(database_url) as maker:
-        await maker.execute("SELECT pg_advisory_xact_lock(%s)", [partitions._MAKING])
+        await maker.execute("SELECT pg_advisory_xact_lock(%s)", [days._MAKING])
         dropping = asyncio.create_task(drop_expired(replica, first_kept=KEPT))
         while await states(connection) != {name(OLD): "detached"}:
             await asyncio.sleep(0.01)

@@ -15,13 +15,13 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from consumer.database import Connection, Database, Purpose
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.refusals import CHECK
-from consumer.retention import keep_maintained
-from consumer.rollups import keep_rolled_up
+from consumer.postgres.database import Connection, Database, Purpose
+from consumer.postgres.refusals import CHECK
 from consumer.settings import DatabaseSettings, HistorySettings
-from consumer.sink import Sink
+from consumer.upkeep.retention import keep_maintained
+from consumer.upkeep.rollups import keep_rolled_up
 from tests.integration.conftest import FLUSH, flush_of, meter_value, rows
 
 TODAY = datetime.now(UTC).date()

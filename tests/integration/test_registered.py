@@ -5,10 +5,10 @@ from contextlib import aclosing
 
 import pytest
 
-from consumer.database import Connection, Database
+from consumer.flush.registered import Registered
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.registered import Registered
-from consumer.sink import Sink
+from consumer.postgres.database import Connection, Database
 from telemetry.reasons import Reason
 from tests.integration.conftest import flush_of, meter_value, rows
 

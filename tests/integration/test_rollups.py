@@ -3,11 +3,11 @@
 import asyncio
 from datetime import timedelta
 
-from consumer.database import Connection, Database
-from consumer.retention import maintain
-from consumer.rollups import keep_rolled_up
+from consumer.flush.sink import Sink
+from consumer.postgres.database import Connection, Database
 from consumer.settings import HistorySettings
-from consumer.sink import Sink
+from consumer.upkeep.retention import maintain
+from consumer.upkeep.rollups import keep_rolled_up
 from tests.integration.conftest import NOW, flush_of, meter_value, rows
 
 

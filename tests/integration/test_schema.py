@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from consumer.database import Connection, connect
-from consumer.schema import apply_schema, check_schema
+from consumer.postgres.database import Connection, connect
+from consumer.postgres.schema import apply_schema, check_schema
 from consumer.settings import DatabaseSettings
 from tests.integration.conftest import rows
 

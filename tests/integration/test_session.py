@@ -12,15 +12,15 @@ from pydantic import SecretStr
 
 import api.database
 from api.settings import PoolSettings
-from consumer.database import Database
-from consumer.database import connect as connect_consumer
 from consumer.errors import UnfitDatabase
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.schema import apply_schema, check_schema
+from consumer.postgres.database import Database
+from consumer.postgres.database import connect as connect_consumer
+from consumer.postgres.schema import apply_schema, check_schema
 from consumer.settings import DatabaseSettings
-from consumer.sink import Sink
 from deploy.local.stack import Addresses
-from telemetry.session import connect
+from runtime.session import connect
 from tests.integration.conftest import GROUP, flush_of, meter_value, record
 
 PROGRAMS = ("consumer", "api", "simulator")

@@ -14,11 +14,11 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from consumer.database import Connection, Database
 from consumer.errors import CommitUnknown, Fenced
-from consumer.history import PATIENCE, Copies, Outcome
+from consumer.flush.history import PATIENCE, Copies, Outcome
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.sink import Sink
+from consumer.postgres.database import Connection, Database
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
 from tests.conftest import FOLDER

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from consumer.database import Connection
-from consumer.sink import Sink
+from consumer.flush.sink import Sink
+from consumer.postgres.database import Connection
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
 from tests.integration.conftest import NOW, flush_of, meter_value, rows

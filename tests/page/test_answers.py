@@ -12,8 +12,8 @@ from psycopg.rows import dict_row
 import api.settings
 import consumer.settings
 from api.page.reference import operations
-from api.statements import statement
-from consumer.schema import schema_text
+from api.queries.statements import statement
+from consumer.postgres.schema import schema_text
 from deploy.local.stack import Addresses
 from tests.page.conftest import Site, serving
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.figures.ends import Span
+from api.figures.energies import Band, Energy, HourEnergy
+from api.figures.figures import Window, begun
+from api.figures.intake import count_waiting
+from api.figures.pace import Look, Pace
+from api.figures.remembered import Remembered
 from api.page import words
-from api.page.charts import Day, day_chart, fleet_chart
-from api.page.ends import Span
-from api.page.energies import Band, Energy, HourEnergy
-from api.page.figures import Window, begun
-from api.page.intake import count_waiting
-from api.page.pace import Look, Pace
-from api.page.plot import strip
+from api.page.chart.charts import Day, day_chart, fleet_chart
+from api.page.chart.plot import strip
+from api.page.chart.scale import Scale, TimeScale, lines, ticks
+from api.page.chart.svg import area, path, tag
 from api.page.reference import example
-from api.page.remembered import Remembered
-from api.page.scale import Scale, TimeScale, lines, ticks
-from api.page.svg import area, path, tag
 from api.problems import Problem
 
 START = datetime(2026, 2, 10, tzinfo=UTC)

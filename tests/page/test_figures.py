@@ -17,12 +17,12 @@ from confluent_kafka import TopicPartition
 from pydantic import SecretStr
 
 from api.database import Database
-from api.page.energies import total
-from api.page.figures import Figures
+from api.figures.energies import total
+from api.figures.figures import Figures
 from api.page.words import DASH, kwh
 from api.settings import PoolSettings
 from deploy.local.stack import Addresses
-from telemetry.settings import KafkaSettings
+from runtime.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from tests import kafka_clients
 from tests.page.conftest import Site, serving

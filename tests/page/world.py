@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import psycopg
 
-from producer_sim.fleet import Fleet, Mode
+from producer_sim.devices.fleet import Fleet, Mode
 
 SIZE = 60
 DAYS = 2

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.batch import Batch, BatchPolicy
-from consumer.records import RECORD_OVERHEAD_BYTES, Record
+from consumer.kafka.records import RECORD_OVERHEAD_BYTES, Record
 from tests.by_column import by_column
 
 POLICY = BatchPolicy(max_rows=3, max_bytes=10_000, max_age=0.5)

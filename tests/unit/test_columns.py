@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from consumer.columns import Columns
+from consumer.flush.columns import Columns
 from telemetry.readings import Reading
 from tests.by_column import by_row
 

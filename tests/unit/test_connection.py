@@ -14,7 +14,7 @@ import api.app
 import api.settings
 import consumer.health
 import consumer.metrics
-from telemetry.refusal import SECURITY_HEADERS, Bound
+from runtime.http.refusal import SECURITY_HEADERS, Bound
 from tests.served import GET, POST, SOON, Metrics, Served, head_of, problem, served, until
 
 Serve = Callable[..., AbstractContextManager[Served]]
@@ -235,8 +235,8 @@ def test_those_that_are_kept_waiting_for_their_rate_give_way(
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@127.0.0.1:1/d")
     monkeypatch.setenv("API_KEYS", sha256(b"a-key").hexdigest())
     monkeypatch.setenv("ADDRESS_RATE_LIMIT_PER_MINUTE", "1")
-    monkeypatch.setattr("api.access._PAUSE_S", 3_600)
-    monkeypatch.setattr("api.access._HEALTH_PAUSE_S", 3_600)
+    monkeypatch.setattr("api.middleware.access._PAUSE_S", 3_600)
+    monkeypatch.setattr("api.middleware.access._HEALTH_PAUSE_S", 3_600)
     app = api.app.create_app(api.settings.Settings())
     counted = app.state.parts.metrics
     with served(

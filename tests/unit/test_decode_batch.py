@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.decode import STEP, DeadLetter, Decoded, decode_batch
-from consumer.records import Record
+from consumer.dead_letters.letter import DeadLetter
+from consumer.flush.decode import STEP, Decoded, decode_batch
+from consumer.kafka.records import Record
 from telemetry.decode import Rejected, decode
 from telemetry.readings import Reading
 from telemetry.reasons import Reason

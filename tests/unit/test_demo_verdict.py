@@ -3,8 +3,8 @@
 import pytest
 
 from deploy.demo.verdict import judge
-from producer_sim import answers, compare
-from producer_sim.verdict import Check, Report, Unasked
+from producer_sim.oracle import answers, compare
+from producer_sim.oracle.verdict import Check, Report, Unasked
 
 BUSY = Unasked("GET /v1/analytics/fleet/performance: 503 too slow", too_slow=True)
 GONE = Unasked("GET /v1/analytics/fleet/performance: connection refused", too_slow=False)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import elements
-from api.elements import Container, NotSplit, TooMany, containers
+from api.ingest import elements
+from api.ingest.elements import Container, NotSplit, TooMany, containers
 
 TEXT = st.text(st.sampled_from('ab"\\[]{},:\u00e9\n '), max_size=6)
 VALUES = st.recursive(

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from telemetry.exposition import Exposition
+from runtime.http.exposition import Exposition
 
 
 class _Rendered(Collector):

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import ManualSubscription
 
-from consumer.fetched import (
+from consumer.kafka.fetched import (
     HANDED_OUT_BYTES,
     RUN_RECORDS,
     Batches,
@@ -14,7 +14,7 @@ from consumer.fetched import (
     PartitionRecords,
     Unreadable,
 )
-from consumer.records import Record
+from consumer.kafka.records import Record
 from tests.record_batches import Sent, batch_of
 
 GOOD = (b"k", b"value", ())

@@ -9,8 +9,8 @@ import pytest
 
 from consumer.health import Readiness, application
 from consumer.metrics import Metrics
-from telemetry.server import PortTaken, listen
-from telemetry.settings import HttpSettings
+from runtime.http.server import PortTaken, listen
+from runtime.settings import HttpSettings
 
 
 class Answer(NamedTuple):

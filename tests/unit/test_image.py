@@ -2,7 +2,7 @@
 
 import re
 
-from consumer.schema import schema_files
+from consumer.postgres.schema import schema_files
 from deploy.replica import ROOT
 
 COPIED = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.instants import UNREADABLE, read_instants
+from consumer.flush.instants import UNREADABLE, read_instants
 from telemetry.timestamps import parse_timestamp
 
 USUAL = "2026-02-10T10:00:00.000Z"

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.settings import Settings
-from telemetry.refusal import Bound
+from runtime.http.refusal import Bound
 from tests.served import Client, Metrics, Served, served, until
 
 KEY = "a-key-of-these-tests"

@@ -8,10 +8,10 @@ from aiokafka import TopicPartition
 from aiokafka.codec import zstd_encode
 from aiokafka.record.util import calc_crc32c
 
-import consumer.source  # noqa: F401  it gives aiokafka's parsers our decoders
-from consumer.fetched import Batches, PartitionRecords, Unreadable
-from consumer.parts import HEAD, MOST_HEADERS, PART_BYTES, parts_of
-from consumer.unpacking import ROOM
+import consumer.kafka.source  # noqa: F401  it gives aiokafka's parsers our decoders
+from consumer.kafka.fetched import Batches, PartitionRecords, Unreadable
+from consumer.kafka.parts import HEAD, MOST_HEADERS, PART_BYTES, parts_of
+from consumer.kafka.unpacking import ROOM
 from tests.record_batches import Sent, batch_of
 from tests.unit.test_fetched import CODECS, GOOD, records_of
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from consumer.decode import Decoded, decode_batch
-from consumer.records import Record
+from consumer.flush.decode import Decoded, decode_batch
+from consumer.kafka.records import Record
 from telemetry.decode import Rejected, decode
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream

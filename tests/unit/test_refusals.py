@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from consumer.metrics import Metrics
-from consumer.refusals import OFFSETS, ROLLUP, Refusals, Work
+from consumer.postgres.refusals import OFFSETS, ROLLUP, Refusals, Work
 
 METERS, VEHICLES = (
     Work("flush", topic, stores=True) for topic in ("telemetry.meter", "telemetry.vehicle")

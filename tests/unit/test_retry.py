@@ -8,9 +8,9 @@ from psycopg import errors
 from psycopg.pq import DiagnosticField
 from tenacity import RetryCallState, Retrying
 
+from consumer.backoff import backoff
 from consumer.errors import CommitUnknown
-from consumer.retry import (
-    backoff,
+from consumer.postgres.failures import (
     cause_of,
     is_conflict,
     is_data_error,

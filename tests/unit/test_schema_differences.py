@@ -1,6 +1,6 @@
 """How what a database holds is compared with the schema."""
 
-from consumer.schema import Facts, _differences, schema_text
+from consumer.postgres.schema import Facts, _differences, schema_text
 
 WANTED: Facts = {("meter", "column a"), ("meter", "key a"), ("vehicle", "column b")}
 

@@ -22,7 +22,7 @@ from consumer.settings import (
     SourceSettings,
     describe,
 )
-from telemetry.settings import (
+from runtime.settings import (
     HttpSettings,
     KafkaSettings,
     LogSettings,
@@ -213,7 +213,7 @@ def test_settings_of_the_environment_win(environment: pytest.MonkeyPatch) -> Non
     assert settings.source.consumer_group == "other"
     assert settings.log.log_level == "DEBUG"
     assert settings.http.http_port == 0
-    assert settings.flush.policy == BatchPolicy(max_rows=7, max_bytes=65_536, max_age=0.25)
+    assert BatchPolicy.of(settings.flush) == BatchPolicy(max_rows=7, max_bytes=65_536, max_age=0.25)
 
 
 @pytest.mark.parametrize(

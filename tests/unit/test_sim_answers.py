@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from producer_sim.answers import (
+from producer_sim.oracle.answers import (
     STATUSES,
     Findings,
     compare_anomalies,
@@ -18,7 +18,7 @@ from producer_sim.answers import (
     compare_hours,
     compare_vehicle,
 )
-from producer_sim.expected import (
+from producer_sim.oracle.expected import (
     BANDS,
     Expectation,
     Expected,
@@ -27,7 +27,7 @@ from producer_sim.expected import (
     windows,
     without,
 )
-from producer_sim.truth import Device, Truth
+from producer_sim.oracle.truth import Device, Truth
 from telemetry.timestamps import format_timestamp
 from tests.unit.worlds import HOUR_US, MINUTE_US, START_US, lived
 

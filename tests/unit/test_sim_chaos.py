@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_sim.chaos import SPLIT, Chaos, Fault, Shares
-from producer_sim.kinds import (
+from producer_sim.commands.load import Load, Plan
+from producer_sim.devices.chaos import SPLIT, Chaos, Fault, Shares
+from producer_sim.devices.kinds import (
     CONFLICT,
     DUPLICATE,
     LATE,
@@ -19,11 +20,18 @@ from producer_sim.kinds import (
     Kind,
     Outcome,
 )
-from producer_sim.load import Load, Plan
-from producer_sim.malformed import MALFORMED, Malformed
-from producer_sim.messages import canonical
-from producer_sim.records import NO_TIME, Record, Records
-from producer_sim.unusual import ABSENT, NULL, NULL_KEY, OTHER_KEY, REWRITINGS, Unusual, untold
+from producer_sim.devices.malformed import MALFORMED, Malformed
+from producer_sim.devices.messages import canonical
+from producer_sim.devices.records import NO_TIME, Record, Records
+from producer_sim.devices.unusual import (
+    ABSENT,
+    NULL,
+    NULL_KEY,
+    OTHER_KEY,
+    REWRITINGS,
+    Unusual,
+    untold,
+)
 from telemetry.decode import MAX_VALUE_BYTES, Rejected, TimeLimits, decode
 from telemetry.readings import Reading
 from telemetry.reasons import Reason

@@ -11,17 +11,17 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, Message
 
-from producer_sim import compare as compare_module
-from producer_sim.chaos import Shares
-from producer_sim.compare import CHECKS, check_not_empty, compare, load_ledgers, workspace
-from producer_sim.kinds import CONFLICT, DUPLICATE, READING, Kind, Outcome
-from producer_sim.ledger import EmptyLedgerError, Ledger, LedgerError
-from producer_sim.load import Load, Plan
-from producer_sim.messages import canonical
-from producer_sim.partitions import Partitions
-from producer_sim.records import NO_TIME, Record, Records
-from producer_sim.reports import NO_OFFSET
-from producer_sim.verdict import Report
+from producer_sim.commands.load import Load, Plan
+from producer_sim.devices.chaos import Shares
+from producer_sim.devices.kinds import CONFLICT, DUPLICATE, READING, Kind, Outcome
+from producer_sim.devices.messages import canonical
+from producer_sim.devices.records import NO_TIME, Record, Records
+from producer_sim.ledger.ledger import EmptyLedgerError, Ledger, LedgerError
+from producer_sim.ledger.reports import NO_OFFSET
+from producer_sim.oracle import compare as compare_module
+from producer_sim.oracle.compare import CHECKS, check_not_empty, compare, load_ledgers, workspace
+from producer_sim.oracle.verdict import Report
+from producer_sim.sending.partitions import Partitions
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS
 from telemetry.timestamps import SECOND_US

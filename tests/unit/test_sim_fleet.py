@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_sim.fleet import RESERVE, TAPER_FROM, Fleet, Mode, Tick
+from producer_sim.devices.fleet import RESERVE, TAPER_FROM, Fleet, Mode, Tick
 from telemetry.readings import MeterReading, VehicleReading
 from telemetry.timestamps import SECOND_US
 

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import KafkaError, Message
 
-from producer_sim import ledger as ledger_module
-from producer_sim.chaos import Shares
-from producer_sim.kinds import READING
-from producer_sim.ledger import Ledger, LedgerError, Unrecorded, parts, read_metadata
-from producer_sim.load import Load, Plan
-from producer_sim.records import NO_TIME, Records
-from producer_sim.reports import NO_OFFSET
+from producer_sim.commands.load import Load, Plan
+from producer_sim.devices.chaos import Shares
+from producer_sim.devices.kinds import READING
+from producer_sim.devices.records import NO_TIME, Records
+from producer_sim.ledger import ledger as ledger_module
+from producer_sim.ledger.ledger import Ledger, LedgerError, Unrecorded, parts, read_metadata
+from producer_sim.ledger.reports import NO_OFFSET
 from telemetry.streams import STREAMS
 from telemetry.timestamps import SECOND_US
 

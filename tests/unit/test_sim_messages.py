@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer_sim.fleet import Fleet
-from producer_sim.kinds import READING
-from producer_sim.messages import FleetMessages, canonical
-from producer_sim.records import Records
+from producer_sim.devices.fleet import Fleet
+from producer_sim.devices.kinds import READING
+from producer_sim.devices.messages import FleetMessages, canonical
+from producer_sim.devices.records import Records
 from telemetry.decode import TimeLimits, decode
 from telemetry.readings import Reading
 from telemetry.streams import METER, STREAMS, VEHICLE

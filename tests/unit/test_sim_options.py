@@ -4,9 +4,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from producer_sim import options
 from producer_sim.__main__ import app
-from producer_sim.transmit import system_clock
+from producer_sim.commands import options
+from producer_sim.sending.transmit import system_clock
 from telemetry.timestamps import SECOND_US, parse_timestamp
 
 

@@ -5,9 +5,9 @@ import pytest
 import typer
 from aiokafka.partitioner import DefaultPartitioner
 
-from producer_sim import options
-from producer_sim.pace import Pace, Policy
-from producer_sim.partitions import Partitions
+from producer_sim.commands import options
+from producer_sim.sending.pace import Pace, Policy
+from producer_sim.sending.partitions import Partitions
 from telemetry.timestamps import DAY_US, SECOND_US
 
 NOW = 1_770_717_600_000_000

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from producer_sim.product import Product, ProductError
+from producer_sim.oracle.product import Product, ProductError
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from collections.abc import Set
 import numpy as np
 import pytest
 
-from producer_sim.registers import Account, Counters
-from producer_sim.world import NEVER, UNITS_PER_KWH, Counting
+from producer_sim.devices.registers import Account, Counters
+from producer_sim.devices.world import NEVER, UNITS_PER_KWH, Counting
 
 ENERGY = 100
 ALL = 6

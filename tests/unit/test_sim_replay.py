@@ -5,9 +5,17 @@ from pathlib import Path
 import pytest
 
 from deploy.replica import ROOT
-from producer_sim.kinds import READING, RECORDED_LINE
-from producer_sim.records import Record
-from producer_sim.replay import Fault, Gap, Line, Recording, ReplayError, json_lines, uci_lines
+from producer_sim.devices.kinds import READING, RECORDED_LINE
+from producer_sim.devices.records import Record
+from producer_sim.devices.replay import (
+    Fault,
+    Gap,
+    Line,
+    Recording,
+    ReplayError,
+    json_lines,
+    uci_lines,
+)
 from telemetry.readings import Reading
 from telemetry.streams import METER, STREAMS
 from telemetry.timestamps import SECOND_US, parse_timestamp

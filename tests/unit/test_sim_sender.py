@@ -11,17 +11,17 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from typer.testing import CliRunner
 
-from producer_sim import sender as sender_module
 from producer_sim.__main__ import app
-from producer_sim.chaos import Shares
-from producer_sim.ledger import Ledger, parts
-from producer_sim.load import Load, Plan
-from producer_sim.pace import Pace, Policy
-from producer_sim.records import Records
-from producer_sim.sender import Sender, SenderError
-from producer_sim.stop import Stop
-from producer_sim.transmit import transmit
-from telemetry.settings import KafkaSettings
+from producer_sim.commands.load import Load, Plan
+from producer_sim.devices.chaos import Shares
+from producer_sim.devices.records import Records
+from producer_sim.ledger.ledger import Ledger, parts
+from producer_sim.sending import sender as sender_module
+from producer_sim.sending.pace import Pace, Policy
+from producer_sim.sending.sender import Sender, SenderError
+from producer_sim.sending.stop import Stop
+from producer_sim.sending.transmit import transmit
+from runtime.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from telemetry.timestamps import SECOND_US
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from producer_sim.chaos import Fault, Shares
-from producer_sim.ledger import Ledger, LedgerError
-from producer_sim.records import NO_TIME
-from producer_sim.truth import Figures, Truth, read_truth, read_truths, write_truth
+from producer_sim.devices.chaos import Fault, Shares
+from producer_sim.devices.records import NO_TIME
+from producer_sim.ledger.ledger import Ledger, LedgerError
+from producer_sim.oracle.truth import Figures, Truth, read_truth, read_truths, write_truth
 from tests.unit.worlds import HOUR_US, START_US, lived
 
 AC, DC, AC_LIVED, DC_LIVED, METER_READINGS, VEHICLE_READINGS = range(6)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_sim.fleet import Fleet, Mode
-from producer_sim.load import Load
-from producer_sim.world import NEVER, NOBODY, Condition, Counting, Tie, World
+from producer_sim.commands.load import Load
+from producer_sim.devices.fleet import Fleet, Mode
+from producer_sim.devices.world import NEVER, NOBODY, Condition, Counting, Tie, World
 from tests.unit.worlds import MINUTE_US, START_US, plan_of
 
 TICKS = 200

@@ -5,10 +5,10 @@ from importlib.resources import files
 
 import pytest
 
-from consumer.statements import StreamStatements, statement
+from consumer.postgres.statements import StreamStatements, statement
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 
-NAMES = sorted(path.name for path in (files("consumer") / "sql").iterdir())
+NAMES = sorted(path.name for path in (files("consumer.postgres") / "sql").iterdir())
 
 
 def composed(stream: Stream) -> dict[str, str]:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from telemetry import tasks
+from runtime import tasks
 
 
 async def deaf(times: int) -> None:

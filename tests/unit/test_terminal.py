@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from consumer.broker import _owned
 from consumer.commands import terminal
-from telemetry.logs import configure_logs
-from telemetry.printable import printable
-from telemetry.settings import LogSettings
-from telemetry.terminal import Terminal
+from consumer.kafka.admin import _owned
+from runtime.logs import configure_logs
+from runtime.printable import printable
+from runtime.settings import LogSettings
+from runtime.terminal import Terminal
 
 # A title for the window, a colour, a cleared screen, another direction, a forged line, half a
 # character, and what rich takes for markup.

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from telemetry.refusal import Bound
+from runtime.http.refusal import Bound
 from tests.served import GET, POST, SOON, Served, head_of, problem, served, until
 
 

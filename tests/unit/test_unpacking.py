@@ -15,10 +15,11 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import consumer.source  # noqa: F401  it gives aiokafka's parsers our decoders
-from consumer import unpacking
-from consumer.fetched import Batches, FetchResult, PartitionRecords, Unreadable
-from consumer.unpacking import ROOM, SMALL_BYTES, Malformed, NoRoom, TooLarge
+import consumer.kafka.source  # noqa: F401  it gives aiokafka's parsers our decoders
+from consumer.kafka import unpacking
+from consumer.kafka.fetched import Batches, FetchResult, PartitionRecords, Unreadable
+from consumer.kafka.unpacking import ROOM, Malformed, NoRoom, TooLarge
+from consumer.settings import SMALL_BYTES
 from tests.record_batches import batch_of
 from tests.unit.test_fetched import GOOD, ODD, records_of
 

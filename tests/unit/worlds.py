@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from producer_sim.chaos import Shares
-from producer_sim.load import Load, Plan
-from producer_sim.records import Record
-from producer_sim.truth import Truth
+from producer_sim.commands.load import Load, Plan
+from producer_sim.devices.chaos import Shares
+from producer_sim.devices.records import Record
+from producer_sim.oracle.truth import Truth
 
 START_US = 1_770_717_600_000_000
 MINUTE_US = 60_000_000

@@ -1,0 +1,112 @@
+"""How fast messages are taken in, and how many still wait in Kafka."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+
+from api.database import Database
+from api.figures.ends import Ends, Span, Unanswered
+from api.figures.pace import Look, Pace, Partition, Rate
+from api.problems import Problem
+from api.queries.rows import rows
+from runtime.settings import KafkaSettings
+from telemetry.streams import BY_TOPIC
+
+_LOOK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How far the group has come in PostgreSQL."""
+
+    at: datetime
+    offsets: Mapping[Partition, int]
+    still_s: float | None
+    """Seconds since the group moved last; None where it never has."""
+    other_groups: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many messages the group had not come past, and how many partitions there are."""
+
+    at: datetime
+    messages: int
+    partitions: int
+    is_stuck: bool
+    """Messages waited at the look before, too, and none was taken in since."""
+
+
+class Intake:
+    """Looks at the offsets of one group every few seconds, in PostgreSQL and in Kafka."""
+
+    def __init__(self, *, database: Database, kafka: KafkaSettings, group: str) -> None:
+        self._database = database
+        self._ends = Ends(kafka=kafka)
+        self._pace = Pace()
+        # Of the last look, where messages waited.
+        self._offsets: Mapping[Partition, int] | None = None
+        self.group = group
+        self.waiting: Waiting | None = None
+        self.fault: str | None = None
+        """Who did not answer the last time, so that `waiting` is older than it should be."""
+
+    @property
+    def rate(self) -> Rate | None:
+        return self._pace.rate()
+
+    async def run(self) -> None:
+        """Look every few seconds, until cancelled."""
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            self._ends.close()
+
+    async def look(self) -> None:
+        """Find out what waits. A look that fails leaves what was known, and says who failed."""
+        # PostgreSQL first: what is sent and stored between the questions waited, but never less.
+        try:
+            taken = await self.taken()
+        except (Problem, psycopg.Error):
+            self.fault = "PostgreSQL"
+            return
+        try:
+            spans = await self._ends.look()
+        except Unanswered:
+            self.fault = "Kafka"
+            return
+        messages = count_waiting(taken.offsets, spans)
+        before, self._offsets = self._offsets, taken.offsets if messages else None
+        is_stuck = bool(messages) and before == taken.offsets
+        self.waiting = Waiting(datetime.now(UTC), messages, len(spans), is_stuck)
+        self.fault = None
+
+    async def taken(self) -> Taken:
+        """Return how far the group has come by now; raises Problem (503)."""
+        asking = {"group": self.group, "topics": list(BY_TOPIC)}
+        try:
+            async with self._database.read() as connection:
+                (row,) = await rows(connection, "page_offsets", **asking)
+        except (Problem, psycopg.Error):
+            self._pace.clear()
+            raise
+        offsets = {(one["topic"], one["partition"]): one["next_offset"] for one in row["offsets"]}
+        self._pace.add(Look(row["at"], offsets))
+        return Taken(row["at"], offsets, row["still_s"], row["other_groups"])
+
+
+def count_waiting(offsets: Mapping[Partition, int], spans: Mapping[Partition, Span]) -> int:
+    """Return how many messages lie between where a group is and the partitions' ends.
+
+    A partition that it never read begins at its first record; so does one whose first records are
+    gone, for they are not read any more.
+    """
+    return sum(
+        max(0, span.end - max(span.first, offsets.get(partition, 0)))
+        for partition, span in spans.items()
+    )

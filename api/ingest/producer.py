@@ -1,0 +1,197 @@
+"""Kafka: readings in, the broker's acknowledgement out."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from api.settings import GatewaySettings
+from runtime.brokers import Availability
+from runtime.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+_POLL_S = 0.1
+_PING_S = 1.5
+# What is purged is reported at once; the pause keeps a cluster that refuses every producer, for
+# want of a right, say, from being asked all the time.
+_PURGE_S = 1.0
+_RENEW_S = 1.0
+# Every client must give a key the same partition, or a device's readings lose their order: the
+# partitioner of the Java client, which others use by default or can be told to.
+_CONFIGURATION = {
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 5,
+    "compression.type": "lz4",
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 1_000,
+    "log_level": 2,
+}
+
+
+class Message(NamedTuple):
+    """One reading on its way: the bytes are sent as they are."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class Unacknowledged(Exception):  # noqa: N818  what became of it is not known
+    """The broker did not acknowledge all of the messages; some may have been stored."""
+
+
+class _Delivery:
+    """Counts the acknowledgements of one request, on the producer's thread."""
+
+    def __init__(self, messages: int) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = messages
+        self._failed: KafkaError | None = None
+
+    def report(self, error: KafkaError | None, _: object) -> None:
+        self._left -= 1
+        self._failed = self._failed or error
+        if not self._left:
+            self.done.get_loop().call_soon_threadsafe(self._end)
+
+    def refuse(self, error: KafkaError, messages: int) -> None:
+        """Take note of messages that were not even queued."""
+        self._left -= messages - 1
+        self.report(error, None)
+
+    def _end(self) -> None:
+        if self.done.done():  # whoever waited has gone
+            return
+        if self._failed is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(Unacknowledged(self._failed.str()))
+
+
+class Gateway:
+    """An idempotent producer that takes no more than it can hold, and knows when Kafka is away.
+
+    After a fatal error, which librdkafka's producer does not get over, another one takes its place.
+    """
+
+    def __init__(self, *, kafka: KafkaSettings, settings: GatewaySettings) -> None:
+        quiet = logging.getLogger("api.librdkafka")
+        quiet.addHandler(logging.NullHandler())
+        quiet.propagate = False  # the states of the broker are logged here, once each
+        configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
+        configuration |= {
+            "message.timeout.ms": settings.gateway_timeout_ms,
+            "queue.buffering.max.kbytes": settings.gateway_buffer_bytes >> 10,
+            "error_cb": self._note_error,
+        }
+        self._timeout_s = settings.gateway_timeout_ms / 1_000
+        self._make = partial(Producer, configuration, logger=quiet)
+        self._producer = self._make()
+        self._ending = threading.Event()
+        self._availability = Availability()
+        self._cause = ""
+        # Of its own: work that fills the common threads must not hide whether Kafka answers.
+        self._pinging = ThreadPoolExecutor(1, thread_name_prefix="kafka-ping")
+
+    @property
+    def is_available(self) -> bool | None:
+        """Whether Kafka answers; None as long as nothing is known."""
+        return self._availability.is_available
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Gateway"]:
+        """Take the broker's reports on a thread of their own, to the last at the end; once."""
+        thread = threading.Thread(target=self._poll, name="kafka-reports")
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ending.set()
+            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(self.close)
+            self._pinging.shutdown(wait=False)
+
+    def close(self) -> None:
+        """End the producer; of a gateway that never ran, too."""
+        self._producer.close()
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Return once the broker has acknowledged all of them; raises Unacknowledged."""
+        delivery = _Delivery(len(messages))
+        producer = self._producer
+        for number, message in enumerate(messages):
+            try:
+                producer.produce(
+                    message.topic, message.value, message.key, on_delivery=delivery.report
+                )
+            except BufferError:
+                full = KafkaError(KafkaError._QUEUE_FULL)
+                delivery.refuse(full, len(messages) - number)
+                break
+            except KafkaException as error:  # after a fatal error, until there is another producer
+                delivery.refuse(error.args[0], len(messages) - number)
+                break
+        try:
+            # librdkafka looks for messages that are past their time once a second only.
+            async with asyncio.timeout(self._timeout_s):
+                await delivery.done
+        except TimeoutError:
+            raise Unacknowledged("the broker did not answer in time") from None
+        self._note_available()
+
+    async def ping(self) -> None:
+        """Raise Unacknowledged unless a broker answers."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pinging, self._list_topics)
+        except KafkaException as error:
+            raise Unacknowledged(error.args[0].str()) from error
+        self._note_available()
+
+    def _list_topics(self) -> None:
+        self._producer.list_topics(timeout=_PING_S)
+
+    def _poll(self) -> None:
+        while not self._ending.is_set() or len(self._producer):
+            try:
+                self._producer.poll(_POLL_S)
+            except KafkaException as error:  # a fatal error comes out here, and nowhere else
+                self._renew(error.args[0])
+
+    def _renew(self, error: KafkaError) -> None:
+        """Drop the producer, with what waits in it, and make another."""
+        log.error("kafka_producer_broken", error=error.str())
+        self._availability.is_available = False
+        # 1. What waits is reported as failed: nothing of it is promised.
+        self._producer.purge()
+        self._producer.flush(_PURGE_S)
+        # 2. It refuses whatever it is given meanwhile, so nothing waits in it again.
+        if not self._ending.wait(_RENEW_S):
+            self._producer = self._make()
+
+    def _note_error(self, error: KafkaError) -> None:
+        """Called on the producer's thread: one broker's trouble, and then that all have some."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._cause = error.str()
+        else:
+            self.note_unavailable(KafkaException(error), said=self._cause or error.str())
+
+    def note_unavailable(self, error: Exception, *, said: str = "") -> None:
+        """Log it where it is news."""
+        if self._availability.missed(error):
+            log.warning("kafka_unavailable", error=said or str(error))
+
+    def _note_available(self) -> None:
+        if self._availability.found():
+            self._cause = ""
+            log.info("kafka_available")

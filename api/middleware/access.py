@@ -1,0 +1,111 @@
+"""Who may ask: an API key where there are any, and a rate for each who asks."""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import time
+from hashlib import sha256
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.metrics import Metrics
+from api.problems import Problem
+from api.settings import AccessSettings
+from api.sharing.caller import address_of, name_caller
+from api.sharing.rates import Rates, network_of
+from runtime.http.connection import give_way
+
+# Whoever looks whether this process lives is never sent away, and is kept waiting for no more
+# than this where the same address asks all the time.
+_HEALTH = {"/health", "/health/live", "/health/ready"}
+_HEALTH_PAUSE_S = 0.1
+# The description of the API, and what its pages look like, tell nothing about any device.
+_OPEN = {"/docs", "/openapi.json"}
+_OPEN_FOLDER = "/static/"
+# An answer costs as much as a refusal that comes at once: one that waits slows its asker down.
+_PAUSE_S = 1.0
+
+
+class Access:
+    """Lets a request through, or answers 401 or 429 before anything of its body is read.
+
+    A key has a rate, and so has an address for all that comes from it without a key that is known:
+    what needs none, and what is refused. A known key is never turned away for its address, and
+    health for nothing.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: AccessSettings, metrics: Metrics) -> None:
+        self._app = app
+        self._digests = settings.digests
+        self._rates = Rates(settings.rate_limit_per_minute)
+        self._address_rates = Rates(settings.address_rate_limit_per_minute)
+        self._health_rates = Rates(settings.address_rate_limit_per_minute)
+        self._refused = metrics.refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._admit(scope)
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> None:
+        path = scope["path"]
+        digest = self._known_digest(scope) if self._digests else None
+        caller = name_caller(scope, digest=digest)
+        now = time.monotonic()
+        network = network_of(address_of(scope))
+        if path in _HEALTH:
+            if not self._health_rates.admits(network, now):
+                give_way(scope)
+                await asyncio.sleep(_HEALTH_PAUSE_S)
+            return
+        is_open = path in _OPEN or path.startswith(_OPEN_FOLDER)
+        if digest is not None or not (self._digests or is_open):
+            if not self._rates.admits(caller, now):
+                raise self._too_many(self._rates, "rate")
+            return
+        if not self._address_rates.admits(network, now):
+            problem = self._too_many(self._address_rates, "address_rate")
+            give_way(scope)
+            await asyncio.sleep(_PAUSE_S)
+            raise problem
+        if not is_open:
+            # A browser asks its user for a password where it is told of Basic.
+            scheme = "Bearer" if path.startswith("/v1/") else 'Basic realm="Wattline"'
+            raise Problem(401, "an API key is needed", headers={"WWW-Authenticate": scheme})
+
+    def _too_many(self, rates: Rates, bound: str) -> Problem:
+        self._refused.labels(bound).inc()
+        detail = f"more than {rates.per_minute} requests a minute"
+        return Problem(429, detail, headers={"Retry-After": "1"})
+
+    def _known_digest(self, scope: Scope) -> bytes | None:
+        credentials = Headers(scope=scope).getlist("authorization")
+        # Of two, a proxy may have looked at the other one.
+        digest = _digest(credentials[0]) if len(credentials) == 1 else None
+        if digest is None:
+            return None
+        # All of them are compared, so that the time taken tells nothing.
+        is_known = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419
+        return digest if is_known else None
+
+
+def _digest(authorization: str) -> bytes | None:
+    """Return the SHA-256 of the key: a bearer token, or the password of Basic; blank is none."""
+    scheme, _, credentials = authorization.partition(" ")
+    key = b""
+    if scheme.lower() == "bearer":
+        key = credentials.strip().encode()
+    elif scheme.lower() == "basic":
+        try:
+            key = base64.b64decode(credentials, validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return None
+    return sha256(key).digest() if key.strip() else None

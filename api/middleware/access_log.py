@@ -1,0 +1,83 @@
+"""What every answer leaves behind: a line in the log, two metrics, and headers for browsers."""
+
+import time
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.metrics import Metrics
+from api.problems import Problem
+from api.sharing.caller import caller_of
+from runtime.http.connection import CLIENT_GONE, cut_off
+from runtime.http.refusal import SECURITY_HEADERS
+
+log = structlog.get_logger()
+
+_METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
+# Asked for every few seconds by those who watch.
+_UNLOGGED = ("/health", "/metrics")
+# How long these took says how slow the client was, or how patient.
+_OF_THE_CLIENT = (408, CLIENT_GONE)
+_LONGEST_PATH = 200
+
+
+class Observation:
+    """Logs and counts requests by their route, never by the device that they are about."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.monotonic()
+        status = 500
+        is_begun = is_endless = has_failed = False
+
+        async def observed(message: Message) -> None:
+            nonlocal status, is_begun, is_endless
+            if message["type"] == "http.response.start":
+                status, is_begun = message["status"], True
+                headers = MutableHeaders(scope=message)
+                is_endless = headers.get("content-type", "").startswith("text/event-stream")
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        except ClientDisconnect:  # nobody is left to be answered, and nothing is wrong here
+            status = CLIENT_GONE
+        except Exception:  # the last resort: nothing of the inside gets out
+            has_failed = True
+            path = scope["path"][:_LONGEST_PATH]
+            log.exception("request_failed", path=path, caller=caller_of(scope))
+            if is_begun:
+                raise  # the connection is cut, so that half an answer is not taken for a whole
+            problem = Problem(500, "something went wrong here; it has been logged")
+            await problem.response()(scope, receive, observed)
+        finally:
+            # To leave is how a listener ends what has no end of its own.
+            if not has_failed and not is_endless:
+                status = cut_off(scope) or status
+            self._note(scope, status, time.monotonic() - begun)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, status).inc()
+        if status not in _OF_THE_CLIENT:
+            self._metrics.request_seconds.labels(method, route).observe(seconds)
+        if not scope["path"].startswith(_UNLOGGED):
+            log.info(
+                "request_answered",
+                method=method,
+                route=route,
+                status=status,
+                milliseconds=round(1_000 * seconds, 1),
+                caller=caller_of(scope),
+            )

@@ -1,0 +1,110 @@
+"""What pages of other sites can make a browser do here: nothing.
+
+A browser sends its user's credentials, and reaches a loopback address, for whatever page asks it.
+"""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.middleware.body_limit import has_body
+from api.problems import Problem
+
+_ONLY_READ = {"GET", "HEAD", "OPTIONS"}
+# What browsers let other sites send without asking first, they may send without a body, too.
+_ALWAYS_JSON = {"POST", "PATCH"}
+_OWN_SITE = {"same-origin", "none"}
+_PORTS = {"http": 80, "https": 443}
+# Forms and scripts of other sites may send any other type without asking first.
+_JSON = re.compile(r"application/(?:[^;]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+_HOST = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d*)?")
+# What proxies add, each its own; a client of this machine has no reason to.
+_FORWARDING = re.compile(
+    r".*forwarded.*|via|x-real-ip|(.*-)?client-?ip|.*-connecting-ip|x-proxyuser-ip|cdn-loop"
+    r"|x-envoy-.*",
+    re.IGNORECASE,
+)
+# nginx names nobody unless it is told to; but so far it asks in this version unless it is told to.
+_OF_A_PROXY = "1.0"
+
+
+class SameSite:
+    """Refuses writes that come from another site (403), or are not said to be JSON (415).
+
+    With `only_loopback` the host that is asked for must be one, too: a foreign name that has come
+    to mean a loopback address would make a foreign page one of this site. And no proxy may stand
+    before it, which would open it to a network.
+    """
+
+    def __init__(self, app: ASGIApp, *, only_loopback: bool) -> None:
+        self._app = app
+        self._only_loopback = only_loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (problem := self._refusal(scope)) is not None:
+            await problem.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        headers = Headers(scope=scope)
+        if self._only_loopback:
+            if not _is_loopback(headers.get("host", "")):
+                return Problem(
+                    403, "without API_KEYS the host has to be localhost or an address of it"
+                )
+            if _is_forwarded(scope, headers):
+                return Problem(403, "a proxy has passed this on: behind one API_KEYS are needed")
+        method = scope["method"]
+        if method in _ONLY_READ:
+            return None
+        if not _is_of_this_site(scope, headers):
+            return Problem(403, "a page of another site may not do this")
+        if (method in _ALWAYS_JSON or has_body(headers)) and not _JSON.fullmatch(
+            headers.get("content-type", "")
+        ):
+            return Problem(
+                415, "the Content-Type should be application/json, with a body and without"
+            )
+        return None
+
+
+def _is_forwarded(scope: Scope, headers: Headers) -> bool:
+    is_of_a_proxy = scope["http_version"] == _OF_A_PROXY
+    return is_of_a_proxy or any(_FORWARDING.fullmatch(name) for name in headers)
+
+
+def _is_of_this_site(scope: Scope, headers: Headers) -> bool:
+    """Return whether no browser says otherwise.
+
+    Browsers leave Sec-Fetch-Site out where a site has no TLS and is not on loopback, and older
+    ones do everywhere; of a write they then tell the origin.
+    """
+    if sites := headers.getlist("sec-fetch-site"):
+        return _OWN_SITE.issuperset(sites)
+    own = _origin(f"{scope['scheme']}://{headers.get('host', '')}")
+    return all(own == _origin(origin) is not None for origin in headers.getlist("origin"))
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Return scheme, host and port; None for what has no host, such as `null`."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
+
+def _is_loopback(host: str) -> bool:
+    match = _HOST.fullmatch(host)
+    name = "" if match is None else match[1].strip("[]").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,50 @@
+"""How much of dead letters is kept whole. Pure.
+
+Small letters always are; these are about the large ones, see `consumer.dead_letters.rows`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from consumer.settings import DeadLetterSettings
+
+
+class Spent(NamedTuple):
+    """What was kept whole of one reason, topic and hour: large letters, and their bytes."""
+
+    letters: int = 0
+    bytes: int = 0
+
+    def plus(self, more: "Spent") -> "Spent":
+        return Spent(self.letters + more.letters, self.bytes + more.bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """How many large letters of one reason, topic and hour are kept whole, and of how many bytes.
+
+    0 is without a bound.
+    """
+
+    letters: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def of(cls, settings: DeadLetterSettings) -> Self:
+        return cls(
+            letters=settings.dead_letters_whole_per_hour,
+            bytes=settings.dead_letters_whole_bytes_per_hour,
+        )
+
+    @property
+    def is_bounded(self) -> bool:
+        return bool(self.letters or self.bytes)
+
+    def admits(self, spent: Spent) -> bool:
+        """Say whether so much is within it."""
+        return (not self.letters or spent.letters <= self.letters) and (
+            not self.bytes or spent.bytes <= self.bytes
+        )
+
+
+UNBOUNDED = Allowance()

@@ -1,0 +1,155 @@
+"""History: rows that are new are stored, rows that are there already are compared."""
+
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from psycopg.errors import UniqueViolation
+
+from consumer.dead_letters.letter import DeadLetter
+from consumer.flush.columns import Columns, Mask
+from consumer.metrics import Metrics
+from consumer.postgres.database import Connection
+from consumer.postgres.statements import StreamStatements
+from telemetry.reasons import Reason
+from telemetry.timestamps import as_datetime
+
+ATTEMPTS = 3
+PATIENCE = 100  # batches of a partition
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where the messages of a batch ended; the three counts add up to the batch.
+
+    `cut` says how many of the dead letters were not kept whole.
+    """
+
+    stored: int = 0
+    duplicates: int = 0
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    cut: Counter[Reason] = field(default_factory=Counter)
+
+    def __iadd__(self, other: "Outcome") -> Self:
+        self.stored += other.stored
+        self.duplicates += other.duplicates
+        self.dead_letters += other.dead_letters
+        return self
+
+
+@dataclass(slots=True)
+class Copies:
+    """Whether copies of stored readings come in; kept for a partition from batch to batch.
+
+    Each one that COPY meets is an ERROR in PostgreSQL's log and a batch begun anew. So what has
+    met one is expected to meet more, until a number of batches had none.
+    """
+
+    _patience: int = 0
+
+    @property
+    def are_expected(self) -> bool:
+        return self._patience > 0
+
+    def note(self, *, met: bool) -> None:
+        """Note whether a batch had any."""
+        self._patience = PATIENCE if met else max(0, self._patience - 1)
+
+
+class History:
+    """The history of one stream, as one connection writes it."""
+
+    def __init__(self, statements: StreamStatements, metrics: Metrics) -> None:
+        self._statements = statements
+        self._metrics = metrics
+
+    async def write(self, connection: Connection, columns: Columns, copies: Copies) -> Outcome:
+        """Copy the rows that are not stored yet, and compare the others.
+
+        Rows are looked for only while copies of stored ones are expected. The first that is met
+        raises UniqueViolation: what was done is to be taken back, and the same call made again.
+        """
+        if not copies.are_expected:
+            try:
+                return await self._copy(connection, columns)
+            except UniqueViolation:
+                copies.note(met=True)
+                raise
+        # What is newer than the current state of its device is stored nowhere yet.
+        suspected = ~await self._are_newer(connection, columns)
+        for _ in range(ATTEMPTS - 1):
+            with suppress(UniqueViolation):
+                return await self._compare(connection, columns, suspected, copies)
+            # Stored by hand past the current state, or by another replica just now.
+            suspected = np.ones(len(columns), np.bool_)
+        return await self._compare(connection, columns, suspected, copies)
+
+    async def _compare(
+        self, connection: Connection, columns: Columns, suspected: Mask, copies: Copies
+    ) -> Outcome:
+        """Copy the rows but those of the suspected ones that are stored."""
+        is_stored, is_same = await self._find_stored(connection, columns, suspected)
+        outcome = Outcome(
+            duplicates=int(is_same.sum()),
+            dead_letters=_conflicts(columns.positions[is_stored & ~is_same].tolist()),
+        )
+        if not is_stored.all():
+            async with connection.transaction():  # a savepoint
+                outcome += await self._copy(connection, columns.take(~is_stored))
+        copies.note(met=bool(is_stored.any()))
+        return outcome
+
+    async def _copy(self, connection: Connection, columns: Columns) -> Outcome:
+        """Copy the first row of each device and time; raises UniqueViolation."""
+        leads = columns.leads()
+        is_clean = bool(leads.all())
+        with self._metrics.timed("encode", clock=time.thread_time):
+            data = (columns if is_clean else columns.take(leads)).copy_data()
+        with self._metrics.timed("copy"):
+            async with connection.cursor().copy(self._statements.copy_history) as copy:
+                await copy.write(data)
+        if is_clean:
+            return Outcome(stored=len(columns))
+        same = columns.equals_lead()
+        return Outcome(
+            stored=int(leads.sum()),
+            duplicates=int((same & ~leads).sum()),
+            dead_letters=_conflicts(columns.positions[~same].tolist()),
+        )
+
+    async def _are_newer(self, connection: Connection, columns: Columns) -> Mask:
+        """Say of each row whether it is newer than the current state of its device."""
+        newest = np.full(len(columns.devices), np.iinfo(np.int64).min)
+        cursor = await connection.execute(
+            self._statements.read_newest, {"devices": columns.devices}
+        )
+        for code, instant in await cursor.fetchall():
+            newest[code] = instant
+        is_newer: Mask = columns.times > newest[columns.codes]
+        return is_newer
+
+    async def _find_stored(
+        self, connection: Connection, columns: Columns, suspected: Mask
+    ) -> tuple[Mask, Mask]:
+        """Say of each row whether it is stored, and whether with the same measures."""
+        is_stored, is_same = np.zeros((2, len(columns)), np.bool_)
+        rows = np.flatnonzero(suspected)
+        if not len(rows):
+            return is_stored, is_same
+        asked = columns.take(rows)
+        bounds = as_datetime(int(asked.times.min())), as_datetime(int(asked.times.max()))
+        with self._metrics.timed("copy"):
+            cursor = await connection.execute(
+                self._statements.find_stored, [*asked.parameters(), *bounds]
+            )
+            for place, same in await cursor.fetchall():
+                is_stored[rows[place]], is_same[rows[place]] = True, same
+        return is_stored, is_same
+
+
+def _conflicts(positions: list[int]) -> list[DeadLetter]:
+    detail = "this device and time are stored with other values"
+    return [DeadLetter(position, Reason.CONFLICTING_DUPLICATE, detail) for position in positions]

@@ -1,0 +1,50 @@
+"""The named statements of `sql/`, one file each."""
+
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString
+
+from psycopg import sql
+
+from telemetry.streams import Stream
+
+
+@cache
+def statement(name: str) -> LiteralString:
+    """Return the text of `sql/NAME.sql`."""
+    # A file of this package is as fixed as a literal.
+    return (files("consumer.postgres") / "sql" / f"{name}.sql").read_text()
+
+
+class StreamStatements:
+    """The statements that differ between the streams by the names of tables and columns."""
+
+    def __init__(self, stream: Stream) -> None:
+        measures = [sql.Identifier(name) for name in stream.measures]
+        comma = sql.SQL(", ")
+        names: dict[str, sql.Composable] = {
+            "history": sql.Identifier(stream.history),
+            "current_state": sql.Identifier(stream.current_state),
+            "registry": sql.Identifier(stream.registry),
+            "id": sql.Identifier(stream.id_column),
+            "measures": comma.join(measures),
+            "arrays": comma.join([sql.SQL("%b::float8[]")] * len(measures)),
+            "assignments": comma.join(
+                sql.SQL("{0} = excluded.{0}").format(measure) for measure in measures
+            ),
+            "asked_measures": comma.join(
+                sql.SQL("asked.{}").format(measure) for measure in measures
+            ),
+            "stored_measures": comma.join(
+                sql.SQL("stored.{}").format(measure) for measure in measures
+            ),
+        }
+
+        def composed(name: str) -> bytes:
+            return sql.SQL(statement(name)).format(**names).as_bytes()
+
+        self.copy_history = composed("copy_history")
+        self.read_newest = composed("read_newest")
+        self.find_stored = composed("find_stored")
+        self.upsert_current_state = composed("upsert_current_state")
+        self.find_registered = composed("find_registered")

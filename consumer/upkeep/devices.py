@@ -1,0 +1,163 @@
+"""Devices that were heard of: counted, and those removed that nobody knows and that are silent.
+
+A device is known by its readings alone, so a key or a producer can invent any number of them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from consumer.metrics import Metrics
+from consumer.postgres.database import Connection, Database
+from consumer.postgres.refusals import DEVICES
+from consumer.postgres.statements import statement
+from telemetry.streams import Stream
+
+COUNT_EVERY_S = 60.0
+# A removal takes so many devices at a time, or so many readings, or one device.
+MOST_DEVICES = 100
+MOST_READINGS = 100_000
+# Who rolls up holds it: a device's day must not be rolled up while its readings go.
+_ROLLING_UP = 131260449292293
+
+
+async def keep_counted(database: Database, metrics: Metrics) -> None:
+    """Count the devices for ever."""
+
+    async def attempt() -> None:
+        async with database.connection() as connection:
+            cursor = await connection.execute(statement("count_devices"))
+            for stream, registered, unregistered in await cursor.fetchall():
+                metrics.devices.labels(stream, "yes").set(registered)
+                metrics.devices.labels(stream, "no").set(unregistered)
+
+    await database.regularly(attempt, work=DEVICES, every_s=COUNT_EVERY_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """Which devices: of a stream, never registered, in no assignment and no session.
+
+    `heard_before`: nothing of them was stored at that time or later.
+    """
+
+    stream: Stream
+    heard_before: datetime
+    prefix: str = ""
+    after: str = ""
+
+    def parameters(self) -> dict[str, object]:
+        return {"heard_before": self.heard_before, "prefix": self.prefix, "after": self.after}
+
+    def statement(self, name: str) -> sql.Composed:
+        """Return the named statement, about these devices."""
+        names = {
+            "id": sql.Identifier(self.stream.id_column),
+            "current_state": sql.Identifier(self.stream.current_state),
+            "history": sql.Identifier(self.stream.history),
+            "registry": sql.Identifier(self.stream.registry),
+        }
+        silent = sql.SQL(statement("silent_devices")).format(**names)
+        return sql.SQL(statement(name)).format(silent=silent, **names)
+
+
+@dataclass(frozen=True, slots=True)
+class SilentDevice:
+    """A device, the time of its newest reading, and when that was stored."""
+
+    device_id: str
+    recorded_at: datetime
+    updated_at: datetime
+
+
+class Removed(NamedTuple):
+    """What a removal came to; `heard` were sent late readings meanwhile, and are still there."""
+
+    devices: int = 0
+    readings: int = 0
+    heard: int = 0
+
+
+async def count_silent(connection: Connection, silent: Silent) -> int:
+    """Return how many there are, by their newest readings; late ones may show some to be heard."""
+    cursor = await connection.execute(silent.statement("count_silent_devices"), silent.parameters())
+    row = await cursor.fetchone()
+    return row[0] if row else 0
+
+
+async def list_silent(connection: Connection, silent: Silent, *, limit: int) -> list[SilentDevice]:
+    """Return the first of them, by id."""
+    async with connection.cursor(row_factory=class_row(SilentDevice)) as cursor:
+        await cursor.execute(
+            silent.statement("list_silent_devices"), silent.parameters() | {"limit": limit}
+        )
+        return await cursor.fetchall()
+
+
+async def remove_silent(
+    connection: Connection,
+    silent: Silent,
+    *,
+    stopping: asyncio.Event,
+    on_batch: Callable[[Removed], None],
+) -> None:
+    """Remove them with their current state, history and rollups, some in a transaction.
+
+    `on_batch` is told of each transaction. It rests as long as it works: who rolls up and who
+    flushes gets a turn.
+    """
+    most = MOST_DEVICES
+    while not stopping.is_set():
+        begun = time.monotonic()
+        removed, last = await _remove_some(connection, silent, most)
+        if last is None:
+            return
+        on_batch(removed)
+        silent = replace(silent, after=last)
+        handled = removed.devices + removed.heard
+        most = min(MOST_DEVICES, 2 * handled)
+        await asyncio.sleep(time.monotonic() - begun)
+
+
+async def _remove_some(
+    connection: Connection, silent: Silent, most: int
+) -> tuple[Removed, str | None]:
+    """Remove the next ones; returns what went, and the last that was looked at, None at the end.
+
+    1. Nobody rolls up meanwhile, or what was read before would be written down afterwards.
+    2. The rows of current state are locked. A flush locks them too, after its COPY: it has come
+       before, and is seen in 3, or it commits after us, and the device begins anew with its
+       reading. A reading is never removed unseen.
+    3. A late reading does not show in current state, but in history.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ROLLING_UP])
+        cursor = await connection.execute(
+            silent.statement("claim_silent_devices"), silent.parameters() | {"limit": most}
+        )
+        claimed = [device for (device,) in await cursor.fetchall()]
+        if not claimed:
+            return Removed(), None
+        cursor = await connection.execute(silent.statement("measure_devices"), {"devices": claimed})
+        measures = {device: (count, last) for device, count, last in await cursor.fetchall()}
+        readings, heard, chosen, looked_at = 0, 0, [], claimed[0]
+        for device in claimed:
+            count, last = measures.get(device, (0, None))
+            if readings and readings + count > MOST_READINGS:
+                break
+            looked_at = device
+            if last is not None and last >= silent.heard_before:
+                heard += 1
+                continue
+            chosen.append(device)
+            readings += count
+        await connection.execute(
+            silent.statement("remove_devices"), {"devices": chosen, "stream": silent.stream.name}
+        )
+    return Removed(len(chosen), readings, heard), looked_at

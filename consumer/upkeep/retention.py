@@ -1,0 +1,225 @@
+"""Retention: history's days are removed whole when they are past it, and made ahead meanwhile.
+
+One look at the expired days is under way at a time, by an advisory lock of the session: whoever
+comes second does not wait for it. The last step of a removal is serialised with making.
+
+A flush may have to wait for making, so removal gives way. What PostgreSQL locks meanwhile:
+
+- DETACH CONCURRENTLY waits for the transactions that use the history and holds nothing while it
+  does. No second day of the history can be detached before it is done.
+- Its last step waits for those who read the day by name, FINALIZE for every older snapshot in the
+  database too. Both hold SHARE UPDATE EXCLUSIVE on the history meanwhile: readers and writers go
+  on, but ATTACH takes the same lock and stands behind them.
+- DROP of a detached day waits for those who read it by name. Whoever names it stands behind.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import date
+
+import psycopg
+import structlog
+from psycopg import errors, sql
+
+from consumer.postgres.database import Connection, Database
+from consumer.postgres.days import (
+    REMOVAL_TIMEOUT,
+    Partition,
+    finish_detaching,
+    first_kept_day,
+    list_partitions,
+    make_partitions,
+    number_of,
+    take_making_lock,
+)
+from consumer.postgres.failures import is_refusal
+from consumer.postgres.refusals import RETENTION, Work
+from consumer.postgres.statements import statement
+from consumer.settings import HistorySettings
+from telemetry.streams import STREAMS, Stream
+from telemetry.timestamps import DAY_US
+
+log = structlog.get_logger()
+
+# Key of the advisory lock: any constant that nobody else uses in this database.
+_REMOVING = 0x77617474_0002
+
+_TO_BE_FINISHED_LATER = (
+    errors.LockNotAvailable,
+    errors.QueryCanceled,  # by the statement timeout
+    errors.ObjectNotInPrerequisiteState,  # another day is being detached; a default partition
+    errors.DependentObjectsStillExist,  # somebody's view of the day
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A day that is still to be removed: how long this look waited for others, and why."""
+
+    partition: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a look at the expired days came to: the names dropped, and what has to wait."""
+
+    dropped: list[str] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+
+
+async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
+    """Remove the partitions of the days before, and finish what an interrupted removal left.
+
+    Only whole days are removed: what somebody attached in another shape is theirs. A day that is
+    half detached and to be kept after all is attached again. The connection is in autocommit:
+    detaching concurrently cannot run in a transaction. Where others are in the way for
+    REMOVAL_TIMEOUT, the rest of that history waits for the next look.
+    """
+    cursor = await connection.execute(
+        "SELECT pg_try_advisory_lock(%s), current_setting('lock_timeout')", [_REMOVING]
+    )
+    row = await cursor.fetchone()
+    removal = Removal()
+    if row is None or not row[0]:
+        return removal
+    try:
+        await connection.execute("SELECT set_config('lock_timeout', %s, false)", [REMOVAL_TIMEOUT])
+        refused = []
+        for stream in STREAMS:
+            try:
+                await _drop_expired(connection, stream, first_kept, removal)
+            except psycopg.Error as error:
+                if not is_refusal(error):
+                    raise
+                refused.append(error)
+        if refused:
+            raise refused[0]
+    finally:
+        await connection.execute(
+            "SELECT pg_advisory_unlock(%s), set_config('lock_timeout', %s, false)",
+            [_REMOVING, row[1]],
+        )
+    return removal
+
+
+async def _drop_expired(
+    connection: Connection, stream: Stream, first_kept: date, removal: Removal
+) -> None:
+    due = [
+        (partition, partition.day)
+        for partition in await list_partitions(connection)
+        if partition.history == stream.history and partition.day is not None
+        if partition.day < first_kept or partition.state == "detaching"
+    ]
+    # The one that is being detached first: until then no other can be.
+    for partition, day in sorted(due, key=lambda pair: pair[0].state != "detaching"):
+        begun = time.monotonic()
+        try:
+            if day >= first_kept:  # the retention was raised meanwhile
+                await make_partitions(connection, stream, [number_of(day)])
+            elif await _drop(connection, partition):
+                removal.dropped.append(partition.name)
+        except _TO_BE_FINISHED_LATER as error:
+            reason = error.diag.message_primary or ""
+            waited = round(time.monotonic() - begun, 1)
+            removal.waiting.append(Waiting(partition.name, waited, reason))
+            return
+
+
+async def _drop(connection: Connection, partition: Partition) -> bool:
+    """Detach and drop the partition, unless somebody has attached it again meanwhile."""
+    names = {
+        "history": sql.Identifier(partition.history),
+        "partition": sql.Identifier(partition.name),
+    }
+    if partition.state == "attached":
+        detach = sql.SQL("ALTER TABLE {history} DETACH PARTITION {partition} CONCURRENTLY")
+        await connection.execute(detach.format(**names))
+    async with connection.transaction():
+        # Attached again, its drop would lock the whole history: making is to see it gone or not.
+        await take_making_lock(connection)
+        states = {one.name: one.state for one in await list_partitions(connection)}
+        state = states.get(partition.name, "dropped")
+        if state == "detaching":
+            # FINALIZE waits for one snapshot after the other, each within the lock timeout.
+            await finish_detaching(connection, names, timeout="statement_timeout")
+        if state in ("detaching", "detached"):
+            await connection.execute(sql.SQL("DROP TABLE {partition}").format(**names))
+            return True
+    return False
+
+
+async def make_ahead(
+    connection: Connection, stream: Stream, settings: HistorySettings, *, now_us: int
+) -> int:
+    """Make yesterday's, today's and the days ahead of a stream; return how many there were not."""
+    today = now_us // DAY_US
+    days = range(today - 1, today + settings.partitions_ahead_days + 1)
+    return await make_partitions(connection, stream, days)
+
+
+async def remove(connection: Connection, settings: HistorySettings, *, now_us: int) -> Removal:
+    """Drop what is past the retention, with its rollups."""
+    first_kept = first_kept_day(now_us, settings.history_retention_days)
+    # Rollups first: they must not tell of readings that are gone. And again, for a late reading may
+    # have brought some back meanwhile.
+    forget = statement("forget_rollups")
+    await connection.execute(forget, {"first_kept": first_kept})
+    removal = await drop_expired(connection, first_kept=first_kept)
+    await connection.execute(forget, {"first_kept": first_kept})
+    return removal
+
+
+async def maintain(
+    connection: Connection, settings: HistorySettings, *, now_us: int
+) -> tuple[int, Removal]:
+    """Make the days of all streams, and drop what is past the retention.
+
+    Returns the number made, and what the removal came to.
+    """
+    made = 0
+    for stream in STREAMS:
+        made += await make_ahead(connection, stream, settings, now_us=now_us)
+    return made, await remove(connection, settings, now_us=now_us)
+
+
+async def keep_maintained(database: Database, settings: HistorySettings) -> None:
+    """Maintain the partitions for ever, at the start and then once an interval.
+
+    Each stream's days and the removal go their own ways: where one is refused, the others go on.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        for stream in STREAMS:
+            tasks.create_task(_keep_making(database, stream, settings))
+        tasks.create_task(_keep_removing(database, settings))
+
+
+async def _keep_making(database: Database, stream: Stream, settings: HistorySettings) -> None:
+    async def attempt() -> None:
+        async with database.connection() as connection:
+            made = await make_ahead(connection, stream, settings, now_us=time.time_ns() // 1_000)
+        if made:
+            log.info("history_partitions_maintained", history=stream.history, made=made)
+
+    work = Work("days", stream.topic)
+    await database.regularly(attempt, work=work, every_s=settings.partitions_interval_s)
+
+
+async def _keep_removing(database: Database, settings: HistorySettings) -> None:
+    async def attempt() -> None:
+        async with database.connection() as connection:
+            removal = await remove(connection, settings, now_us=time.time_ns() // 1_000)
+        if removal.dropped:
+            log.info("history_partitions_maintained", dropped=removal.dropped)
+        for one in removal.waiting:
+            log.info(
+                "history_partition_removal_waits",
+                partition=one.partition,
+                waited_s=one.seconds,
+                reason=one.reason,
+            )
+
+    await database.regularly(attempt, work=RETENTION, every_s=settings.partitions_interval_s)

@@ -1,0 +1,103 @@
+"""Rollups: what flushes have touched is computed anew, a little at a time.
+
+Nothing depends on it but the speed of questions about the whole fleet: what is still noted is taken
+from history. So ingestion comes first; this gives way to it, and stops at nothing for long.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from consumer.postgres.database import TOLD_FROM, Connection, Database, KeptConnection
+from consumer.postgres.days import date_of, first_kept_day
+from consumer.postgres.failures import is_refusal
+from consumer.postgres.refusals import COMPLETION, ROLLUP
+from consumer.settings import HistorySettings
+from telemetry.timestamps import DAY_US
+
+PAUSE_S = 1.0
+NOTES = 100
+COMPLETE_EVERY_S = 60.0
+# Of PostgreSQL's time it takes at the most one part in ten, however far behind it is, and while the
+# replica itself is behind it waits: but not for long, or the fleet's answers would become slow.
+IDLE_SHARE = 9
+PUT_OFF_S = 60.0
+
+
+async def keep_rolled_up(
+    database: Database, settings: HistorySettings, *, is_behind: Callable[[], bool]
+) -> None:
+    """Work off the notes for ever, then complete days; replicas take turns as they come."""
+    worker = _Worker(database, settings)
+    try:
+        while True:
+            put_off_until = time.monotonic() + PUT_OFF_S
+            while is_behind() and time.monotonic() < put_off_until:  # noqa: ASYNC110  looks will do
+                await asyncio.sleep(PAUSE_S)
+            is_done = await database.patiently(worker.work_off, work=ROLLUP)
+            pause = IDLE_SHARE * worker.worked_s
+            await asyncio.sleep(max(PAUSE_S, pause) if is_done else pause)
+    finally:
+        await worker.aclose()
+
+
+class _Worker:
+    """A connection of its own, opened again after every error."""
+
+    def __init__(self, database: Database, settings: HistorySettings) -> None:
+        self._connection = KeptConnection(database)
+        self._refusals = database.refusals
+        self._settings = settings
+        self._complete_from = 0.0
+        self._refused = 0
+        self.worked_s = 0.0
+        """How long the last look took, without what was waited for in vain before it."""
+
+    async def work_off(self) -> bool:
+        """Work off some notes, and say whether there are no more; raises psycopg.Error."""
+        begun = time.monotonic()
+        try:
+            connection = await self._connection.get()
+            cursor = await connection.execute("SELECT roll_up(%s)", [NOTES])
+            row: tuple[int | None] | None = await cursor.fetchone()
+            (worked_off,) = row or (None,)
+            if worked_off is not None and worked_off < NOTES:  # else more are left
+                await self._complete_days(connection)
+        except BaseException:  # cancelled, too: what it was asked then is not known
+            await self.aclose()
+            raise
+        self.worked_s = time.monotonic() - begun
+        return worked_off != NOTES  # None while another replica does it
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+    async def _complete_days(self, connection: Connection) -> None:
+        """See to days that are over, some devices at a time; once all are, rest a while."""
+        if time.monotonic() < self._complete_from:
+            return
+        now_us = time.time_ns() // 1_000
+        try:
+            cursor = await connection.execute(
+                "SELECT complete_a_day(%s, %s)",
+                [
+                    first_kept_day(now_us, self._settings.history_retention_days),
+                    date_of(now_us // DAY_US),
+                ],
+            )
+            is_left = await cursor.fetchone() != (False,)
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            self._refused += 1  # the notes are worked off all the same
+            if self._refused >= TOLD_FROM:
+                self._refusals.note(self, COMPLETION, error)
+                self._complete_from = time.monotonic() + COMPLETE_EVERY_S
+            await self.aclose()
+            return
+        self._refused = 0
+        self._refusals.end(self)
+        if not is_left:
+            self._complete_from = time.monotonic() + COMPLETE_EVERY_S

@@ -1,0 +1,120 @@
+"""A fleet's messages over simulated time, with faults mixed in. Pure: a seed repeats it."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from producer_sim.devices.chaos import Chaos, Fault, Shares
+from producer_sim.devices.fleet import Fleet
+from producer_sim.devices.messages import FleetMessages
+from producer_sim.devices.records import Records
+from producer_sim.devices.world import SHORTEST_INTERVAL_S, World
+from producer_sim.oracle.witness import Witness
+from telemetry.timestamps import SECOND_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run sends; times in microseconds, `duration_us` None: without end.
+
+    `registers`: the share of meters that are registers, in a world of its own; it needs an end.
+    None: every device says what its interval came to, and charges at home.
+    """
+
+    devices: int
+    interval_us: int
+    seed: int
+    start_us: int
+    duration_us: int | None
+    fleet_name: str | None
+    shares: Shares
+    registers: float | None = None
+
+    @property
+    def end_us(self) -> int | None:
+        return None if self.duration_us is None else self.start_us + self.duration_us
+
+    @property
+    def expected_readings(self) -> int | None:
+        """The number of readings that the fleet takes, near enough for a progress bar."""
+        if self.duration_us is None:
+            return None
+        return math.ceil(2 * self.devices * self.duration_us / self.interval_us)
+
+    def described(self) -> dict[str, Any]:
+        """Return the plan for the ledger's metadata."""
+        return asdict(self)
+
+
+class Load:
+    """The records of a plan, in the order of sending."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._chaos = Chaos(shares=plan.shares, seed=plan.seed, interval_us=plan.interval_us)
+        world = _world(plan)
+        self._fleet = Fleet(
+            size=plan.devices,
+            seed=plan.seed,
+            start_us=plan.start_us,
+            interval_us=plan.interval_us,
+            world=world,
+        )
+        self._messages = FleetMessages(numbers=self._fleet.numbers, fleet_name=plan.fleet_name)
+        self.witness: Witness | None = None
+        """Knows the truth, where the plan has registers."""
+        if world is not None and plan.end_us is not None:
+            self.witness = Witness(
+                world=world,
+                fleet=self._fleet,
+                meter_ids=self._messages.meter_ids,
+                vehicle_ids=self._messages.vehicle_ids,
+                start_us=plan.start_us,
+                end_us=plan.end_us,
+                interval_us=plan.interval_us,
+            )
+
+    @property
+    def faults(self) -> Counter[Fault]:
+        """How many readings each fault has befallen by now."""
+        return self._chaos.befallen
+
+    def chunks(self) -> Iterator[Records]:
+        """Yield the records in bounded chunks; once."""
+        plan = self._plan
+        begins = plan.start_us
+        while plan.end_us is None or begins < plan.end_us:
+            yield from self._tick()
+            begins += plan.interval_us
+        yield self._chaos.rest(begins if plan.end_us is None else plan.end_us)
+
+    def _tick(self) -> Iterator[Records]:
+        lived = self._fleet.advance()
+        read = lived if self.witness is None else self.witness.read(lived)
+        withheld: list[tuple[int, Fault]] = []
+        made = 0
+        for chunk in self._messages.of(read, until_us=self._plan.end_us):
+            mixed = self._chaos.mix(chunk)
+            withheld += ((made + row, fault) for row, fault in self._chaos.withheld)
+            made += len(chunk)
+            yield mixed
+        if self.witness is not None:
+            self.witness.take(lived, withheld)
+
+
+def _world(plan: Plan) -> World | None:
+    """Return the plan's world; raises ValueError where the plan has no end, or too short ticks."""
+    if plan.registers is None:
+        return None
+    if plan.duration_us is None:
+        raise ValueError("a world needs a duration")
+    if plan.interval_us < SHORTEST_INTERVAL_S * SECOND_US:
+        raise ValueError(f"a world needs an interval of {SHORTEST_INTERVAL_S:g} s or more")
+    return World.drawn(
+        size=plan.devices,
+        seed=plan.seed,
+        ticks=math.ceil(plan.duration_us / plan.interval_us),
+        registers=plan.registers,
+    )

@@ -1,0 +1,84 @@
+"""What options hold, from text. A value that cannot be used is wrong use: exit code 2."""
+
+import math
+import re
+
+import typer
+
+from producer_sim.sending.transmit import system_clock
+from telemetry.timestamps import EPOCH, MICROSECOND, SECOND_US, as_datetime, parse_timestamp
+
+_UNITS_US = {"d": 86_400 * SECOND_US, "h": 3_600 * SECOND_US, "m": 60 * SECOND_US, "s": SECOND_US}
+_LONGEST_US = 36_500 * _UNITS_US["d"]
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
+_FLEET = re.compile(r"[A-Za-z0-9._:-]{1,40}")
+_DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+UNBOUND = math.inf
+
+
+def duration(text: str) -> int:
+    """Return microseconds: `90s`, `30m`, `1h30m`, `2d`; at most 100 years."""
+    if _DURATION.fullmatch(text) is None:
+        raise typer.BadParameter(f"{_cut(text)} is no duration; write 90s, 30m, 1h30m or 2d")
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+    total = sum(float(number) * _UNITS_US[unit] for number, unit in pieces)
+    if total > _LONGEST_US:  # a float may be infinite
+        raise typer.BadParameter(f"{_cut(text)} is longer than 36500d")
+    if not round(total):
+        raise typer.BadParameter("a duration must be longer than zero")
+    return round(total)
+
+
+def rate(text: str) -> float:
+    """Return messages per second; `max` and `0` stand for no bound."""
+    if text == "max":
+        return UNBOUND
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{text!r} is no rate; write messages per second, 0 or max")
+    return value or UNBOUND
+
+
+def instant(text: str) -> int:
+    """Return microseconds since 1970 for an RFC 3339 timestamp, or so long before now: `-24h`."""
+    if text.startswith("-"):
+        return (system_clock() - duration(text[1:])) // SECOND_US * SECOND_US
+    try:
+        at = parse_timestamp(text)
+        as_datetime(at)  # what no calendar has cannot be told, nor sent
+    except OverflowError as error:
+        raise typer.BadParameter(f"{text!r} is past the year 9999") from error
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{_cut(text)}: {error}; write 2026-02-10T10:00:00Z or -24h"
+        ) from error
+    return at
+
+
+def fleet_name(text: str) -> str:
+    """Return a name that may stand in a device id, once `fleet_begun` has filled it in."""
+    if _FLEET.fullmatch(fleet_begun(text, 0)) is None:
+        raise typer.BadParameter("a fleet is named with 1 to 40 of A-Z a-z 0-9 . _ : - or {start}")
+    return text
+
+
+def fleet_begun(name: str, start_us: int) -> str:
+    """Return the name of a fleet whose run begins then: `{start}` in it is that second, in UTC."""
+    start = EPOCH + start_us * MICROSECOND
+    return name.replace("{start}", f"{start:%Y%m%dT%H%M%SZ}")
+
+
+def device_id(text: str) -> str:
+    """Return an id that the contract accepts."""
+    if _DEVICE_ID.fullmatch(text) is None:
+        raise typer.BadParameter("an id has 1 to 64 of A-Z a-z 0-9 . _ : -")
+    return text
+
+
+def _cut(text: str) -> str:
+    """Return the text as it is quoted in a line."""
+    return repr(text[:40])

@@ -1,0 +1,71 @@
+"""Counters that only rise, and what becomes of them: rollovers, resets, other meters. Pure."""
+
+import numpy as np
+import numpy.typing as npt
+
+from producer_sim.devices.records import Floats, Integers
+from producer_sim.devices.world import UNITS_PER_KWH, Counting
+
+
+class Counters:
+    """The counters of n devices of one stream, some of which send what they count.
+
+    `total` is the energy that each has come to since the start, whatever its register shows;
+    `restarted_at` is that total at its restart, 0 before; both in units.
+    """
+
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+        self._offset = counting.starts_at.copy()
+        self.total: Integers = np.zeros(len(self._offset), dtype=np.int64)
+        self.restarted_at: Integers = np.zeros(len(self._offset), dtype=np.int64)
+
+    def read(self, tick: int, energy: Integers) -> Floats:
+        """Count a tick's energy, and return in kWh what is sent of it."""
+        counting = self._counting
+        restarting = counting.restarts_after == tick - 1
+        self.restarted_at[restarting] = self.total[restarting]
+        self._offset[restarting] = (counting.restarts_at - self.total)[restarting]
+        self.total += energy
+        shown = self._offset + self.total
+        rolling = counting.modulus > 0
+        shown[rolling] %= counting.modulus[rolling]
+        # Dividing whole units gives the double that the decimal text stands for.
+        return np.where(counting.is_register, shown, energy) / UNITS_PER_KWH
+
+    @property
+    def rollovers(self) -> int:
+        """How often registers have begun anew at their end."""
+        rolling = self._counting.modulus > 0
+        return int(((self._offset + self.total)[rolling] // self._counting.modulus[rolling]).sum())
+
+
+class Account:
+    """What the readings that are sent tell of the energy, by the rules for either kind."""
+
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+        size = len(counting.is_register)
+        self._told: Integers = np.zeros(size, dtype=np.int64)
+        """Each device's total at its last reading that was sent …"""
+        self._told_in: Integers = np.full(size, -1)
+        """… and the tick of that reading, -1 before the first."""
+
+    def take(
+        self, tick: int, counters: Counters, energy: Integers, sent: npt.NDArray[np.bool_]
+    ) -> tuple[Integers, npt.NDArray[np.bool_]]:
+        """Return in units what each reading of a tick tells, and which are implausible jumps.
+
+        An interval's reading tells its interval. A register's tells all since the last one that
+        was sent, or since a reset between them: what was counted before it nobody will know. The
+        first of all is a baseline, and the first of another, used meter a jump: neither tells.
+        """
+        counting = self._counting
+        is_first = self._told_in < 0
+        restarted = (self._told_in <= counting.restarts_after) & (counting.restarts_after < tick)
+        jumped = sent & counting.is_register & restarted & (counting.restarts_at > 0) & ~is_first
+        risen = counters.total - np.where(restarted, counters.restarted_at, self._told)
+        worth = np.where(counting.is_register, np.where(is_first | jumped, 0, risen), energy)
+        self._told[sent] = counters.total[sent]
+        self._told_in[sent] = tick
+        return np.where(sent, worth, 0), jumped

@@ -1,0 +1,277 @@
+"""Does the product answer what is true? Every vehicle, the fleet and the anomalies."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from producer_sim.devices.world import UNITS_PER_KWH
+from producer_sim.oracle.expected import BANDS, Expectation, Expected, Span, windows
+from producer_sim.oracle.product import PATIENCE_S, Product, ProductError, TooSlowError, all_of
+from producer_sim.oracle.truth import HOUR_US, Truth
+from producer_sim.oracle.verdict import Check, Unasked, Violation
+from telemetry.timestamps import format_timestamp, parse_timestamp
+
+CHECKS = (
+    "wrong_energy",
+    "wrong_coverage",
+    "wrong_status",
+    "wrong_hours",
+    "wrong_fleet",
+    "missed_fault",
+    "false_fault",
+)
+STATUSES = (*BANDS, "implausible", "insufficient_data", "no_meter")
+_SHOWN = 5
+_SHOWN_OF = "chargers shown: "
+_ABSOLUTE, _RELATIVE = 1e-6, 1e-9
+_PERFORMANCE, _FLEET, _ANOMALIES = "performance", "fleet", "anomalies"
+
+
+class Findings:
+    """What is wrong, by check, and how much was looked at."""
+
+    def __init__(self) -> None:
+        self.violations: Counter[str] = Counter()
+        self.examples: dict[str, list[Violation]] = {name: [] for name in CHECKS}
+        self.totals: Counter[str] = Counter()
+
+    def add(
+        self, check: str, asked: str, window: Span, problem: str, *, vehicle: str | None = None
+    ) -> None:
+        self.violations[check] += 1
+        if len(self.examples[check]) < _SHOWN:
+            until = f"until {format_timestamp(window[1])}: {problem}"
+            self.examples[check].append(Violation(asked, None, None, vehicle, window[0], until))
+
+    def checks(self, *, complete: bool) -> tuple[Check, ...]:
+        """Return the checks; `complete`: all that was to be asked has been answered."""
+        compared = dict.fromkeys(CHECKS, complete)
+        compared["wrong_fleet"] &= self.totals["answers about fleets"] > 0
+        compared["missed_fault"] &= any(self.totals[_SHOWN_OF + one] > 0 for one in BANDS[1:])
+        return tuple(
+            Check(name, self.violations[name], tuple(self.examples[name]), compared[name])
+            for name in CHECKS
+        )
+
+
+def ask(
+    url: str,
+    api_key: str | None,
+    truths: Sequence[Truth],
+    *,
+    exact: bool,
+    console: Console | None,
+    patience_s: float = PATIENCE_S,
+) -> tuple[tuple[Check, ...], dict[str, int], Unasked | None]:
+    """Ask an API all that these runs can tell the truth about.
+
+    Returns checks, totals, and why it could not go on, where it could not; what was answered until
+    then is checked. `exact`: the product must know no other vehicles.
+    """
+    findings = Findings()
+
+    async def ask_all() -> None:
+        async with Product(url=url, api_key=api_key, patience_s=patience_s) as product:
+            for truth in truths:
+                await _ask_run(product, truth, findings, exact=exact, console=console)
+
+    unasked = None
+    try:
+        asyncio.run(ask_all())
+    except ProductError as error:
+        unasked = Unasked(str(error), isinstance(error, TooSlowError))
+    return findings.checks(complete=unasked is None), dict(findings.totals), unasked
+
+
+async def _ask_run(
+    product: Product, truth: Truth, findings: Findings, *, exact: bool, console: Console | None
+) -> None:
+    expectation = Expectation(truth)
+    for number, window in enumerate(windows(truth), start=1):
+        expected = list(expectation.of(window))
+        await all_of(
+            (
+                _ask_vehicle(
+                    product,
+                    truth=truth,
+                    index=index,
+                    expected=one,
+                    window=window,
+                    findings=findings,
+                )
+                for index, one in enumerate(expected)
+            ),
+            total=len(expected),
+            what=f"asking about window {number}",
+            console=console,
+        )
+        start, end = map(format_timestamp, window)
+        fleet = await product.get("/v1/analytics/fleet/performance", start=start, end=end)
+        compare_fleet(fleet, expected, window, findings, exact=exact)
+        path = "/v1/analytics/anomalies"
+        anomalies = await product.pages(path, start=start, end=end, limit="1000")
+        compare_anomalies(anomalies, expected, window, findings, exact=exact)
+
+
+async def _ask_vehicle(
+    product: Product,
+    *,
+    truth: Truth,
+    index: int,
+    expected: Expected,
+    window: Span,
+    findings: Findings,
+) -> None:
+    start, end = map(format_timestamp, window)
+    path = f"/v1/analytics/performance/{expected.vehicle_id}"
+    answer = await product.get(path, start=start, end=end)
+    compare_vehicle(answer, expected, window, findings)
+    compare_hours(answer["hourly"], truth, index, window, findings)
+
+
+def compare_vehicle(
+    answer: dict[str, Any], expected: Expected, window: Span, findings: Findings
+) -> None:
+    """Compare one vehicle's answer: energy, quality and status."""
+    findings.totals["answers about vehicles"] += 1
+    energy, quality = answer["energy"], answer["quality"]
+    ratio = answer["efficiency"]["ratio"]
+    ac, dc = _kwh(expected.ac), _kwh(expected.dc)
+    wanted: list[tuple[str, str, object, object]] = [
+        ("wrong_energy", "AC kWh", energy["acKwh"], ac),
+        ("wrong_energy", "DC kWh", energy["dcKwh"], dc),
+        ("wrong_energy", "loss kWh", energy["lossKwh"], ac - dc),
+        ("wrong_energy", "ratio", ratio, expected.dc / expected.ac if expected.ac else None),
+        ("wrong_coverage", "AC coverage", quality["meterCoverage"], float(expected.meter_coverage)),
+        (
+            "wrong_coverage",
+            "DC coverage",
+            quality["vehicleCoverage"],
+            float(expected.vehicle_coverage),
+        ),
+        ("wrong_coverage", "AC readings", quality["meterReadings"], expected.meter_readings),
+        ("wrong_coverage", "DC readings", quality["vehicleReadings"], expected.vehicle_readings),
+        ("wrong_status", "status", answer["efficiency"]["status"], expected.status),
+        ("wrong_status", "reasons", sorted(quality["reasons"]), sorted(expected.reasons)),
+        ("wrong_status", "sessions", answer["sessions"], expected.sessions),
+    ]
+    for check, name, said, true in wanted:
+        if not _same(said, true):
+            problem = f"{name} {said}, not {true}"
+            findings.add(check, _PERFORMANCE, window, problem, vehicle=expected.vehicle_id)
+
+
+def compare_hours(
+    hours: list[dict[str, Any]], truth: Truth, index: int, window: Span, findings: Findings
+) -> None:
+    """Compare the hours of one vehicle's answer."""
+    said = {
+        parse_timestamp(hour["start"]) // HOUR_US * HOUR_US: [
+            hour["acKwh"],
+            hour["dcKwh"],
+            hour["readings"],
+        ]
+        for hour in hours
+    }
+    start, end = window
+    for at in range(start // HOUR_US * HOUR_US, end, HOUR_US):
+        figures = truth.hours.get(at)
+        true: list[object] = [0.0, 0.0, 0]
+        if figures is not None:
+            ac, dc, _, _, _, readings = figures[:, index].tolist()
+            true = [_kwh(ac), _kwh(dc), readings]
+        findings.totals["answers about hours"] += 1
+        there = said.pop(at, [None] * 3)
+        if not all(map(_same, there, true)):
+            problem = f"the hour {format_timestamp(at)}: AC, DC, readings {there}, not {true}"
+            vehicle = truth.vehicles[index].device_id
+            findings.add("wrong_hours", _PERFORMANCE, window, problem, vehicle=vehicle)
+
+
+def compare_fleet(
+    answer: dict[str, Any],
+    expected: Sequence[Expected],
+    window: Span,
+    findings: Findings,
+    *,
+    exact: bool,
+) -> None:
+    """Compare the fleet's answer, where it is about no other vehicles; with `exact` it must be."""
+    said = answer["vehicles"]
+    if said["total"] > len(expected) and not exact:
+        findings.totals["fleets not compared: other vehicles are known"] += 1
+        return
+    findings.totals["answers about fleets"] += 1
+    judged = [one for one in expected if one.status in BANDS]
+    ac, dc = sum(one.ac for one in judged), sum(one.dc for one in judged)
+    true: dict[str, object] = {"total": len(expected), "AC kWh": _kwh(ac), "DC kWh": _kwh(dc)}
+    true |= {status: sum(one.status == status for one in expected) for status in STATUSES}
+    true["ratio"] = dc / ac if ac else None
+    answered = said | {
+        "AC kWh": answer["energy"]["acKwh"],
+        "DC kWh": answer["energy"]["dcKwh"],
+        "ratio": answer["efficiency"]["ratio"],
+    }
+    for name, value in true.items():
+        if not _same(answered.get(name), value):
+            findings.add("wrong_fleet", _FLEET, window, f"{name} {answered.get(name)}, not {value}")
+
+
+def compare_anomalies(
+    items: list[dict[str, Any]],
+    expected: Sequence[Expected],
+    window: Span,
+    findings: Findings,
+    *,
+    exact: bool,
+) -> None:
+    """Compare the vehicles that stand out: with their energies, and with the planted faults."""
+    found = {item["vehicleId"]: item for item in items}
+    for one in expected:
+        item = found.pop(one.vehicle_id, None)
+        status = None if item is None else item["status"]
+        true = one.status if one.is_anomaly else None
+        if status != true:
+            problem = f"listed as {status}, not {true}"
+            findings.add("wrong_status", _ANOMALIES, window, problem, vehicle=one.vehicle_id)
+        elif item is not None:
+            wanted = {"acKwh": _kwh(one.ac), "dcKwh": _kwh(one.dc)}
+            for name, value in wanted.items():
+                if not _same(item[name], value):
+                    problem = f"{name} {item[name]}, not {value}"
+                    findings.add(
+                        "wrong_energy", _ANOMALIES, window, problem, vehicle=one.vehicle_id
+                    )
+        _judge_fault(one, status, window, findings)
+    if exact:
+        for vehicle in found:
+            findings.add(
+                "false_fault", _ANOMALIES, window, "is no vehicle of these runs", vehicle=vehicle
+            )
+
+
+def _judge_fault(one: Expected, status: str | None, window: Span, findings: Findings) -> None:
+    """A fault is found where the window shows it; nothing else may be taken for one."""
+    planted = None if one.planted == "sound" else one.planted
+    if not one.is_telling:
+        findings.totals["planted faults that a window does not show"] += planted is not None
+        return
+    findings.totals[f"{_SHOWN_OF}{one.planted}"] += 1
+    if status != planted:
+        problem = f"listed as {status}, the charger is {one.planted}"
+        check = "false_fault" if planted is None else "missed_fault"
+        findings.add(check, _ANOMALIES, window, problem, vehicle=one.vehicle_id)
+
+
+def _same(said: object, true: object) -> bool:
+    if isinstance(true, float) and isinstance(said, int | float):
+        return math.isclose(said, true, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+    return said == true
+
+
+def _kwh(units: int) -> float:
+    return units / UNITS_PER_KWH

@@ -1,0 +1,165 @@
+"""Tells the product what a fleet's devices are, and who charges where. May be repeated."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from producer_sim.oracle.product import Product, ProductError, all_of
+from producer_sim.oracle.truth import Bond, Device
+from producer_sim.oracle.witness import Witness
+from telemetry.timestamps import format_timestamp, parse_timestamp
+
+
+class Enrolment:
+    """A world that an API is told of: devices and assignments before its readings, sessions after.
+
+    Both raise ProductError.
+    """
+
+    def __init__(
+        self,
+        witness: Witness,
+        *,
+        url: str,
+        api_key: str | None,
+        interval_us: int,
+        console: Console | None,
+    ) -> None:
+        self._witness = witness
+        self._url = url
+        self._api_key = api_key
+        self._interval_us = interval_us
+        self._console = console
+
+    def before(self) -> None:
+        """Register the devices and assign the vehicles."""
+        devices, assignments = self._witness.devices(), self._witness.assignments()
+        self._tell(
+            lambda product: enrol(
+                product,
+                devices,
+                assignments,
+                interval_us=self._interval_us,
+                console=self._console,
+            )
+        )
+
+    def after(self) -> None:
+        """Enter the sessions."""
+        sessions = [bond for bond in self._witness.truth().bonds if bond.kind == "session"]
+        self._tell(lambda product: tell_sessions(product, sessions, console=self._console))
+
+    def _tell(self, what: Callable[[Product], Coroutine[Any, Any, None]]) -> None:
+        async def told() -> None:
+            async with Product(url=self._url, api_key=self._api_key) as product:
+                await what(product)
+
+        asyncio.run(told())
+
+
+async def enrol(
+    product: Product,
+    devices: Sequence[Device],
+    assignments: Sequence[Bond],
+    *,
+    interval_us: int,
+    console: Console | None = None,
+) -> None:
+    """Register devices, then assign; what is there already must be the same.
+
+    Raises ProductError.
+    """
+    registered = (_register(product, device, interval_us) for device in devices)
+    await all_of(registered, total=len(devices), what="devices", console=console)
+    by_vehicle = _grouped(assignments, lambda bond: bond.vehicle_id)
+    assigned = (_assign(product, vehicle, bonds) for vehicle, bonds in by_vehicle)
+    await all_of(assigned, total=len(by_vehicle), what="assignments", console=console)
+
+
+async def tell_sessions(
+    product: Product, sessions: Sequence[Bond], *, console: Console | None = None
+) -> None:
+    """Enter sessions of the past; what is there already must be the same.
+
+    Raises ProductError.
+    """
+    entered = (_enter(product, session) for session in sessions)
+    await all_of(entered, total=len(sessions), what="sessions", console=console)
+
+
+async def _register(product: Product, device: Device, interval_us: int) -> None:
+    path = f"/v1/devices/{device.stream}s"
+    body: dict[str, Any] = {
+        f"{device.stream}Id": device.device_id,
+        "readingKind": device.reading_kind,
+        "readingIntervalSeconds": interval_us / 1_000_000,
+        "capacityKw": device.capacity_kw,
+        "registerModulusKwh": device.register_modulus_kwh,
+        "batteryCapacityKwh": device.battery_capacity_kwh,
+    }
+    body = {name: value for name, value in body.items() if value is not None}
+    if await product.post(path, body) is None:
+        there = await product.get(f"{path}/{device.device_id}")
+        differing = [name for name, value in body.items() if there.get(name) != value]
+        if differing:
+            raise ProductError(
+                f"{device.device_id} is registered already, with another {differing[0]}:"
+                " give each run a --fleet of its own"
+            )
+
+
+async def _assign(product: Product, vehicle: str, bonds: list[Bond]) -> None:
+    path = f"/v1/devices/vehicles/{vehicle}/assignments"
+    there: set[tuple[str, int, int | None]] | None = None
+    for bond in bonds:
+        end = None if bond.end is None else format_timestamp(bond.end)
+        body = {"meterId": bond.meter_id, "start": format_timestamp(bond.start), "end": end}
+        if await product.post(path, body) is not None:
+            continue
+        if there is None:
+            there = {
+                (
+                    one["meterId"],
+                    parse_timestamp(one["start"]),
+                    one["end"] and parse_timestamp(one["end"]),
+                )
+                for one in await product.pages(path)
+            }
+        if (bond.meter_id, bond.start, bond.end) not in there:
+            raise ProductError(
+                f"{vehicle} is assigned to another meter already: give each run a --fleet of its"
+                " own"
+            )
+
+
+async def _enter(product: Product, session: Bond) -> None:
+    assert session.end is not None  # noqa: S101  charges that still ran ended with the last reading
+    body = {
+        "vehicleId": session.vehicle_id,
+        "meterId": session.meter_id,
+        "startedAt": format_timestamp(session.start),
+        "endedAt": format_timestamp(session.end),
+    }
+    if await product.post("/v1/sessions/start", body) is not None:
+        return
+    there = {
+        (parse_timestamp(one["startedAt"]), one["endedAt"] and parse_timestamp(one["endedAt"]))
+        for one in await product.pages(
+            "/v1/sessions", vehicleId=session.vehicle_id, meterId=session.meter_id
+        )
+    }
+    if (session.start, session.end) not in there:
+        raise ProductError(
+            f"{session.vehicle_id} or {session.meter_id} is in another session already: give each"
+            " run a --fleet of its own"
+        )
+
+
+def _grouped(bonds: Sequence[Bond], key: Callable[[Bond], str]) -> list[tuple[str, list[Bond]]]:
+    """Return the bonds by a key, each group's in the order of time."""
+    groups: dict[str, list[Bond]] = {}
+    for bond in sorted(bonds, key=lambda bond: bond.start):
+        groups.setdefault(key(bond), []).append(bond)
+    return list(groups.items())

@@ -1,0 +1,105 @@
+"""Where a service is listened to over HTTP, and uvicorn as it is run here."""
+
+import math
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from prometheus_client import Counter, Gauge
+from starlette.types import ASGIApp
+
+from runtime.http.connection import protocol
+from runtime.http.crowd import Crowd
+from runtime.settings import HttpSettings
+
+log = structlog.get_logger()
+
+_MOST_QUEUED = 2_048
+_SHARE_QUEUED = 4
+"""Of so many descriptors one may be that of a connection that has only just been taken."""
+
+
+class PortTaken(Exception):  # noqa: N818  as the operating system puts it
+    """The settings of a host and a port name an address that cannot be listened on."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn within a service that handles the signals itself."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(settings: HttpSettings, *, setting: str = "HTTP_PORT") -> socket.socket:
+    """Return the listening socket; raises PortTaken, which names the setting of the port."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    try:
+        return socket.create_server((settings.http_host, settings.http_port), family=family)
+    except OSError as error:
+        address = f"{settings.http_host}:{settings.http_port}"
+        raise PortTaken(f"{setting}: cannot listen on {address}: {error.strerror}") from error
+
+
+def announce(listening: socket.socket, event: str = "http_listening") -> None:
+    """Log where the service is to be found: the port may be one that was free."""
+    host, port = listening.getsockname()[:2]
+    log.info(event, host=host, port=port)
+
+
+def configuration(
+    app: ASGIApp,
+    *,
+    settings: HttpSettings,
+    refused: Counter,
+    connections: Gauge | None = None,
+    **more: Any,
+) -> uvicorn.Config:
+    """Return how uvicorn serves the application, within the bounds of the settings.
+
+    `refused` counts what the bounds turn away by the label `bound`, `connections` shows those that
+    are open. `more` are uvicorn's own settings.
+    """
+    descriptors = _raise_descriptors()
+    crowd = Crowd(
+        settings=settings, descriptors=descriptors, refused=refused, connections=connections
+    )
+    if crowd.most < settings.http_max_connections:
+        log.warning("http_max_connections_lowered", to=crowd.most, descriptors=descriptors)
+    return uvicorn.Config(
+        app,
+        http=protocol(crowd),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Its own belief in X-Forwarded-For comes from the environment, and trusts loopback.
+        proxy_headers=False,
+        backlog=min(_MOST_QUEUED, descriptors // _SHARE_QUEUED),
+        timeout_keep_alive=math.ceil(settings.http_idle_timeout_s),
+        **more,
+    )
+
+
+async def serve(
+    config: uvicorn.Config, listening: socket.socket, *, announced_as: str = "http_listening"
+) -> None:
+    """Serve until cancelled."""
+    announce(listening, announced_as)
+    await _Server(config).serve(sockets=[listening])
+
+
+def _raise_descriptors() -> int:
+    """Let this process have as many descriptors as it may, and return how many those are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:  # a kernel's own limit may be lower still
+        log.warning("descriptors_not_raised", descriptors=soft, error=str(error))
+        hard = soft
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
