@@ -4,7 +4,7 @@ Backlogs of small messages, of large ones, of large ones that compression makes 
 of large ones that are all dead letters, and of batches that hold as much as may be unpacked of one,
 with one behind each that holds more. The settings are the environment's, as for any
 replica, so that one can see what they do: `BUFFER_MAX_BYTES=16777216 make bench-memory`. The bound
-is derived in docs/resources.md.
+is derived in docs/performance.md.
 """
 
 from collections.abc import Callable
