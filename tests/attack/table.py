@@ -1,6 +1,6 @@
 """Results as a table: for people at a terminal, and as Markdown for docs/security.md.
 
-The latter by `python -m tests.attack.table BEFORE.json [AFTER.json]`.
+The latter by `python -m tests.attack.table docs/benchmarks/attack.json`.
 """
 
 from collections.abc import Mapping
@@ -47,17 +47,13 @@ def table_of(results: list[Result], beside: Mapping[str, Result]) -> Table:
     return table
 
 
-def markdown_of(before: Mapping[str, Result], after: Mapping[str, Result]) -> str:
-    """Return the table of docs/security.md: every attack that is known, before and after."""
-    lines = [
-        "| attack | who | before | after |",
-        "|---|---|---|---|",
-    ]
+def markdown_of(results: Mapping[str, Result]) -> str:
+    """Return the table of docs/security.md: every attack that is known, and what it came to."""
+    lines = ["| attack | who | result |", "|---|---|---|"]
     for name, one in ATTACKS.items():
-        cells = [_cell(results.get(name)) for results in (before, after)]
-        lines.append(f"| `{name}`: {one.about.rstrip('.')} | {one.who} | {' | '.join(cells)} |")
-    idle = [_cell(results.get(IDLE)) for results in (before, after)]
-    lines.append(f"| nothing, for comparison | nobody | {' | '.join(idle)} |")
+        about = one.about.rstrip(".")
+        lines.append(f"| `{name}`: {about} | {one.who} | {_cell(results.get(name))} |")
+    lines.append(f"| nothing, for comparison | nobody | {_cell(results.get(IDLE))} |")
     return "\n".join(lines)
 
 
@@ -100,13 +96,10 @@ def _said(result: Result) -> str:
 
 
 def main(
-    before: Annotated[Path, typer.Argument(help="of the tree without the defences")],
-    after: Annotated[
-        Path | None, typer.Argument(help="of the tree with them", show_default=False)
-    ] = None,
+    results: Annotated[Path, typer.Argument(help="what `python -m tests.attack --out` wrote")],
 ) -> None:
-    """Print what `python -m tests.attack --out` has kept as the table of docs/security.md."""
-    typer.echo(markdown_of(read(before), {} if after is None else read(after)))
+    """Print the results of a run as the table of docs/security.md."""
+    typer.echo(markdown_of(read(results)))
 
 
 if __name__ == "__main__":
