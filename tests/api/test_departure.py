@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from api import live as live_module
+from api.live import stream as live_module
 from tests.api.conftest import PATIENCE_S, Client, Rows, served
 from tests.api.readings import MINUTE, NOW, store_vehicle
 

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.partitioner import murmur2
 from fastapi import FastAPI
 
-from api.ingest.envelopes import MOST_READINGS
+from api.ingest.batches import MOST_READINGS
 from deploy.local.stack import Addresses
 from producer_sim.sending.partitions import Partitions
 from runtime.topics import DEFAULT_PARTITIONS

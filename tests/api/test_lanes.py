@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from psycopg.pq import TransactionStatus
 
-from api import database as database_module
+from runtime.silence import bounded
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, encode, meter, store_meter, store_vehicle
 
@@ -232,7 +232,7 @@ async def test_a_loop_that_was_busy_is_not_taken_for_a_network_that_is_silent(
 ) -> None:
     database = make_app().state.parts.database
     async with database.opened(), database.read() as connection:
-        with database_module.bounded(connection, 0.05):
+        with bounded(connection, 0.05):
             asked = asyncio.create_task(connection.execute("SELECT 1"))
             while connection.info.transaction_status != TransactionStatus.ACTIVE:
                 await asyncio.sleep(0)

@@ -15,8 +15,9 @@ import pytest
 from fastapi import FastAPI
 from psycopg.rows import dict_row
 
-from api import live as live_module
-from api.live import Listener
+from api.live import stream as live_module
+from api.live.event import Event as NewState
+from api.live.listener import Listener
 from api.routes import live as live_routes
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
@@ -181,9 +182,9 @@ async def test_all_listeners_share_one_query_and_without_any_there_is_none(
     app = make_app()
     parts = app.state.parts
     looks: list[datetime] = []
-    look: Callable[[], Awaitable[Iterable[live_module.Event]]] = parts.live._look
+    look: Callable[[], Awaitable[Iterable[NewState]]] = parts.live._look
 
-    async def counted() -> Iterable[live_module.Event]:
+    async def counted() -> Iterable[NewState]:
         looks.append(NOW)
         return await look()
 

@@ -7,8 +7,8 @@ import uuid
 import pytest
 from structlog.testing import capture_logs
 
-from api.ingest import producer
-from api.ingest.producer import Gateway, Message, Unacknowledged
+from api.ingest import gateway as gateway_module
+from api.ingest.gateway import Gateway, Message, Unacknowledged
 from api.settings import GatewaySettings
 from deploy.local.stack import Addresses
 from runtime.settings import KafkaSettings
@@ -33,7 +33,7 @@ async def test_after_a_fatal_error_another_producer_takes_its_place(
     servers: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # librdkafka then takes any message that the broker refuses for a fatal error.
-    monkeypatch.setitem(producer._CONFIGURATION, "enable.gapless.guarantee", True)
+    monkeypatch.setitem(gateway_module._CONFIGURATION, "enable.gapless.guarantee", True)
     name = make_topic(servers)
     kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
     settings = GatewaySettings(gateway_timeout_ms=5_000)

@@ -14,7 +14,8 @@ import api.app
 import api.settings
 import consumer.health
 import consumer.metrics
-from runtime.http.refusal import SECURITY_HEADERS, Bound
+from runtime.http.problem import SECURITY_HEADERS
+from runtime.http.refusal import Bound
 from tests.served import GET, POST, SOON, Metrics, Served, head_of, problem, served, until
 
 Serve = Callable[..., AbstractContextManager[Served]]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.sharing.lanes import Bounds, Busy, Lane, shares
+from api.postgres.lanes import Bounds, Busy, Lane, shares
 
 PATIENCE_S = 10.0
 

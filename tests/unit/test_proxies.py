@@ -7,8 +7,8 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from api.middleware.caller import caller_of
 from api.middleware.proxies import Proxies
-from api.sharing.caller import caller_of
 
 TRUSTED = ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.sharing.rates import Rates, network_of
+from api.middleware.rates import Rates, network_of
 
 
 def test_a_caller_has_so_many_in_a_minute_and_others_have_theirs() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.sharing.shares import NoneLeft, Shares, ShareTaken
+from api.shares import NoneLeft, Shares, ShareTaken
 
 
 def test_one_has_a_share_and_all_have_the_whole() -> None:
