@@ -5,16 +5,13 @@ What makes a question slow is a lock of the test's on a table that it reads.
 
 import asyncio
 import hashlib
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
 from fastapi import FastAPI
-from psycopg.pq import TransactionStatus
 
-from runtime.silence import bounded
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, encode, meter, store_meter, store_vehicle
 
@@ -225,17 +222,3 @@ async def test_writes_that_wait_for_a_lock_keep_no_one_else_waiting(
         assert {one.status_code for one in answers} == {201, 503}
         stored = rows.execute("SELECT count(*) AS n FROM charging_session").fetchone()
         assert stored == {"n": [one.status_code for one in answers].count(201)}
-
-
-async def test_a_loop_that_was_busy_is_not_taken_for_a_network_that_is_silent(
-    make_app: Callable[..., FastAPI],
-) -> None:
-    database = make_app().state.parts.database
-    async with database.opened(), database.read() as connection:
-        with bounded(connection, 0.05):
-            asked = asyncio.create_task(connection.execute("SELECT 1"))
-            while connection.info.transaction_status != TransactionStatus.ACTIVE:
-                await asyncio.sleep(0)
-            time.sleep(0.3)  # noqa: ASYNC251  the answer comes meanwhile, and nobody reads it
-            await asked
-        await connection.execute("SELECT 1")  # it has not been broken

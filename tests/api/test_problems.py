@@ -52,6 +52,20 @@ async def test_unknown_paths_and_methods(client: Client) -> None:
         assert answer.headers["allow"]
 
 
+async def test_a_browser_is_shown_a_page_for_a_path_that_does_not_exist(client: Client) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for path in ("/vehicles/", "/docs/", "/vehicles/v-1/", "/nothing"):
+        problem(await client.get(path), 404)
+        answer = await client.get(path, headers=browser)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "there is no such path" in answer.text
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    # The API answers every client alike.
+    problem(await client.get("/v1/sessions/", headers=browser), 404)
+    problem(await client.post("/docs", headers=browser), 405)
+
+
 async def test_ids_that_mean_harm_are_refused(client: Client, rows: Rows) -> None:
     for path in DEVICE_PATHS:
         for text in HOSTILE:

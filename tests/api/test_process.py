@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from deploy.replica import PATIENCE_S, ROOT
-from tests.api.conftest import Environment, Rows
+from tests.api.conftest import Environment, Rows, problem
 from tests.api.process import Process
 
 
@@ -136,8 +136,11 @@ def test_metrics_have_a_port_of_their_own_where_one_is_set(
             assert page.status_code == 200
             assert "telemetry_http_requests_total" in page.text
             assert page.headers["x-content-type-options"] == "nosniff"
-            assert client.get(f"{metrics}/metrics/").status_code == 404
-            assert client.get(f"{metrics}/docs").status_code == 404
+            for path in ("/metrics/", "/docs"):
+                problem(client.get(f"{metrics}{path}"), 404)
+            refused = client.post(f"{metrics}/metrics")
+            problem(refused, 405)
+            assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
             key = {"Authorization": "Bearer key"}
             assert client.get(f"{process.address}/metrics", headers=key).status_code == 404
             answers = [
