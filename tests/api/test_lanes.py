@@ -1,4 +1,4 @@
-"""A crowd with slow questions: others are answered meanwhile, and each of the crowd is told.
+"""A crowd with slow questions: other requests are answered meanwhile, and so is each question.
 
 What makes a question slow is a lock of the test's on a table that it reads.
 """
@@ -78,7 +78,7 @@ async def ask(client: Client, key: int) -> tuple[int, dict[str, str], bytes]:
 
 
 async def check_the_rest(client: Client, key: int) -> None:
-    """Check that all that is no question is answered."""
+    """Check that all requests other than questions are answered."""
     assert (await client.get("/health/ready")).status_code == 200
     for path in (CURRENT, f"{METERS}/registered"):
         assert (await client.get(path, headers=by(key))).status_code == 200
@@ -90,7 +90,7 @@ async def check_the_rest(client: Client, key: int) -> None:
     assert sent.status_code == 202
 
 
-async def test_two_hundred_with_slow_questions_keep_nobody_else_waiting(
+async def test_two_hundred_slow_questions_do_not_hold_up_anybody_else(
     make_app: Callable[..., FastAPI], api_database: str, rows: Rows
 ) -> None:
     store_vehicle(rows, "v-1", [(NOW - MINUTE, 1.0)])
@@ -145,7 +145,7 @@ async def test_one_client_leaves_places_for_the_questions_of_others(
         assert {status for status, _, _ in await asyncio.gather(*many)} == {200}
 
 
-async def test_who_waits_too_long_is_told_that_it_is_busy_and_not_that_postgresql_is_away(
+async def test_a_wait_that_is_too_long_is_busy_and_not_an_outage_of_postgresql(
     make_app: Callable[..., FastAPI], api_database: str, rows: Rows
 ) -> None:
     app = make_app(**SETTINGS | SHORT)
@@ -196,7 +196,7 @@ async def test_a_pool_too_small_for_lanes_says_that_it_is_busy_as_well(
             task.cancel()
 
 
-async def test_writes_that_wait_for_a_lock_keep_no_one_else_waiting(
+async def test_writes_that_wait_for_a_lock_do_not_hold_up_others(
     make_app: Callable[..., FastAPI], api_database: str, rows: Rows
 ) -> None:
     store_vehicle(rows, "v-1", [(NOW - MINUTE, 1.0)])

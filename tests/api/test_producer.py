@@ -1,4 +1,4 @@
-"""The producer itself: errors that it does not get over."""
+"""The gateway's producer: it is replaced after a fatal error."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ from tests import kafka_clients
 
 LIMIT = 1_000
 SMALL = b"x"
-# Nothing that compression makes small.
+# Random, so that compression does not make it small.
 LARGE = random.Random(1).randbytes(2 * LIMIT)
 RENEWED_S = 10.0
 
