@@ -10,11 +10,11 @@ from pydantic_settings import BaseSettings
 from runtime.settings import (
     ENVIRONMENT,
     LAST_PORT,
+    ConnectTimeout,
     GroupName,
     HttpSettings,
     KafkaSettings,
     LogSettings,
-    PostgresSettings,
     PostgresUrl,
     RetentionDays,
     SettingsError,
@@ -122,15 +122,19 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(word) for word in words if word)
 
 
-class PoolSettings(PostgresSettings):
+class PoolSettings(BaseSettings):
     """How to reach PostgreSQL, and how many may ask it at a time, for how long."""
 
+    model_config = ENVIRONMENT
+
+    database_url: PostgresUrl
     database_read_url: PostgresUrl | None = Field(
         None, description="a replica for reads; by default DATABASE_URL"
     )
     database_pool_size: int = Field(
         12, ge=1, le=200, description="connections to either, at the most"
     )
+    database_connect_timeout_s: ConnectTimeout = 5
     database_pool_timeout_s: float = Field(
         2.0, gt=0, le=60, description="seconds that a request waits for a connection"
     )

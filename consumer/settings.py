@@ -7,11 +7,12 @@ from pydantic_settings import BaseSettings
 
 from runtime.settings import (
     ENVIRONMENT,
+    ConnectTimeout,
     GroupName,
     HttpSettings,
     KafkaSettings,
     LogSettings,
-    PostgresSettings,
+    PostgresUrl,
     RetentionDays,
     describe_sections,
     load,
@@ -24,9 +25,13 @@ UNPACKED_MAX_BYTES = 64 << 20
 _DAY_MS = 86_400_000  # Kafka counts milliseconds in 32 bits
 
 
-class DatabaseSettings(PostgresSettings):
+class DatabaseSettings(BaseSettings):
     """How to reach PostgreSQL, and how long to wait for it."""
 
+    model_config = ENVIRONMENT
+
+    database_url: PostgresUrl
+    database_connect_timeout_s: ConnectTimeout = 5
     database_statement_timeout_s: int = Field(
         60, ge=1, le=86_400, description="seconds for a statement"
     )
