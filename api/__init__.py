@@ -1,1 +1,4 @@
-"""The HTTP gateway and the answers: readings in through Kafka, energy out of PostgreSQL."""
+"""The HTTP API: readings in through Kafka; state, history and energy out of PostgreSQL.
+
+Read `app` first, then `ingest` for readings in, `routes`, `queries` and `postgres` for answers out.
+"""

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.live import Live
+from api.live.stream import Live
 from api.parts import Parts
 from api.settings import Settings, describe
 from runtime.http.server import PortTaken, announce, configuration, listen
@@ -27,7 +27,7 @@ SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
 )
 
 app = typer.Typer(
-    help="Readings in over HTTP, through Kafka; state, history and energy out.",
+    help="The HTTP API: takes readings for Kafka; answers with state, history and energy.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use or a wrong setting.",
     no_args_is_help=True,
     add_completion=False,
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which waits for every answer to end: those without an end are ended first."""
+    """uvicorn waits at its end for every answer: so the live streams are ended first."""
 
     def __init__(self, config: uvicorn.Config, *, live: Live) -> None:
         super().__init__(config)
@@ -49,13 +49,13 @@ class _Server(uvicorn.Server):
 
 
 def _leave(_: int, __: FrameType | None) -> None:
-    # uvicorn drains at the signal and then raises it again, which would otherwise kill us.
+    # uvicorn drains at the signal and then raises it again, which would kill this process.
     raise SystemExit(0)
 
 
 @app.command(epilog=SETTINGS_HELP)
 def run() -> None:
-    """Serve until SIGTERM; what is being answered then is answered first."""
+    """Serve until SIGTERM; requests that have begun by then are answered first."""
     settings = Settings()
     configure_logs(settings.log)
     signal.signal(signal.SIGTERM, _leave)
@@ -63,7 +63,7 @@ def run() -> None:
     for_metrics = _listen_for_metrics(settings)
     announce(listening)
     application: FastAPI = create_app(settings, for_metrics=for_metrics)
-    # To describe all paths takes a tenth of a second or more, in which nothing would be answered.
+    # Describing all paths takes a tenth of a second or more; no request should wait for that.
     application.openapi()
     parts: Parts = application.state.parts
     server = _Server(
@@ -76,7 +76,7 @@ def run() -> None:
         ),
         live=parts.live,
     )
-    # What is there now stays. Looking for cycles in all of it would keep answers waiting.
+    # What exists now stays. Looking for cycles in all of it would keep answers waiting.
     gc.collect()
     gc.freeze()
     server.run(sockets=[listening])
@@ -92,7 +92,7 @@ def _listen_for_metrics(settings: Settings) -> socket.socket | None:
 
 @app.command()
 def new_key() -> None:
-    """Make an API key; the digest goes into API_KEYS, the key to whoever asks."""
+    """Make an API key: put the digest into API_KEYS, and give the key to the client."""
     key = secrets.token_urlsafe(32)
     typer.echo(f"key:    {key}")
     typer.echo(f"digest: {hashlib.sha256(key.encode()).hexdigest()}")
@@ -100,13 +100,13 @@ def new_key() -> None:
 
 @app.command()
 def openapi() -> None:
-    """Print the description of the API, as /openapi.json has it."""
+    """Print the OpenAPI document of the API, as /openapi.json serves it."""
     json.dump(create_app(Settings()).openapi(), sys.stdout, indent=2)
     typer.echo()
 
 
 def main() -> None:
-    """Run a command; a wrong setting is one line, not a traceback."""
+    """Run a command; a wrong setting is one line and exit code 2."""
     try:
         app()
     except (SettingsError, PortTaken) as error:

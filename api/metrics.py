@@ -1,4 +1,4 @@
-"""The catalogue of the API's metrics; never a device id or a client in a label."""
+"""The catalogue of the API's metrics; a label never holds a device id or a client."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.database import Database
+from api.postgres.database import Database
 from runtime.metrics import new_registry
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -62,7 +62,7 @@ class Metrics:
         )
 
     def watch(self, database: Database) -> None:
-        """Show what the pools and the lanes before them do."""
+        """Show the connections of the pools, and the requests in the lanes before them."""
         self.registry.register(_Pools(database))
 
 

@@ -1,8 +1,9 @@
-"""OpenAPI's document, with what the framework does not know: problems, keys, examples. Pure."""
+"""The OpenAPI document, with what FastAPI does not know: problems, keys, examples. Pure."""
 
 from typing import Any
 
-from api.problems import MEDIA_TYPE, ProblemDocument, describe_problems
+from api.problems import ProblemDocument, describe_problems
+from runtime.http.problem import MEDIA_TYPE
 
 Document = dict[str, Any]
 
@@ -11,13 +12,13 @@ _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
     "basic": {"type": "http", "scheme": "basic", "description": "any user, an API key as password"},
 }
-# The last one: an instance on loopback may do without keys.
+# The last one, none: a server on loopback may run without keys.
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}, {}]
 _BY_TYPE = {"integer": 1, "number": 1.0, "string": "text", "boolean": True, "null": None}
 
 
 def complete(document: Document) -> Document:
-    """Return the document with all of it, changed in place."""
+    """Complete the document in place and return it."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     problem = ProblemDocument.model_json_schema(ref_template=_REFERENCE + "{model}")
@@ -25,7 +26,7 @@ def complete(document: Document) -> Document:
     components["securitySchemes"] = _SCHEMES
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            # What stands before every route answers for itself.
+            # The answers of the middleware, which stands before every route.
             refusals = (403, 413, 415, 422) if "requestBody" in operation else (403, 422)
             operation["responses"] |= {
                 str(status): answer for status, answer in describe_problems(*refusals).items()
@@ -45,7 +46,7 @@ def _contents(operation: Document) -> list[Document]:
 
 
 def example_of(schema: Document, schemas: Document) -> Any:
-    """Return a value that the schema allows, made of the examples of its fields."""
+    """Return a value that the schema allows, made from the examples of its fields."""
     match schema:
         case {"$ref": reference}:
             value = example_of(schemas[reference.removeprefix(_REFERENCE)], schemas)

@@ -1,27 +1,29 @@
-"""What the routes work with, made once per application."""
+"""The parts of the API that routes work with, made once per application."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, cast
+from typing import Annotated, Self, cast
 
 from fastapi import Depends, Request
 
-from api.database import Database
 from api.figures.figures import Figures
-from api.ingest.producer import Gateway
-from api.live import Live
+from api.ingest.gateway import Gateway
+from api.ingest.turns import Turns
+from api.live.stream import Live
 from api.metrics import Metrics
+from api.middleware.caller import caller_of
+from api.postgres.database import Database
+from api.postgres.probe import Probes
 from api.readiness import Readiness
-from api.settings import RegistrySettings
-from api.sharing.caller import caller_of
-from api.sharing.turns import Turns
+from api.settings import RegistrySettings, Settings
 from runtime.http.exposition import Exposition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The servers behind this one, and what is counted."""
+    """The ways to the servers behind this one, the work in the background, and the metrics."""
 
     database: Database
+    probes: Probes
     gateway: Gateway
     live: Live
     turns: Turns
@@ -32,10 +34,36 @@ class Parts:
     retention_days: int
     registry: RegistrySettings
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the parts; none of them connects before `api.lifespan` runs them."""
+        metrics = Metrics()
+        database = Database(
+            settings.pool, note_refused=lambda lane: metrics.refused.labels(f"lane_{lane}").inc()
+        )
+        metrics.watch(database)
+        gateway = Gateway(kafka=settings.kafka, settings=settings.gateway)
+        probes = Probes(settings.pool)
+        return cls(
+            database=database,
+            probes=probes,
+            gateway=gateway,
+            live=Live(database=database, metrics=metrics, settings=settings.live),
+            turns=Turns(),
+            figures=Figures(
+                database=database, kafka=settings.kafka, group=settings.group.consumer_group
+            ),
+            metrics=metrics,
+            exposition=Exposition(metrics.registry),
+            readiness=Readiness({"database": probes.ping, "kafka": gateway.ping}),
+            retention_days=settings.gateway.history_retention_days,
+            registry=settings.registry,
+        )
 
-# Asynchronous, as FastAPI would ask a thread for it otherwise.
+
+# Async, since FastAPI would run it on a thread otherwise.
 async def parts_of(request: Request) -> Parts:
-    """Return the parts, whose database knows who asks."""
+    """Return the parts, with a database that knows the caller of this request."""
     parts = cast("Parts", request.app.state.parts)
     return replace(parts, database=parts.database.by(caller_of(request.scope)))
 

@@ -1,24 +1,25 @@
-"""Problem documents (RFC 9457): every answer that is no success is one.
+"""Problems: every answer that is not a success is a problem document (RFC 9457).
 
-`type` is about:blank throughout: the status says what kind it is, `detail` what is wrong here, and
-`errors` names the fields at fault.
+The status says what kind of problem it is, `detail` what is wrong here, and `errors` names the
+fields at fault.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-MEDIA_TYPE = "application/problem+json"
+from runtime.http.problem import MEDIA_TYPE, answer, document
+
 MOST_FAULTS = 20
-"""So many are told, and how many more there are."""
+"""Faults that one document lists; `moreErrors` counts the others."""
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
-# What came is told to the one who sent it, as far as it helps, and without what moves a cursor.
+# The client's own text is repeated to it: cut short, and without control characters.
 _LONGEST_NAME, _LONGEST_DETAIL = 64, 500
 
 
@@ -30,9 +31,9 @@ class FieldFault(BaseModel):
 
 
 class Problem(HTTPException):
-    """An answer other than success; raised by routes and turned into a document here.
+    """An answer other than success, raised by routes and turned into a document here.
 
-    It is an HTTPException because FastAPI lets no other out of where it reads a body.
+    It is an HTTPException because FastAPI passes no other exception on while it reads a body.
     """
 
     headers: dict[str, str]
@@ -61,25 +62,16 @@ class Problem(HTTPException):
         self.more = more
 
     def response(self) -> JSONResponse:
-        document: dict[str, object] = {
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-        }
+        content = document(self.status, self.detail)
         if self.errors:
-            document["errors"] = [fault.model_dump() for fault in self.errors]
+            content["errors"] = [fault.model_dump() for fault in self.errors]
         if self.more_errors:
-            document["moreErrors"] = self.more_errors
-        return JSONResponse(
-            document | self.more,
-            status_code=self.status,
-            headers=self.headers,
-            media_type=MEDIA_TYPE,
-        )
+            content["moreErrors"] = self.more_errors
+        return answer(self.status, content | self.more, self.headers)
 
 
 class ProblemDocument(BaseModel):
-    """What is sent for a problem."""
+    """The document that is sent for a problem."""
 
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
@@ -91,21 +83,30 @@ class ProblemDocument(BaseModel):
 
 
 def unavailable(what: str, *, after_s: int = 1) -> Problem:
-    """Return what is said while a server behind this one cannot be reached."""
+    """Return the problem (503) of a server behind this one that cannot be reached."""
     return Problem(503, f"{what} cannot be reached", headers={"Retry-After": str(after_s)})
 
 
 def busy(what: str, *, after_s: int = 2) -> Problem:
-    """Return what is said while PostgreSQL answers, but others first."""
+    """Return the problem (503) of a PostgreSQL that answers others first."""
     return Problem(
         503, f"the database is busy{what}; ask again", headers={"Retry-After": str(after_s)}
     )
 
 
-def explain_problems(app: FastAPI) -> None:
-    """Answer with a problem document what is refused; `Observation` does so for what fails."""
+def explain_problems(app: FastAPI, *, as_page: Callable[[Problem], Response]) -> None:
+    """Have every refusal answered with a problem document; `AccessLog` does so for failures.
+
+    `as_page` makes the answer for a browser that asks for a page that does not exist.
+    """
+
+    async def explain_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  registered for it
+        problem = _http_problem(request, error)
+        return as_page(problem) if _is_for_a_page(request, problem) else problem.response()
+
     app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPException, explain_http)
     app.add_exception_handler(RequestValidationError, _invalid)
 
 
@@ -120,32 +121,39 @@ def describe_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     }
 
 
-def _problem(_: Request, error: Exception) -> JSONResponse:
+async def _problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)  # noqa: S101  registered for it
     return error.response()
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101  registered for it
+def _http_problem(request: Request, error: HTTPException) -> Problem:
+    """Return the problem of what the framework refuses."""
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
             path = request.url.path
             detail = "there is no such path"
             if path.endswith("/"):
                 detail += ": it has a slash at its end, or an id that is empty"
-            return Problem(404, detail).response()
+            return Problem(404, detail)
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = _allowed(request)
             detail = f"there is no {request.method} of this path; there is {allowed}"
-            return Problem(405, detail, headers={"Allow": allowed}).response()
-    return Problem(error.status_code, str(error.detail), headers=error.headers).response()
+            return Problem(405, detail, headers={"Allow": allowed})
+    return Problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+def _is_for_a_page(request: Request, problem: Problem) -> bool:
+    """Return whether a browser looks for a page, and there is none of this path."""
+    is_of_the_api = request.url.path.startswith("/v1/")
+    wants_html = "text/html" in request.headers.get("accept", "")
+    return problem.status == HTTPStatus.NOT_FOUND and wants_html and not is_of_the_api
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it
     faults = [
         FieldFault(
-            # The first word says where it was looked for, and not what it is called.
+            # The first word says where the field was looked for; the others are its name.
             field=".".join(map(str, fault["loc"][1:])) or str(fault["loc"][0]),
             detail=fault["msg"].removeprefix("Value error, "),
         )
@@ -156,13 +164,13 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 def _plain(text: str, longest: int) -> str:
-    """Return the text as one line of characters that can be shown, cut where it is longer."""
+    """Return the text as one line of printable characters, cut after the longest length."""
     cut = text if len(text) <= longest else f"{text[:longest]}\N{HORIZONTAL ELLIPSIS}"
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in cut)
 
 
 def _allowed(request: Request) -> str:
-    """Return the methods of all routes of a path; the framework names those of the first only."""
+    """Return the methods of all routes of a path; the framework names only those of the first."""
     scope = {name: value for name, value in request.scope.items() if name != "fastapi"}
     methods = [
         method

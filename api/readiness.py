@@ -1,6 +1,6 @@
-"""Whether readings can be taken, and whether answers can be given: looked at in the background.
+"""Readiness: whether the servers behind this one answer, looked at in the background.
 
-Whoever asks is told what the last look found, so that asking costs nothing and waits for nothing.
+A request is told what the last look found, so that asking costs nothing and does not wait.
 """
 
 import asyncio
@@ -11,17 +11,17 @@ from typing import Literal
 
 import psycopg
 
-from api.ingest.producer import Unacknowledged
+from api.ingest.gateway import Unacknowledged
 from runtime.tasks import cancel
 
 Purpose = Literal["ingest", "answers"]
 Look = Callable[[], Awaitable[None]]
 
-# What each purpose takes. Readings go to Kafka alone.
+# The server that each purpose needs. Readings go to Kafka alone.
 NEEDED: Mapping[Purpose, str] = {"ingest": "kafka", "answers": "database"}
 
 _EVERY_S = 1.0
-# A look that hangs, or that no time is left for, says nothing any more.
+# A result that is older than this counts for nothing: the look hangs, or the loop is too busy.
 _STALE_S = 6.0
 
 
@@ -34,9 +34,9 @@ class _Seen:
 
 
 class Readiness:
-    """Looks at each server once a second, and remembers what was found.
+    """Looks at each server once a second, and remembers what it found.
 
-    A look returns where the server answers, and raises psycopg.Error or Unacknowledged.
+    A look returns if the server answers, and raises psycopg.Error or Unacknowledged if not.
     """
 
     def __init__(self, looks: Mapping[str, Look]) -> None:
@@ -46,7 +46,7 @@ class Readiness:
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator["Readiness"]:
-        """Look at them, each by itself: one that is silent keeps no other from being seen."""
+        """Look at each server in a task of its own: a silent one does not hold up the others."""
         tasks = [asyncio.create_task(self._look(name), name=name) for name in self._looks]
         try:
             yield self
@@ -54,9 +54,9 @@ class Readiness:
             await cancel(tasks)
 
     async def checks(self, purpose: Purpose | None = None) -> dict[str, bool]:
-        """Return which servers answer, of those that the purpose needs or of all.
+        """Return for each server whether it answers: those that the purpose needs, or all.
 
-        Only the first look is waited for, so that a start is not taken for an outage.
+        Waits only for the first look, so that a start is not taken for an outage.
         """
         names = [NEEDED[purpose]] if purpose else list(self._looks)
         return {name: await self._holds(name) for name in names}

@@ -1,4 +1,4 @@
-"""What is the same for as long as this process runs: made once, and sent as it is."""
+"""Answers that never change while this process runs: rendered once, and sent with an ETag."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-_KEPT_BUT_ASKED_FOR = "no-cache"
+_KEPT_BUT_CHECKED = "no-cache"
 _NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Bytes of a type, and the version that their content makes."""
+    """Bytes with their media type, and a version that is a hash of them."""
 
     content: bytes
     media_type: str
@@ -23,8 +23,8 @@ class Rendered:
     def __post_init__(self) -> None:
         object.__setattr__(self, "version", sha256(self.content).hexdigest()[:12])
 
-    def answer(self, request: Request, *, kept: str = _KEPT_BUT_ASKED_FOR) -> Response:
-        """Send it, or 304 to a client that has this version; `kept` is its Cache-Control."""
+    def answer(self, request: Request, *, kept: str = _KEPT_BUT_CHECKED) -> Response:
+        """Return the answer, or 304 for a client that has this version; `kept` is Cache-Control."""
         tag = f'"{self.version}"'
         headers = {"Cache-Control": kept, "ETag": tag}
         if tag in request.headers.get("if-none-match", ""):
@@ -33,7 +33,7 @@ class Rendered:
 
 
 def rendered_once(request: Request, render: Callable[[FastAPI], Rendered]) -> Rendered:
-    """Return what this makes of the application, made with the first request for it."""
+    """Return what `render` makes of the application, made with the first request for it."""
     made: dict[object, Rendered] = request.app.state.rendered
     if render not in made:
         made[render] = render(request.app)

@@ -1,4 +1,4 @@
-"""The settings of the API, one frozen section per part, each read from the environment."""
+"""The settings of the API: one frozen section for each part, read from the environment."""
 
 import ipaddress
 import re
@@ -10,10 +10,13 @@ from pydantic_settings import BaseSettings
 from runtime.settings import (
     ENVIRONMENT,
     LAST_PORT,
+    ConnectTimeout,
+    GroupName,
     HttpSettings,
     KafkaSettings,
     LogSettings,
     PostgresUrl,
+    RetentionDays,
     SettingsError,
     describe_sections,
     load,
@@ -22,14 +25,14 @@ from runtime.settings import (
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-# What a shell makes a digest of where the variable that should hold the key is empty.
+# The digest that a shell computes if the variable that should hold the key is empty.
 _OF_NOTHING = {sha256(blank).hexdigest() for blank in (b"", b" ", b"\n", b" \n", b"\r\n")}
 
 
 class ListenSettings(HttpSettings):
-    """Where the API is served, and for how long it goes on after SIGTERM."""
+    """Where the API is served, and how long it may take to stop after SIGTERM."""
 
-    http_port: int = Field(8000, ge=0, le=65_535, description="port; 0 picks a free one")
+    http_port: int = Field(8000, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
     http_max_connections: int = Field(
         1_000, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
     )
@@ -48,7 +51,7 @@ class ListenSettings(HttpSettings):
 
 
 class MetricsSettings(BaseSettings):
-    """Where /metrics is served, if not with everything else."""
+    """Where /metrics is served, if not on the API's own port."""
 
     model_config = ENVIRONMENT
 
@@ -64,7 +67,7 @@ class MetricsSettings(BaseSettings):
 
 
 class AccessSettings(BaseSettings):
-    """Who may ask, and how much."""
+    """Who may ask, and how often."""
 
     model_config = ENVIRONMENT
 
@@ -120,18 +123,18 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 class PoolSettings(BaseSettings):
-    """How PostgreSQL is asked."""
+    """How to reach PostgreSQL, and how many may ask it at a time, for how long."""
 
     model_config = ENVIRONMENT
 
-    database_url: PostgresUrl = Field(description="postgresql://user:password@host:port/database")
+    database_url: PostgresUrl
     database_read_url: PostgresUrl | None = Field(
         None, description="a replica for reads; by default DATABASE_URL"
     )
     database_pool_size: int = Field(
         12, ge=1, le=200, description="connections to either, at the most"
     )
-    database_connect_timeout_s: int = Field(5, ge=1, le=3_600, description="seconds to connect")
+    database_connect_timeout_s: ConnectTimeout = 5
     database_pool_timeout_s: float = Field(
         2.0, gt=0, le=60, description="seconds that a request waits for a connection"
     )
@@ -159,7 +162,7 @@ class PoolSettings(BaseSettings):
 
 
 class GatewaySettings(BaseSettings):
-    """How readings are handed to Kafka."""
+    """How readings are handed to Kafka, and which are too old."""
 
     model_config = ENVIRONMENT
 
@@ -172,13 +175,13 @@ class GatewaySettings(BaseSettings):
     gateway_buffer_bytes: int = Field(
         32 << 20, ge=1 << 20, le=1 << 30, description="bytes that wait for the broker at the most"
     )
-    history_retention_days: int = Field(
-        400, ge=1, le=36_500, description="readings older than this many days are refused"
+    history_retention_days: RetentionDays = Field(
+        400, description="readings older than this many days are refused"
     )
 
 
 class BodySettings(BaseSettings):
-    """How much the bodies of all requests may hold while they are read and answered."""
+    """How many bytes the bodies of all requests may hold while they are read and answered."""
 
     model_config = ENVIRONMENT
 
@@ -197,7 +200,7 @@ class BodySettings(BaseSettings):
 
 
 class LiveSettings(BaseSettings):
-    """How many may listen to new states."""
+    """How many clients may listen to the live stream."""
 
     model_config = ENVIRONMENT
 
@@ -210,7 +213,7 @@ class LiveSettings(BaseSettings):
 
 
 class RegistrySettings(BaseSettings):
-    """How much may be entered of one device."""
+    """How many assignments and sessions one device may have."""
 
     model_config = ENVIRONMENT
 
@@ -229,14 +232,12 @@ class RegistrySettings(BaseSettings):
 
 
 class GroupSettings(BaseSettings):
-    """Whose progress the pages show."""
+    """The consumer group whose progress the pages show."""
 
     model_config = ENVIRONMENT
 
-    consumer_group: str = Field(
+    consumer_group: GroupName = Field(
         "telemetry-consumer",
-        min_length=1,
-        max_length=255,
         description="the consumers' group, of which the pages show what waits for it",
     )
 

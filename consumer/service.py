@@ -26,7 +26,7 @@ from consumer.upkeep.devices import keep_counted
 from consumer.upkeep.expiry import keep_expiring, keep_measured
 from consumer.upkeep.retention import keep_maintained
 from consumer.upkeep.rollups import keep_rolled_up
-from runtime.http.refusal import SECURITY_HEADERS
+from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.server import configuration, listen, serve
 from runtime.tasks import cancel
 

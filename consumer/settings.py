@@ -7,10 +7,13 @@ from pydantic_settings import BaseSettings
 
 from runtime.settings import (
     ENVIRONMENT,
+    ConnectTimeout,
+    GroupName,
     HttpSettings,
     KafkaSettings,
     LogSettings,
     PostgresUrl,
+    RetentionDays,
     describe_sections,
     load,
 )
@@ -27,8 +30,8 @@ class DatabaseSettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    database_url: PostgresUrl = Field(description="postgresql://user:password@host:port/database")
-    database_connect_timeout_s: int = Field(5, ge=1, le=3_600, description="seconds to connect")
+    database_url: PostgresUrl
+    database_connect_timeout_s: ConnectTimeout = 5
     database_statement_timeout_s: int = Field(
         60, ge=1, le=86_400, description="seconds for a statement"
     )
@@ -48,9 +51,7 @@ class GroupSettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    consumer_group: str = Field(
-        "telemetry-consumer", min_length=1, max_length=255, description="the replicas' common name"
-    )
+    consumer_group: GroupName = Field("telemetry-consumer", description="the replicas' common name")
 
 
 class SourceSettings(GroupSettings):
@@ -134,7 +135,7 @@ class HistorySettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    history_retention_days: int = Field(400, ge=1, le=36_500, description="days that are kept")
+    history_retention_days: RetentionDays = Field(400, description="days that are kept")
     partitions_ahead_days: int = Field(7, ge=1, le=366, description="days made in advance")
     partitions_interval_s: float = Field(
         900.0, ge=1, le=86_400, description="seconds between two looks"

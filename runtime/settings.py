@@ -104,7 +104,14 @@ def _is_a_url(url: SecretStr) -> SecretStr:
     return url
 
 
-PostgresUrl = Annotated[SecretStr, AfterValidator(_is_a_url)]
+PostgresUrl = Annotated[
+    SecretStr,
+    AfterValidator(_is_a_url),
+    Field(description="postgresql://user:password@host:port/database"),
+]
+ConnectTimeout = Annotated[int, Field(ge=1, le=3_600, description="seconds to connect")]
+GroupName = Annotated[str, Field(min_length=1, max_length=255)]
+RetentionDays = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class HttpSettings(BaseSettings):

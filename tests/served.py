@@ -14,7 +14,8 @@ import uvloop
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.types import ASGIApp
 
-from runtime.http.refusal import SECURITY_HEADERS, Bound
+from runtime.http.problem import SECURITY_HEADERS
+from runtime.http.refusal import Bound
 from runtime.http.server import configuration, listen
 from runtime.settings import HttpSettings
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import DictRow
 
-from api.database import Connection, Database
 from api.figures.energies import Energy, HourEnergy, total
 from api.figures.intake import Intake, Taken
 from api.figures.pace import Rate
 from api.figures.remembered import Remembered
+from api.postgres.database import Connection, Database
 from api.queries.rows import rows
 from runtime.settings import KafkaSettings
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from api.database import Database
 from api.figures.ends import Ends, Span, Unanswered
 from api.figures.pace import Look, Pace, Partition, Rate
+from api.postgres.database import Database
 from api.problems import Problem
 from api.queries.rows import rows
 from runtime.settings import KafkaSettings

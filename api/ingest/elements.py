@@ -1,9 +1,9 @@
-"""The elements of the array that a body holds, found by its brackets and commas alone. Pure.
+"""The elements of a body's array, found by brackets and commas alone. Pure.
 
-A parser would make millions of objects before it could be told that there are too many, and gives
-up the whole body where one element nests too deep. Here nothing is made of what a body holds: it is
-looked through once, a piece at a time, and no further than to the first element too many. Each is
-judged by itself afterwards; what is around them must be JSON.
+A parser would make millions of objects before it could say that there are too many, and it rejects
+the whole body if one element is nested too deep. This scan makes no objects: it reads the body
+once, a piece at a time, and stops at the first element too many. Each element is judged by itself
+afterwards; everything around the array must be JSON.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-# Some tenths of a millisecond each: what else this process does goes on between them.
+# Bytes of a piece; each takes some tenths of a millisecond, and other threads run in between.
 _PIECE = 1 << 16
-# What stands beside the array; no honest client sends more.
+# Fields of the body, the array among them; no honest client sends more.
 _MOST_FIELDS = 100
 _OPENS, _CLOSES, _COMMA, _QUOTE, _BACKSLASH = range(1, 6)
 _KIND_OF = {
@@ -33,23 +33,23 @@ Kinds = npt.NDArray[np.uint8]
 
 
 class NotSplit(ValueError):  # noqa: N818  what the body is
-    """The body is no object with a few fields; the text says why, as the end of a sentence."""
+    """The body is not an object with a few fields; the text is the end of that sentence."""
 
 
-class TooMany(Exception):  # noqa: N818  likewise
+class TooMany(Exception):  # noqa: N818  what the elements are
     """An array holds more elements than it may."""
 
 
 @dataclass(slots=True)
 class Container:
-    """A field's array or object: where it begins and ends, and its commas."""
+    """The array or object of a field: the places of its begin, its end and its commas."""
 
     begin: int
     end: int = 0
     commas: list[int] = field(default_factory=list)
 
     def elements(self, body: bytes) -> Iterator[bytes]:
-        """Return what stands between the commas, without the space around it."""
+        """Yield the bytes between the commas, without the space around them."""
         begin = self.begin + 1
         for end in (*self.commas, self.end - 1):
             yield body[begin:end].strip(_SPACE)
@@ -57,9 +57,9 @@ class Container:
 
 
 def containers(body: bytes, *, most: int) -> list[Container]:
-    """Return the arrays and objects that are fields of the body, an object.
+    """Return the arrays and objects that are fields of the body, which is an object.
 
-    Raises NotSplit, and TooMany where one of them holds more than `most` elements.
+    Raises NotSplit, and TooMany if one of them holds more than `most` elements.
     """
     found: list[Container] = []
     fields = begun = 0
@@ -117,7 +117,7 @@ def _marks(body: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _unescaped(kinds: Kinds, places: Places, size: int) -> tuple[Kinds, bool]:
-    """Return the kinds without backslashes and escaped quotes; and whether an escape is cut."""
+    """Return the kinds without backslashes and escaped quotes, and whether an escape is cut."""
     backslashes = kinds == _BACKSLASH
     if not backslashes.any():
         return kinds, False

@@ -1,4 +1,4 @@
-"""Who may ask: an API key where there are any, and a rate for each who asks."""
+"""Access: an API key if any are set, and a rate for every caller."""
 
 import asyncio
 import base64
@@ -11,29 +11,28 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.metrics import Metrics
+from api.middleware.caller import address_of, name_caller
+from api.middleware.rates import Rates, network_of
 from api.problems import Problem
 from api.settings import AccessSettings
-from api.sharing.caller import address_of, name_caller
-from api.sharing.rates import Rates, network_of
-from runtime.http.connection import give_way
+from runtime.http.scope import give_way
 
-# Whoever looks whether this process lives is never sent away, and is kept waiting for no more
-# than this where the same address asks all the time.
+# Health checks are never refused. An address that asks too often waits for this long at most.
 _HEALTH = {"/health", "/health/live", "/health/ready"}
 _HEALTH_PAUSE_S = 0.1
-# The description of the API, and what its pages look like, tell nothing about any device.
+# The description of the API and the files of its pages tell nothing about any device.
 _OPEN = {"/docs", "/openapi.json"}
 _OPEN_FOLDER = "/static/"
-# An answer costs as much as a refusal that comes at once: one that waits slows its asker down.
+# An immediate refusal would cost as much as an answer; one that waits slows the caller down.
 _PAUSE_S = 1.0
 
 
 class Access:
-    """Lets a request through, or answers 401 or 429 before anything of its body is read.
+    """Lets a request through, or answers 401 or 429 before its body is read.
 
-    A key has a rate, and so has an address for all that comes from it without a key that is known:
-    what needs none, and what is refused. A known key is never turned away for its address, and
-    health for nothing.
+    A key has a rate. An address has another one, for its requests without a known key: those that
+    need none and those that are refused. A known key is never refused for its address, and health
+    is never refused at all.
     """
 
     def __init__(self, app: ASGIApp, *, settings: AccessSettings, metrics: Metrics) -> None:
@@ -77,7 +76,7 @@ class Access:
             await asyncio.sleep(_PAUSE_S)
             raise problem
         if not is_open:
-            # A browser asks its user for a password where it is told of Basic.
+            # Basic makes a browser ask its user for a password.
             scheme = "Bearer" if path.startswith("/v1/") else 'Basic realm="Wattline"'
             raise Problem(401, "an API key is needed", headers={"WWW-Authenticate": scheme})
 
@@ -88,17 +87,17 @@ class Access:
 
     def _known_digest(self, scope: Scope) -> bytes | None:
         credentials = Headers(scope=scope).getlist("authorization")
-        # Of two, a proxy may have looked at the other one.
+        # Of two headers, a proxy may have checked the other one.
         digest = _digest(credentials[0]) if len(credentials) == 1 else None
         if digest is None:
             return None
-        # All of them are compared, so that the time taken tells nothing.
+        # All are compared, so that the time taken tells nothing about a key.
         is_known = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419
         return digest if is_known else None
 
 
 def _digest(authorization: str) -> bytes | None:
-    """Return the SHA-256 of the key: a bearer token, or the password of Basic; blank is none."""
+    """Return the SHA-256 of the key, a bearer token or the password of Basic; None if blank."""
     scheme, _, credentials = authorization.partition(" ")
     key = b""
     if scheme.lower() == "bearer":

@@ -1,4 +1,4 @@
-"""What every answer leaves behind: a line in the log, two metrics, and headers for browsers."""
+"""The access log: for every answer a line, two metrics, and the headers for browsers."""
 
 import time
 
@@ -8,23 +8,26 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
+from api.middleware.caller import caller_of
 from api.problems import Problem
-from api.sharing.caller import caller_of
-from runtime.http.connection import CLIENT_GONE, cut_off
-from runtime.http.refusal import SECURITY_HEADERS
+from runtime.http.problem import SECURITY_HEADERS
+from runtime.http.scope import CLIENT_GONE, cut_off
 
 log = structlog.get_logger()
 
 _METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
-# Asked for every few seconds by those who watch.
+# Monitors ask for these every few seconds.
 _UNLOGGED = ("/health", "/metrics")
-# How long these took says how slow the client was, or how patient.
+# Their duration says how slow the client was, not how slow the answer.
 _OF_THE_CLIENT = (408, CLIENT_GONE)
 _LONGEST_PATH = 200
 
 
-class Observation:
-    """Logs and counts requests by their route, never by the device that they are about."""
+class AccessLog:
+    """Logs and counts requests by their route, never by the device that they are about.
+
+    It is the last resort, too: any exception becomes a 500 that tells nothing of the inside.
+    """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -50,18 +53,18 @@ class Observation:
 
         try:
             await self._app(scope, receive, observed)
-        except ClientDisconnect:  # nobody is left to be answered, and nothing is wrong here
+        except ClientDisconnect:  # nobody is left to answer, and nothing is wrong here
             status = CLIENT_GONE
-        except Exception:  # the last resort: nothing of the inside gets out
+        except Exception:
             has_failed = True
             path = scope["path"][:_LONGEST_PATH]
             log.exception("request_failed", path=path, caller=caller_of(scope))
             if is_begun:
-                raise  # the connection is cut, so that half an answer is not taken for a whole
+                raise  # cut the connection, so that half an answer is not taken for a whole one
             problem = Problem(500, "something went wrong here; it has been logged")
             await problem.response()(scope, receive, observed)
         finally:
-            # To leave is how a listener ends what has no end of its own.
+            # A stream without an end is meant to be left by its client: that is not cut off.
             if not has_failed and not is_endless:
                 status = cut_off(scope) or status
             self._note(scope, status, time.monotonic() - begun)

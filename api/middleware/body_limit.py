@@ -1,7 +1,7 @@
-"""How much a request may send, and all requests at a time: counted as it comes.
+"""The size of bodies: a bound for each request, and a budget for all requests together.
 
-Whatever length a request claims, it takes nothing before it has sent it; and it gives back what it
-took once it is answered, or its client has gone.
+Bytes are counted as they come, whatever length the request claims. They are given back once it is
+answered, or its client has gone.
 """
 
 from collections.abc import Container
@@ -11,18 +11,18 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
+from api.middleware.caller import caller_of
 from api.problems import Problem
 from api.settings import BodySettings
-from api.sharing.caller import caller_of
-from api.sharing.shares import NoneLeft, Shares, ShareTaken
+from api.shares import NoneLeft, Shares, ShareTaken
 
 MOST_BYTES = 8 << 20
 MOST_FORM_BYTES = 16 << 10
-"""Of a device, an assignment, a session."""
+"""The body of a device, an assignment or a session."""
 
 
 class Held:
-    """What one request holds of the bytes that all may hold; `most`: what it may send."""
+    """The bytes that one request holds of the budget; `most` is what it may send."""
 
     def __init__(self, scope: Scope, *, most: int, shares: Shares, metrics: Metrics) -> None:
         self.most = most
@@ -32,7 +32,7 @@ class Held:
         self._bytes = 0
 
     def add(self, count: int) -> None:
-        """Hold so many more; raises Problem (429 for more than the caller's share, or 503)."""
+        """Hold `count` more bytes; raises Problem (429 over the caller's share, 503 over all)."""
         try:
             self._shares.take(self._caller, count)
         except ShareTaken as error:
@@ -46,7 +46,7 @@ class Held:
         self._bytes = 0
 
     def too_large(self, *, inflated: bool = False) -> Problem:
-        """Return what is said of a body that is larger than it may be."""
+        """Return the problem (413) of a body that is larger than it may be."""
         self._metrics.refused.labels("body").inc()
         suffix = ", once they are inflated" if inflated else ""
         return Problem(413, f"at most {self.most} bytes in a request{suffix}")
@@ -57,9 +57,9 @@ class Held:
 
 
 class BodyLimit:
-    """Answers 413 before the body is read where its length is told, else once it is too long.
+    """Answers 413: before the body is read if its length is given, else once it is too long.
 
-    Hands on each body in one piece; `paths` are those that take large ones.
+    Hands on each body in one piece. `paths` are the paths that take large bodies.
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class BodyLimit:
 
 
 def held_body(scope: Scope) -> Held:
-    """Return what the request holds, as `BodyLimit` noted it."""
+    """Return the bytes that the request holds, as `BodyLimit` noted them."""
     return cast("Held", scope["held_body"])
 
 
 def has_body(headers: Headers) -> bool:
-    """Return whether a request of these headers sends a body."""
+    """Return whether a request with these headers sends a body."""
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 def _gathered(receive: Receive, held: Held) -> Receive:
-    """Return what receives the body in one piece: thousands of small ones take far more room."""
+    """Receive the body in one piece: thousands of small pieces take far more memory."""
     is_read = False
 
     async def gathered() -> Message:

@@ -1,8 +1,8 @@
-"""A client that leaves takes its question with it.
+"""Departure of a client: the question that it no longer waits for is cancelled.
 
-The statement that PostgreSQL was about to answer is cancelled there, and its connection is free for
-others. Only of what is asked: a write runs to its end, for cut off at its commit it would be known
-to nobody whether it was done. It is short, and waits for others no longer than its bounds say.
+PostgreSQL cancels the statement, and the connection is free for others. A write runs to its end:
+if it were cut off at its commit, nobody would know whether it was done. Writes are short, and their
+waits for locks are bounded.
 """
 
 import asyncio
@@ -10,20 +10,21 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ASKS = {"GET", "HEAD"}
+_QUESTIONS = {"GET", "HEAD"}
 
 
 class Departure:
-    """Cancels what is done for a client that has gone; raises ClientDisconnect before an answer.
+    """Cancels the work for a client that has gone; raises ClientDisconnect if no answer began.
 
-    No path takes the body of a question: what is sent is read and left, so that its end is seen.
+    No path takes a body with a question. A body that is sent is read and dropped, so that the
+    departure after it is seen.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in _ASKS:
+        if scope["type"] != "http" or scope["method"] not in _QUESTIONS:
             await self._app(scope, receive, send)
             return
         asker = asyncio.current_task()
@@ -34,7 +35,7 @@ class Departure:
             nonlocal has_left
             while (await receive())["type"] != "http.disconnect":
                 pass
-            # Once only: a second time would break off psycopg, which asks the server to cancel.
+            # Only once: a second time would interrupt psycopg while it asks the server to cancel.
             has_left = True
             asker.cancel()
 
@@ -43,8 +44,8 @@ class Departure:
             is_begun = True
             await send(message)
 
-        # From this version of ASGI on the framework does not look out for the client by itself,
-        # with a group of tasks that it would cancel again and again.
+        # With this version of ASGI Starlette does not watch the client itself: its group of tasks
+        # would cancel again and again.
         scope["asgi"] = scope["asgi"] | {"spec_version": "2.4"}
         watcher = asyncio.create_task(watch())
         try:
@@ -52,7 +53,7 @@ class Departure:
         except asyncio.CancelledError:
             if not has_left or asker.cancelling() > 1:
                 raise
-            # One that listens for ever leaves some time, and has had its answer.
+            # A listener of the live stream has had its answer when it leaves.
             if not is_begun:
                 raise ClientDisconnect from None
         finally:
@@ -67,7 +68,7 @@ def _without_body() -> Receive:
     async def receive() -> Message:
         nonlocal is_read
         if is_read:
-            await asyncio.Event().wait()  # the departure is not theirs to see
+            await asyncio.Event().wait()  # only `watch` sees the departure
         is_read = True
         return {"type": "http.request", "body": b"", "more_body": False}
 

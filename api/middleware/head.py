@@ -1,12 +1,12 @@
-"""HEAD is answered as GET is, without the body (RFC 9110): monitors ask so, and proxies."""
+"""HEAD: answered as GET, without the body (RFC 9110). Monitors and proxies use it."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Head:
-    """Makes a GET of every HEAD, and ends the answer where its body would begin.
+    """Turns every HEAD into a GET, and ends the answer where its body would begin.
 
-    An answer without an end, too: whoever sends it is told that the client has gone.
+    That ends a stream without an end, too: its route is told that the client has gone.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -22,7 +22,7 @@ class Head:
                 await send(message)
                 await send({"type": "http.response.body", "body": b""})
 
-        # A copy: the server looks at its own to see that no body may follow.
+        # A copy: the server reads the method of its own scope to see that no body may follow.
         asked = {**scope, "method": "GET"}
         try:
             await self._app(asked, receive, only_the_head)

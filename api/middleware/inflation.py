@@ -1,4 +1,4 @@
-"""Bodies that are compressed: `Content-Encoding` gzip, deflate or zstd (RFC 9110)."""
+"""Inflation of compressed bodies: `Content-Encoding` gzip, deflate or zstd (RFC 9110)."""
 
 import asyncio
 import zlib
@@ -13,25 +13,25 @@ from api.problems import Problem
 
 TAKEN = ("gzip", "deflate", "zstd")
 _ALSO_CALLED = {"x-gzip": "gzip"}
-# Most senders make one member; each costs a copy of what follows it.
+# Members of one gzip body: most senders make one, and each costs a copy of what follows it.
 _MOST_MEMBERS = 64
 _LONGEST_NAME = 64
-# What they take is known once they are done.
+# Their memory is counted only once they are done.
 _MOST_AT_ONCE = 2
 
 
 class Malformed(ValueError):  # noqa: N818  what the body is
-    """The body is not what its coding says."""
+    """The body is not in the coding that its header names."""
 
 
-class TooLarge(ValueError):  # noqa: N818  likewise
-    """The body is larger than may be, once it is inflated."""
+class TooLarge(ValueError):  # noqa: N818  what the body is
+    """The inflated body is larger than it may be."""
 
 
 class Inflation:
-    """Hands on bodies as they were before they were compressed; 415 for any other coding.
+    """Hands on bodies inflated; answers 415 to any other coding.
 
-    Of a body that would be larger than it may be no more than that is ever inflated.
+    It never inflates more than a body may hold.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -57,11 +57,11 @@ class Inflation:
             nonlocal is_read
             if is_read:
                 return await receive()
-            message = await receive()  # of the whole body, as `BodyLimit` has it
+            message = await receive()  # with the whole body, see `BodyLimit`
             if message["type"] != "http.request":
                 return message
             is_read = True
-            # On a thread: a few bytes may become as many as there may be.
+            # On a thread: a few bytes may inflate to the largest body.
             async with self._turns:
                 body = await asyncio.to_thread(_inflate, message["body"], coding, held)
                 held.add(len(body))
@@ -81,7 +81,7 @@ def _inflate(body: bytes, coding: str, held: Held) -> bytes:
 
 
 def inflate(body: bytes, coding: str, *, most_bytes: int) -> bytes:
-    """Return the body without its coding, one of `TAKEN`; raises Malformed and TooLarge."""
+    """Return the body inflated; `coding` is one of `TAKEN`. Raises Malformed and TooLarge."""
     if not body:
         return body
     if coding == "zstd":
@@ -90,12 +90,12 @@ def inflate(body: bytes, coding: str, *, most_bytes: int) -> bytes:
 
 
 def _inflate_zstd(body: bytes, most_bytes: int) -> bytes:
-    # Not written to before it is needed, so that a small body takes little memory.
+    # Memory that is not written to is not used, so a small body takes little.
     room = np.empty(most_bytes, np.uint8)
     try:
         length = cramjam.zstd.decompress_into(body, room.data)
     except cramjam.DecompressionError as error:
-        # What Rust says of a buffer that is full.
+        # The words of Rust for a full buffer; cramjam has no type for it.
         kind = TooLarge if "write whole buffer" in str(error) else Malformed
         raise kind(str(error)) from error
     return room[:length].tobytes()
@@ -124,7 +124,7 @@ def _inflate_zlib(body: bytes, window_bits: int, most_bytes: int) -> bytes:
 def _window_bits(body: bytes, coding: str) -> int:
     if coding == "gzip":
         return zlib.MAX_WBITS | 16
-    # `deflate` is the format of zlib, and some senders leave out its header all the same.
+    # `deflate` means zlib's format, but some senders leave out its header.
     has_header = body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
     return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
 

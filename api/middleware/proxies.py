@@ -1,6 +1,6 @@
-"""Who asks, and for what host, where a proxy of ours passes the request on.
+"""Trusted proxies: the client's own address, scheme and host, as they pass them on.
 
-Anybody may send X-Forwarded-…; those that a trusted proxy sends are its own. The rest of the
+Anybody may send X-Forwarded-… headers; only those of a trusted proxy are used. The rest of the
 program finds the address, the scheme and the host in their usual places.
 """
 
@@ -18,7 +18,7 @@ _SCHEMES = {"http", "https"}
 
 
 class Proxies:
-    """Believes X-Forwarded-For, -Proto and -Host of the proxies that are trusted, and no others."""
+    """Uses X-Forwarded-For, -Proto and -Host of trusted proxies, and of nobody else."""
 
     def __init__(self, app: ASGIApp, *, trusted: Sequence[Network]) -> None:
         self._app = app
@@ -34,7 +34,7 @@ class Proxies:
     def _believe(self, scope: Scope, peer: Address) -> None:
         headers = Headers(scope=scope)
         scope["client"] = (str(self._asker(headers, peer)), 0)
-        # Each proxy appends its own word, so the last one is that of the proxy next to us.
+        # Each proxy appends a value, so the last one is that of the proxy next to us.
         scheme = next(_from_the_right(headers, "x-forwarded-proto"), "").lower()
         if scheme in _SCHEMES:
             scope["scheme"] = scheme
@@ -44,9 +44,9 @@ class Proxies:
             scope["headers"] = [(b"host", host.encode("latin-1")), *others]
 
     def _asker(self, headers: Headers, peer: Address) -> Address:
-        """Return the first address, from the right, that no trusted proxy has.
+        """Return the first address, from the right, that is not a trusted proxy's.
 
-        Where one says what is no address, it is the proxy itself that is known to have asked.
+        If a value is not an address, the proxy that sent it counts as the client.
         """
         found = peer
         for text in _from_the_right(headers, "x-forwarded-for"):
@@ -69,7 +69,7 @@ def _from_the_right(headers: Headers, name: str) -> Iterator[str]:
 
 
 def _address(text: str) -> Address | None:
-    """Return the address, of which some write the port as well."""
+    """Return the address in the text, without the port that some proxies add; None if not one."""
     host = text
     if text.startswith("["):
         host = text[1:].partition("]")[0]

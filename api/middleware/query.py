@@ -1,6 +1,6 @@
-"""Which query parameters a path takes: any other, and a second value, is refused.
+"""Query parameters: an unknown one is refused, and so is a second value.
 
-What is ignored changes the answer without a word: a filter with a typing error shows everything.
+To ignore one would change the answer silently: a filter with a typing error shows everything.
 """
 
 from collections import Counter
@@ -17,23 +17,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import MOST_FAULTS, FieldFault, Problem
 
-# A hundred devices of either kind can be named, and a little more said. Thousands take the loop
-# tens of milliseconds to tell apart, of health too, which is told to everybody.
+# Enough for a hundred devices of either kind and a few more. Thousands take the loop tens of
+# milliseconds to parse, on open paths too.
 MOST_PARAMETERS = 250
-# Names may be of any length, and the nearest one is looked for.
+# Names may have any length, and finding the nearest known one takes longer for a long name.
 _LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter: its names, the first one before all, and whether it may be repeated."""
+    """A query parameter: its names, the main one first, and whether it may be repeated."""
 
     names: tuple[str, ...]
     is_list: bool
 
 
 class QueryLimit:
-    """Answers 422 to more query parameters than any path takes, before the framework reads them."""
+    """Answers 422 to more query parameters than any path takes, before FastAPI parses them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,9 +47,9 @@ class QueryLimit:
 
 
 async def check_query(request: Request) -> None:
-    """Raise Problem (422) for what the route does not know, and for what is given twice.
+    """Raise Problem (422) for parameters that the route does not know, or that are given twice.
 
-    Stands before every route; async, as FastAPI would run it on a thread otherwise.
+    It runs before every route. It is async, since FastAPI would run it on a thread otherwise.
     """
     if not request.scope["query_string"]:
         return
@@ -76,8 +76,8 @@ def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault
 
 
 def _nearest(name: str, names: list[str]) -> str | None:
-    """Return the name that may have been meant: of those far away none, as end is for begin."""
-    # So that vehicle_id, vehicleid and VehicleId are all as near to vehicleId as can be.
+    """Return the known name that was probably meant; None if none is close."""
+    # So that vehicle_id, vehicleid and VehicleId all count as equal to vehicleId.
     plain = {_plain(known): known for known in reversed(names)}
     found = get_close_matches(_plain(name), plain, n=1)
     return plain[found[0]] if found else None

@@ -1,6 +1,6 @@
-"""What pages of other sites can make a browser do here: nothing.
+"""Protection from pages of other sites: they can make a browser do nothing here.
 
-A browser sends its user's credentials, and reaches a loopback address, for whatever page asks it.
+A browser sends its user's credentials, and reaches loopback addresses, for any page that asks it.
 """
 
 import ipaddress
@@ -14,29 +14,29 @@ from api.middleware.body_limit import has_body
 from api.problems import Problem
 
 _ONLY_READ = {"GET", "HEAD", "OPTIONS"}
-# What browsers let other sites send without asking first, they may send without a body, too.
+# Pages may also send these without a body, and the browser does not ask the server first.
 _ALWAYS_JSON = {"POST", "PATCH"}
 _OWN_SITE = {"same-origin", "none"}
 _PORTS = {"http": 80, "https": 443}
-# Forms and scripts of other sites may send any other type without asking first.
+# Any other type may come from a form or a script of another site: browsers send it unasked.
 _JSON = re.compile(r"application/(?:[^;]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _HOST = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d*)?")
-# What proxies add, each its own; a client of this machine has no reason to.
+# Headers that proxies add; a client on this machine has no reason to send them.
 _FORWARDING = re.compile(
     r".*forwarded.*|via|x-real-ip|(.*-)?client-?ip|.*-connecting-ip|x-proxyuser-ip|cdn-loop"
     r"|x-envoy-.*",
     re.IGNORECASE,
 )
-# nginx names nobody unless it is told to; but so far it asks in this version unless it is told to.
+# nginx adds no header by default, but it has always used this version of HTTP by default.
 _OF_A_PROXY = "1.0"
 
 
 class SameSite:
-    """Refuses writes that come from another site (403), or are not said to be JSON (415).
+    """Refuses writes that come from another site (403), or that are not declared JSON (415).
 
-    With `only_loopback` the host that is asked for must be one, too: a foreign name that has come
-    to mean a loopback address would make a foreign page one of this site. And no proxy may stand
-    before it, which would open it to a network.
+    With `only_loopback` the requested host must be a loopback one: otherwise a foreign name that
+    resolves to a loopback address would make a foreign page one of this site (DNS rebinding). Nor
+    may a proxy stand in front, since it would open the API to a network.
     """
 
     def __init__(self, app: ASGIApp, *, only_loopback: bool) -> None:
@@ -78,10 +78,10 @@ def _is_forwarded(scope: Scope, headers: Headers) -> bool:
 
 
 def _is_of_this_site(scope: Scope, headers: Headers) -> bool:
-    """Return whether no browser says otherwise.
+    """Return whether no header of a browser names another site.
 
-    Browsers leave Sec-Fetch-Site out where a site has no TLS and is not on loopback, and older
-    ones do everywhere; of a write they then tell the origin.
+    Browsers leave Sec-Fetch-Site out if a site has no TLS and is not on loopback, and older ones
+    always do. They then send Origin with a write.
     """
     if sites := headers.getlist("sec-fetch-site"):
         return _OWN_SITE.issuperset(sites)
@@ -90,7 +90,7 @@ def _is_of_this_site(scope: Scope, headers: Headers) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:
-    """Return scheme, host and port; None for what has no host, such as `null`."""
+    """Return scheme, host and port; None if there is no host, as in `null`."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme)

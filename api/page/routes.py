@@ -61,9 +61,9 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except Problem as problem:
-                return _problem(problem)
+                return problem_page(problem)
             except RequestValidationError:
-                return _problem(
+                return problem_page(
                     Problem(
                         422,
                         "an id has 1 to 64 letters, digits or characters of . _ : -, and nothing"
@@ -180,7 +180,8 @@ def _text(name: str, **values: object) -> str:
     return _environment.get_template(f"{name}.html").render(**values)
 
 
-def _problem(problem: Problem) -> HTMLResponse:
+def problem_page(problem: Problem) -> HTMLResponse:
+    """Return the page that says what went wrong, with the status and headers of the problem."""
     page = _page("problem", title=HTTPStatus(problem.status).phrase, problem=problem)
     page.status_code = problem.status
     page.headers.update(problem.headers)

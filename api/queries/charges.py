@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from api.database import Connection
+from api.postgres.database import Connection
 from api.queries.statements import statement
 
 # After so many seconds a page ends. Sessions are computed some at a time, to look at the clock.

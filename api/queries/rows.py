@@ -5,7 +5,7 @@ from typing import Any
 from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from psycopg.rows import DictRow
 
-from api.database import Connection
+from api.postgres.database import Connection
 from api.problems import Problem
 from api.queries.notes import refused_while_noted
 from api.queries.statements import statement

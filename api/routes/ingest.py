@@ -9,17 +9,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from api.ingest.batches import MOST_READINGS, NotABatch
 from api.ingest.elements import TooMany
-from api.ingest.envelopes import (
-    MOST_READINGS,
-    NotAnEnvelope,
-    Sorted,
-    read_batch,
-    read_either,
-    read_mixed,
-    read_one,
-)
-from api.ingest.producer import Unacknowledged
+from api.ingest.envelopes import Sorted, read_batch, read_either, read_mixed, read_one
+from api.ingest.gateway import Unacknowledged
 from api.models import Accepted
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems, unavailable
@@ -149,7 +142,7 @@ async def _ingest(
             # On a thread, so that what is asked meanwhile is answered meanwhile.
             async with parts.turns.turn(request):
                 found = await asyncio.to_thread(read, body, limits)
-    except NotAnEnvelope as error:
+    except NotABatch as error:
         raise Problem(422, f"{error.field}: {error}", field=error.field) from error
     except TooMany as error:
         parts.metrics.refused.labels("batch").inc()

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from api.live import Ended, Event, Listener, TooSlow
+from api.live.event import Event
+from api.live.listener import Ended, Listener, TooSlow
+from api.middleware.caller import caller_of
 from api.models import DeviceId
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
-from api.sharing.caller import caller_of
 
 router = APIRouter(prefix="/v1", tags=["state"])
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import ExclusionViolation
 from psycopg.rows import DictRow
 
-from api.database import Connection
 from api.json_body import JsonRoute
 from api.models import Session, SessionEnd, SessionStart
 from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
+from api.postgres.database import Connection
 from api.problems import Problem, describe_problems
 from api.queries.charges import Charge, energies, energies_in_time
 from api.queries.statements import statement

@@ -22,12 +22,9 @@ from consumer.postgres.failures import cause_of, is_outage, is_refusal, is_worth
 from consumer.postgres.refusals import CHECK, Refusals, Work
 from consumer.settings import DatabaseSettings
 from runtime.session import ENCODING, pinned, write_json
+from runtime.silence import TCP, bounded, tcp_session
 
 log = structlog.get_logger()
-
-# A peer that is gone without a word is noticed after about 20 s, see tcp(7).
-_KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
-_USER_TIMEOUT_MS = 20_000
 
 # The first refusal in a row is not told: a statement that was prepared before the schema changed,
 # or that the server has forgotten, is refused once, and the next try has another connection.
@@ -46,10 +43,7 @@ async def connect(settings: DatabaseSettings) -> Connection:
         connect_timeout=settings.database_connect_timeout_s,
         client_encoding=ENCODING,
         application_name="wattline-consumer",
-        keepalives_idle=_KEEPALIVES["keepalives_idle"],
-        keepalives_interval=_KEEPALIVES["keepalives_interval"],
-        keepalives_count=_KEEPALIVES["keepalives_count"],
-        tcp_user_timeout=_USER_TIMEOUT_MS,
+        **TCP,
     )
     connection.adapters.register_dumper(np.ndarray, ArrayDumper)
     set_json_dumps(write_json, connection)
@@ -58,12 +52,11 @@ async def connect(settings: DatabaseSettings) -> Connection:
         "lock_timeout": f"{settings.database_lock_timeout_s}s",
         # Ours never idle in a transaction: who does was suspended, and holds locks meanwhile.
         "idle_in_transaction_session_timeout": f"{settings.database_lock_timeout_s}s",
-        # The server, too, is to notice a peer that is gone.
-        "tcp_user_timeout": f"{_USER_TIMEOUT_MS}ms",
-        **{f"tcp_{name}": str(value) for name, value in _KEEPALIVES.items()},
+        **tcp_session(),
     }
     try:
-        await connection.execute(*pinned(**session))
+        with bounded(connection, settings.database_connect_timeout_s):
+            await connection.execute(*pinned(**session))
     except BaseException:  # a cancelled one would stay open too
         await connection.close()
         raise

@@ -1,7 +1,7 @@
-"""All connections to a server: how many there may be, and a look at each once a second.
+"""All connections to a server: a bound on their number, and a look at each once a second.
 
-Times are added up look by look, so that one in which the loop itself was held up, or the whole
-machine, is not counted against a client whose bytes wait to be read.
+Times are added up look by look. So a pause of the loop itself, or of the whole machine, is not
+counted against a client whose bytes wait to be read.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from runtime.settings import HttpSettings
 _LOOK_S = 1.0
 _LOOKS_IN_A_TIMEOUT = 4
 _SHARE_OF_DESCRIPTORS = 2
-"""Of so many descriptors one may be a connection's: PostgreSQL, Kafka and files want theirs."""
+"""One descriptor in two may be a connection's: PostgreSQL, Kafka and files need the others."""
 
 
 class Member(Protocol):
@@ -28,10 +28,10 @@ class Member(Protocol):
 
     @property
     def worth(self) -> int | None:
-        """How much would be lost with it, from 0 on; None while its answer is made or taken."""
+        """How much would be lost with it, from 0 up; None while an answer is made or taken."""
 
     def look(self, seconds: float) -> None:
-        """End it if the client has kept it waiting for too long; so many seconds have passed."""
+        """End it if the client has kept it waiting for too long; `seconds` since the last look."""
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer in place of the application, and close."""
@@ -41,11 +41,11 @@ class Member(Protocol):
 
 
 class Crowd:
-    """The connections that are open, those first that have waited longest for their client.
+    """The open connections, in order: the one that has waited longest for its client comes first.
 
-    Past the most that there may be, a new one takes the place of one that is kept waiting by its
-    client: who only holds places cannot keep out who asks. Where there is none, the new one is
-    refused.
+    When all places are taken, a new connection takes the place of one that waits for its client. So
+    clients that only hold places cannot keep out clients that ask. If no connection waits, the new
+    one is refused.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Crowd:
         self._open: dict[Member, None] = {}
         self._addresses: Tally[str] = Tally()
         self._refused = refused
-        for bound in Bound:  # shown beforehand, so that a rate over them starts at zero
+        for bound in Bound:  # shown from the start, so that a rate over them begins at zero
             refused.labels(bound)
         if connections is not None:
             connections.set_function(lambda: len(self._open))
@@ -80,11 +80,11 @@ class Crowd:
         return len(self._open)
 
     def count(self, bound: Bound) -> None:
-        """Count that a bound has turned something away."""
+        """Count that a bound has turned a request or a connection away."""
         self._refused.labels(bound).inc()
 
     def join(self, connection: Member) -> None:
-        """Take a new connection in, for which another may have to go, or refuse it."""
+        """Take in a new connection, in the place of another if need be, or refuse it."""
         self._open[connection] = None
         address = connection.address
         self._addresses[address] += 1
@@ -102,13 +102,13 @@ class Crowd:
             connection.refuse(Refusal(Bound.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE, detail))
 
     def note_answered(self, connection: Member) -> None:
-        """Take note that a connection waits for its client from now on."""
+        """Note that a connection waits for its client from now on."""
         if connection in self._open:
             del self._open[connection]
             self._open[connection] = None
 
     def leave(self, connection: Member) -> None:
-        """Forget a connection, which has ended or has been told to."""
+        """Forget a connection that has ended or is being ended."""
         if connection in self._open:
             del self._open[connection]
             self._addresses[connection.address] -= 1
@@ -116,7 +116,7 @@ class Crowd:
                 del self._addresses[connection.address]
 
     def _is_room_for(self, new: Member, address: str | None, most: int) -> bool:
-        """Make room, if need be, among those of an address, or among all."""
+        """Return whether there is room among those of an address, or all; make it if need be."""
         while (self._addresses[address] if address else len(self._open)) > most:
             old = self._least_of_others(new, address)
             if old is None:
@@ -128,7 +128,7 @@ class Crowd:
         return True
 
     def _least_of_others(self, new: Member, address: str | None) -> Member | None:
-        """Return the one to go: of those that are worth least the one that has waited longest."""
+        """Return the one to end: of those worth least, the one that has waited longest."""
         found = None
         for one in self._open:
             if one is new or address not in (None, one.address) or one.worth is None:

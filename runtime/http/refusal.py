@@ -1,21 +1,11 @@
-"""What the server itself answers, in place of the application, and what browsers are told."""
+"""Refusals: what the server itself answers, in place of the application."""
 
 import json
 from collections.abc import Iterable
 from enum import StrEnum
 from http import HTTPStatus
 
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none';"
-        " form-action 'self'"
-    ),
-}
-"""With every answer, whoever gives it."""
+from runtime.http.problem import MEDIA_TYPE, SECURITY_HEADERS, document
 
 
 class Bound(StrEnum):
@@ -33,7 +23,7 @@ class Bound(StrEnum):
 
 
 class Refusal(Exception):  # noqa: N818  what it is for the client
-    """An answer of the server's own: a problem document (RFC 9457), and the connection's last."""
+    """An answer of the server's own: a problem document, and the last one of its connection."""
 
     def __init__(self, bound: Bound, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
@@ -42,13 +32,12 @@ class Refusal(Exception):  # noqa: N818  what it is for the client
         self.detail = detail
 
     def answer(self, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Return it as it is sent; `default_headers` are the server's, `Date` among them."""
-        document = {"title": self.status.phrase, "status": self.status, "detail": self.detail}
-        body = json.dumps(document).encode()
+        """Return the bytes to send; `default_headers` are the server's, such as `Date`."""
+        body = json.dumps(document(self.status, self.detail)).encode()
         headers = {name.decode().lower(): value.decode() for name, value in default_headers}
         headers |= {name.lower(): value for name, value in SECURITY_HEADERS.items()}
         headers |= {
-            "content-type": "application/problem+json",
+            "content-type": MEDIA_TYPE,
             "content-length": str(len(body)),
             "connection": "close",
         }

@@ -1,4 +1,4 @@
-"""Where a service is listened to over HTTP, and uvicorn as it is run here."""
+"""The HTTP server of a service: its listening socket, and uvicorn within the bounds."""
 
 import math
 import resource
@@ -21,15 +21,15 @@ log = structlog.get_logger()
 
 _MOST_QUEUED = 2_048
 _SHARE_QUEUED = 4
-"""Of so many descriptors one may be that of a connection that has only just been taken."""
+"""The kernel may queue new connections for a quarter of the descriptors."""
 
 
 class PortTaken(Exception):  # noqa: N818  as the operating system puts it
-    """The settings of a host and a port name an address that cannot be listened on."""
+    """The address that the settings name cannot be listened on."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn within a service that handles the signals itself."""
+    """uvicorn without its signal handlers: the service has its own."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -37,7 +37,7 @@ class _Server(uvicorn.Server):
 
 
 def listen(settings: HttpSettings, *, setting: str = "HTTP_PORT") -> socket.socket:
-    """Return the listening socket; raises PortTaken, which names the setting of the port."""
+    """Return the listening socket; raises PortTaken, whose message names the port's setting."""
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     try:
         return socket.create_server((settings.http_host, settings.http_port), family=family)
@@ -47,7 +47,7 @@ def listen(settings: HttpSettings, *, setting: str = "HTTP_PORT") -> socket.sock
 
 
 def announce(listening: socket.socket, event: str = "http_listening") -> None:
-    """Log where the service is to be found: the port may be one that was free."""
+    """Log the address of the service: with port 0 a free port was picked."""
     host, port = listening.getsockname()[:2]
     log.info(event, host=host, port=port)
 
@@ -60,9 +60,9 @@ def configuration(
     connections: Gauge | None = None,
     **more: Any,
 ) -> uvicorn.Config:
-    """Return how uvicorn serves the application, within the bounds of the settings.
+    """Return uvicorn's configuration for the application, within the bounds of the settings.
 
-    `refused` counts what the bounds turn away by the label `bound`, `connections` shows those that
+    `refused` counts by the label `bound` what the bounds turn away; `connections` shows how many
     are open. `more` are uvicorn's own settings.
     """
     descriptors = _raise_descriptors()
@@ -78,7 +78,7 @@ def configuration(
         log_config=None,
         access_log=False,
         server_header=False,
-        # Its own belief in X-Forwarded-For comes from the environment, and trusts loopback.
+        # uvicorn's own handling of X-Forwarded-For trusts loopback, and variables of its own.
         proxy_headers=False,
         backlog=min(_MOST_QUEUED, descriptors // _SHARE_QUEUED),
         timeout_keep_alive=math.ceil(settings.http_idle_timeout_s),
@@ -95,11 +95,11 @@ async def serve(
 
 
 def _raise_descriptors() -> int:
-    """Let this process have as many descriptors as it may, and return how many those are."""
+    """Raise this process' limit of descriptors as far as allowed, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as error:  # a kernel's own limit may be lower still
+    except (OSError, ValueError) as error:  # the kernel's own limit may be lower
         log.warning("descriptors_not_raised", descriptors=soft, error=str(error))
         hard = soft
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard

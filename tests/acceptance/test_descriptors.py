@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from deploy.replica import Replica
-from runtime.http.refusal import SECURITY_HEADERS
+from runtime.http.problem import SECURITY_HEADERS
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.test_service import STORED, meter_messages
 

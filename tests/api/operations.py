@@ -1,4 +1,4 @@
-"""Every method of every path, those that are not described too."""
+"""Every method of every path, also those that OpenAPI leaves out."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Keys and rates: who is let in, who is told what, and what is open to all."""
+"""Keys and rates: which requests are admitted, which are refused how, and which paths are open."""
 
 import base64
 import hashlib
@@ -46,7 +46,7 @@ async def test_a_key_is_a_bearer_token_or_the_password_of_basic(
             {"Authorization": "Basic Zmlyc3Qta2V5"},
             basic("first-key", ""),
             basic("", ""),
-            # Of which somebody has made a digest; but blank is nothing.
+            # There is a digest of this blank key, but a blank key is none.
             basic("", KEYS[2]),
         ]
         for headers in bad:
@@ -57,7 +57,7 @@ async def test_a_key_is_a_bearer_token_or_the_password_of_basic(
         # Of two, a proxy may have checked the other one.
         twice = [("Authorization", "Bearer first-key"), ("Authorization", "Bearer first-key")]
         problem(await client.get(PATH, headers=twice), 401)
-        # Nobody is told what there is: an unknown path asks for a key, too.
+        # Unknown paths ask for a key, too, so that nobody learns which paths exist.
         answer = await client.get("/nothing")
         problem(answer, 401)
         assert answer.headers["www-authenticate"].startswith("Basic")
@@ -77,7 +77,7 @@ async def test_a_client_has_a_rate_of_its_own(make_app: Callable[..., FastAPI]) 
         problem(await client.post("/v1/telemetry/meter", headers=one), 429)
         assert (await client.get(PATH, headers=basic("", KEYS[1]))).status_code == 200
         problem(await client.get(PATH, headers=other), 401)
-        # Those who watch are not counted.
+        # Health checks are not counted.
         for _ in range(5):
             assert (await client.get("/health/live")).status_code == 200
 
@@ -88,12 +88,12 @@ async def test_without_keys_a_client_is_its_address(make_app: Callable[..., Fast
         problem([await client.get(PATH) for _ in range(3)][-1], 429)
 
 
-async def test_without_a_bound_there_is_none(client: Client) -> None:
+async def test_a_rate_of_0_is_unbounded(client: Client) -> None:
     for _ in range(20):
         assert (await client.get(PATH)).status_code == 200
 
 
-async def test_what_comes_without_a_key_has_a_rate_by_address(
+async def test_requests_without_a_key_have_a_rate_by_address(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.middleware.access._PAUSE_S", 0)
@@ -117,10 +117,10 @@ async def test_what_comes_without_a_key_has_a_rate_by_address(
             "/nothing",
         ):
             await refused(path, "192.0.2.1")
-        # All addresses that one customer of an IPv6 network has are one.
+        # All addresses of one /64 of IPv6 share a rate.
         await refused("/docs", "2001:db8::1")
         problem(await client.get("/docs", headers={"X-Forwarded-For": "2001:db8::2"}), 429)
-        # Others have their own rate, a key is not asked for its address, and health costs nothing.
+        # Other addresses have their own rate; a known key and health are not counted by address.
         for address, headers in (
             ("192.0.2.2", {}),
             ("2001:db8:0:1::1", {}),
@@ -135,7 +135,7 @@ async def test_what_comes_without_a_key_has_a_rate_by_address(
     assert 'telemetry_http_refused_total{bound="address_rate"}' in page
 
 
-async def test_forwarded_addresses_of_anybody_are_nobodys(
+async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.middleware.access._PAUSE_S", 0)

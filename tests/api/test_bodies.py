@@ -1,4 +1,4 @@
-"""Bodies that mean harm: how large they may be, how strange, and what is said of them."""
+"""Hostile bodies: their bounds, and the problems that answer them."""
 
 import asyncio
 import gzip
@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 
 def writes(app: FastAPI) -> list[tuple[str, str]]:
-    """Return (method, path) of what takes a body, and is no reading."""
+    """Return (method, path) of every route that takes a body other than readings."""
     return [
         (method, path.replace("{session_id}", "1").replace("{assignment_id}", "1"))
         for method, path in operations(app)
@@ -35,7 +35,9 @@ def writes(app: FastAPI) -> list[tuple[str, str]]:
     ]
 
 
-async def test_what_is_no_reading_has_16_kib(make_app: Callable[..., FastAPI]) -> None:
+async def test_a_body_that_is_not_a_reading_has_at_most_16_kib(
+    make_app: Callable[..., FastAPI],
+) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(MOST_FORM // 1_000 + 1):
             yield b" " * 1_000
@@ -67,7 +69,7 @@ async def test_a_body_that_is_too_long_is_refused_before_it_is_sent(
             assert (await received(one)).startswith(b"HTTP/1.1 413 ")
 
 
-async def test_of_thousands_of_faults_twenty_are_told(client: Client) -> None:
+async def test_a_problem_lists_twenty_of_thousands_of_faults(client: Client) -> None:
     body = encode({f"f{number}": 1 for number in range(1_000)})
     answer = await client.post(METERS, content=body)
     document = problem(answer, 422, "meterId")
@@ -84,7 +86,7 @@ async def test_of_thousands_of_faults_twenty_are_told(client: Client) -> None:
 @pytest.mark.parametrize(
     "name", ["\x1b[2J\r\n\x00", "\ud800", "\u202e\u2028\x85", "x" * 15_000, "\u00e9" * 2_000]
 )
-async def test_a_name_is_told_in_one_line_of_bounded_length(client: Client, name: str) -> None:
+async def test_a_name_is_repeated_in_one_line_of_bounded_length(client: Client, name: str) -> None:
     answer = await client.post(METERS, content=encode({"meterId": "m", name: 1}))
     document = problem(answer, 422)
     [fault] = cast("list[dict[str, str]]", document["errors"])
@@ -141,7 +143,7 @@ async def test_other_encodings_are_refused_alike_on_every_path(
             assert there.new() == []
 
 
-async def test_bodies_are_json_by_the_letter_on_every_path(
+async def test_bodies_are_strict_json_on_every_path(
     make_app: Callable[..., FastAPI],
 ) -> None:
     app = make_app()
@@ -164,7 +166,7 @@ async def test_bodies_are_json_by_the_letter_on_every_path(
 
 
 def nested(levels: int, make: Callable[..., dict[str, object]] = meter) -> bytes:
-    """Return a reading that is so many levels deep itself."""
+    """Return a reading that is nested so many levels deep."""
     deep = b"[" * (levels - 1) + b"]" * (levels - 1)
     return encode(make(extra="here")).replace(b'"here"', deep)
 
@@ -213,7 +215,7 @@ async def test_a_batch_that_is_deep_itself_is_refused(client: Client) -> None:
             assert "rejected" not in document
 
 
-async def test_a_reading_that_is_no_json_is_one_rejection(client: Client) -> None:
+async def test_a_reading_that_is_not_json_is_one_rejection(client: Client) -> None:
     good = encode(meter())
     for wrong in (
         b"nope",
@@ -246,7 +248,7 @@ async def test_thousands_of_rejections_are_a_megabyte_at_the_most(client: Client
 
 
 class connected:  # noqa: N801  a context
-    """A connection on which a request of this head was sent, and nothing more."""
+    """A connection on which only the head of a request was sent."""
 
     def __init__(
         self, client: Client, method: str, path: str, *, length: int, key: str = ""
@@ -272,7 +274,7 @@ async def received(one: socket.socket) -> bytes:
 
 
 async def held(client: Client) -> float:
-    """Return how many bytes bodies hold, as the metrics have it."""
+    """Return how many bytes the bodies hold, from the metrics."""
     page = (await client.get("/metrics")).text
     [line] = [one for one in page.splitlines() if one.startswith("telemetry_http_body_bytes ")]
     return float(line.split()[1])
@@ -291,7 +293,7 @@ async def test_bodies_hold_what_they_have_sent_until_their_client_goes(
     app = make_app(BODY_BUDGET_BYTES=str(2 * MIB), BODY_BUDGET_CLIENT_BYTES=str(2 * MIB))
     large = b" " * (MIB // 2)
     async with served(app) as client:
-        # 1. Who only says that much will come takes nothing.
+        # 1. A client that only announces a large body takes nothing.
         idle = [connected(client, "POST", BATCH, length=8 * MIB) for _ in range(10)]
         for one in idle:
             one.__enter__()
@@ -299,7 +301,7 @@ async def test_bodies_hold_what_they_have_sent_until_their_client_goes(
         assert await held(client) == 0
         for one in idle:
             one.__exit__()
-        # 2. Who sends it does.
+        # 2. A client that sends it does.
         with connected(client, "POST", BATCH, length=8 * MIB) as slow:
             await loop.sock_sendall(slow, b" " * (2 * MIB - 1_000))
             await until_held(client, 2 * MIB - 1_000)
@@ -352,7 +354,7 @@ async def test_a_client_has_a_share_of_what_all_bodies_may_hold(
         problem(await post(keys[2]), 422)
 
 
-async def test_who_goes_while_a_batch_waits_to_be_read_gives_back_what_it_held(
+async def test_a_client_that_leaves_while_its_batch_waits_gives_back_what_it_held(
     make_app: Callable[..., FastAPI],
 ) -> None:
     loop = asyncio.get_running_loop()

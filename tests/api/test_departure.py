@@ -1,4 +1,4 @@
-"""Clients that leave before their answer: what PostgreSQL does for them ends, unless it writes."""
+"""Clients that leave before their answer: their statement ends, unless it writes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from api import live as live_module
+from api.live import stream as live_module
 from tests.api.conftest import PATIENCE_S, Client, Rows, served
 from tests.api.readings import MINUTE, NOW, store_vehicle
 
@@ -55,7 +55,7 @@ async def locked(url: str, table: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def asking(client: Client, *heads: str, body: bytes = b"") -> AsyncIterator[None]:
-    """Send requests over one connection, and leave without a word."""
+    """Send requests over one connection, and close it without reading."""
     address = client.base_url
     _, writer = await asyncio.open_connection(address.host, address.port)
     try:
@@ -122,7 +122,7 @@ async def test_the_statement_ends_with_its_client_and_its_connection_serves_othe
         assert backends.pids() == before
 
 
-async def test_who_leaves_while_it_waits_for_a_connection_waits_no_more(
+async def test_a_client_that_leaves_stops_waiting_for_a_connection(
     make_app: Callable[..., FastAPI], api_database: str, rows: Rows, backends: Backends
 ) -> None:
     app = make_app(**PATIENT, DATABASE_QUESTIONS_OF_ONE="1")
@@ -189,7 +189,7 @@ async def test_requests_that_follow_each_other_on_a_connection_are_all_answered(
         address = client.base_url
         reader, writer = await asyncio.open_connection(address.host, address.port)
         request = b"GET /v1/telemetry/vehicles/current HTTP/1.1\r\nHost: localhost\r\n"
-        # The second comes before the first is answered; a body that nobody asked for is left.
+        # The second comes before the first is answered; the body of a GET is dropped.
         writer.write(request + b"Content-Length: 5\r\n\r\n12345" + request + b"\r\n")
         writer.write(request + b"Connection: close\r\n\r\n")
         async with asyncio.timeout(PATIENCE_S):

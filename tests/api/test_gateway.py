@@ -1,4 +1,4 @@
-"""What is answered for is in the topic, byte by byte; what is refused says why."""
+"""Accepted readings are in the topic, byte by byte; refused ones say why."""
 
 import asyncio
 import gzip
@@ -10,7 +10,7 @@ import pytest
 from aiokafka.partitioner import murmur2
 from fastapi import FastAPI
 
-from api.ingest.envelopes import MOST_READINGS
+from api.ingest.batches import MOST_READINGS
 from deploy.local.stack import Addresses
 from producer_sim.sending.partitions import Partitions
 from runtime.topics import DEFAULT_PARTITIONS
@@ -56,7 +56,7 @@ SPACED = (
         ),
     ],
 )
-async def test_a_reading_that_is_answered_for_is_in_the_topic_as_it_came(  # noqa: PLR0917  pytest names them
+async def test_an_accepted_reading_is_in_the_topic_as_it_came(  # noqa: PLR0917  pytest names them
     client: Client,
     servers: Addresses,
     path: str,
@@ -79,7 +79,7 @@ async def test_a_reading_that_is_answered_for_is_in_the_topic_as_it_came(  # noq
     ("path", "name", "make"),
     [("/meter/batch", "data", meter), ("/vehicle/batch", "data", vehicle)],
 )
-async def test_of_a_batch_the_good_are_taken_and_the_others_named(
+async def test_a_batch_is_taken_except_for_the_bad_readings_which_are_named(
     client: Client,
     servers: Addresses,
     path: str,
@@ -175,7 +175,7 @@ NOTHING_GOOD = (
 )
 
 
-async def test_where_nothing_is_acceptable_nothing_is_taken(
+async def test_a_batch_without_an_acceptable_reading_is_422(
     client: Client, servers: Addresses
 ) -> None:
     with Topic(servers.kafka_bootstrap_servers, "telemetry.meter") as there:
@@ -188,7 +188,7 @@ async def test_where_nothing_is_acceptable_nothing_is_taken(
 NEITHER = "the value is neither a meter's nor a vehicle's reading"
 
 
-async def test_what_is_a_reading_of_neither_kind_is_told_so(client: Client) -> None:
+async def test_a_reading_of_neither_kind_is_refused(client: Client) -> None:
     items: tuple[tuple[object, str, str], ...] = (
         ({}, "missing_field", NEITHER),
         ({"id": "mtr-1", "kwh": 1}, "missing_field", NEITHER),
@@ -206,7 +206,7 @@ async def test_what_is_a_reading_of_neither_kind_is_told_so(client: Client) -> N
             assert rejected["detail"].startswith(said)
 
 
-async def test_bytes_that_are_no_json_are_named(client: Client) -> None:
+async def test_bytes_that_are_not_json_are_named(client: Client) -> None:
     for path, body in (
         (f"{PATHS}/meter/batch", {"data": [meter()]}),
         (f"{PATHS}/ingest/batch", {"records": [meter()]}),
@@ -266,7 +266,9 @@ async def test_more_than_8_mib_is_refused_with_a_length_and_without(
         problem(await client.post(f"{PATHS}/meter", content=whole[1:]), 422)
 
 
-async def test_many_at_once_are_each_answered_for(client: Client, servers: Addresses) -> None:
+async def test_many_requests_at_once_are_each_acknowledged(
+    client: Client, servers: Addresses
+) -> None:
     with Topic(servers.kafka_bootstrap_servers, "telemetry.vehicle") as there:
         answers = await asyncio.gather(
             *(
@@ -281,7 +283,7 @@ async def test_many_at_once_are_each_answered_for(client: Client, servers: Addre
     )
 
 
-async def test_readings_are_counted_by_what_became_of_them(
+async def test_readings_are_counted_by_their_outcome(
     make_app: Callable[..., FastAPI],
 ) -> None:
     async with asked(make_app()) as client:

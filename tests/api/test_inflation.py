@@ -1,4 +1,4 @@
-"""Bodies that are compressed: taken as they were before, within the same limits, or named."""
+"""Compressed bodies: inflated within the usual bounds, or refused by name."""
 
 import gzip
 import os
@@ -26,7 +26,7 @@ def zstd(data: bytes) -> bytes:
 
 
 def without_header(data: bytes) -> bytes:
-    """Return what some senders take for deflate."""
+    """Return deflate without the header of zlib, as some senders write it."""
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return deflater.compress(data) + deflater.flush()
 
@@ -60,7 +60,7 @@ async def test_a_compressed_body_is_taken_as_it_was(
             encode(meter("m-1")),
             encode(meter("m-2")),
         ]
-    # Whatever has a body, not readings alone.
+    # Every path that takes a body, not only readings.
     body = compress(encode({"meterId": "m"}))
     made = await client.post("/v1/devices/meters", content=body, headers=headers)
     assert made.status_code == 201
@@ -69,7 +69,7 @@ async def test_a_compressed_body_is_taken_as_it_was(
     problem(ended, 404)
 
 
-async def test_any_other_coding_is_named_with_those_that_are_taken(client: Client) -> None:
+async def test_an_unknown_coding_is_refused_with_the_list_of_known_ones(client: Client) -> None:
     for coding in ("br", "compress", "x-snappy", "lz4", "gzip, zstd", "gzip,gzip", "x" * 4_000):
         answer = await client.post(PATH, content=b"x", headers={"Content-Encoding": coding})
         document = problem(answer, 415)
@@ -82,7 +82,7 @@ async def test_any_other_coding_is_named_with_those_that_are_taken(client: Clien
     stacked = [("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")]
     body = gzip.compress(gzip.compress(encode(meter())))
     problem(await client.post(PATH, content=body, headers=stacked), 415)
-    # Nothing is said of a body that is not there.
+    # Without a body the header is ignored.
     answer = await client.get("/health/live", headers={"Content-Encoding": "br"})
     assert answer.status_code == 200
 
@@ -99,7 +99,7 @@ async def test_a_body_that_is_not_what_its_coding_says_is_refused(client: Client
 
 
 @pytest.mark.parametrize(("coding", "compress"), CODINGS.items())
-async def test_what_would_be_over_8_mib_is_refused_with_a_length_and_without(
+async def test_a_body_that_inflates_to_over_8_mib_is_refused_with_a_length_and_without(
     make_app: Callable[..., FastAPI], coding: str, compress: Callable[[bytes], bytes]
 ) -> None:
     most = 8 << 20
@@ -171,6 +171,6 @@ def test_members_one_after_the_other_are_one_body(coding: str) -> None:
         inflate(CODINGS[coding](bytes(MOST // 2)) * 3, coding, most_bytes=MOST)
 
 
-def test_members_without_end_are_no_body() -> None:
+def test_a_body_of_too_many_members_is_malformed() -> None:
     with pytest.raises(Malformed):
         inflate(gzip.compress(b"") * 400_000, "gzip", most_bytes=MOST)

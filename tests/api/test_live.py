@@ -1,4 +1,4 @@
-"""The live stream: what is new, to whom it is of interest, for as long as somebody listens."""
+"""The live stream: new states reach the listeners that asked for them."""
 
 import asyncio
 import hashlib
@@ -15,8 +15,9 @@ import pytest
 from fastapi import FastAPI
 from psycopg.rows import dict_row
 
-from api import live as live_module
-from api.live import Listener
+from api.live import stream as live_module
+from api.live.event import Event as NewState
+from api.live.listener import Listener
 from api.routes import live as live_routes
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
@@ -75,7 +76,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_new_state_is_heard_of_by_those_who_asked_for_it(
+async def test_a_new_state_reaches_the_listeners_that_asked_for_it(
     make_app: Callable[..., FastAPI], rows: Rows
 ) -> None:
     store_meter(rows, "m-0", [(NOW, 1.0)])
@@ -104,7 +105,7 @@ async def test_a_new_state_is_heard_of_by_those_who_asked_for_it(
         assert (await anext(everything)).state["kwhConsumedAc"] == 6.5
 
 
-async def test_what_is_committed_late_is_heard_of_all_the_same(
+async def test_a_state_that_is_committed_late_is_sent_all_the_same(
     make_app: Callable[..., FastAPI], rows: Rows, api_database: str
 ) -> None:
     async with served(make_app()) as client, listening(client) as stream:
@@ -119,7 +120,7 @@ async def test_what_is_committed_late_is_heard_of_all_the_same(
             assert (await anext(stream)).state["meterId"] == "slow"
 
 
-async def test_who_comes_back_hears_what_was_missed(
+async def test_a_listener_that_comes_back_is_sent_what_it_missed(
     make_app: Callable[..., FastAPI], rows: Rows
 ) -> None:
     app = make_app()
@@ -159,7 +160,7 @@ async def test_an_id_that_no_device_can_have_is_not_listened_for(client: Client)
             problem(await client.get(PATH, params=asked), 422, f"{name}.1")
 
 
-async def test_who_is_too_slow_is_dropped_with_a_word(
+async def test_a_listener_that_is_too_slow_is_told_and_dropped(
     make_app: Callable[..., FastAPI], rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_routes, "Listener", partial(Listener, most_waiting=2))
@@ -181,9 +182,9 @@ async def test_all_listeners_share_one_query_and_without_any_there_is_none(
     app = make_app()
     parts = app.state.parts
     looks: list[datetime] = []
-    look: Callable[[], Awaitable[Iterable[live_module.Event]]] = parts.live._look
+    look: Callable[[], Awaitable[Iterable[NewState]]] = parts.live._look
 
-    async def counted() -> Iterable[live_module.Event]:
+    async def counted() -> Iterable[NewState]:
         looks.append(NOW)
         return await look()
 
@@ -213,7 +214,7 @@ async def test_listeners_are_told_that_the_server_ends(make_app: Callable[..., F
             assert (await anext(late)).kind == "dropped"
 
 
-async def test_there_is_room_for_so_many(
+async def test_the_number_of_listeners_is_bounded(
     make_app: Callable[..., FastAPI],
 ) -> None:
     app = make_app(LIVE_LISTENERS="2", LIVE_CLIENT_LISTENERS="1", API_KEYS=",".join(DIGESTS))
@@ -236,7 +237,7 @@ async def test_there_is_room_for_so_many(
             pass
 
 
-async def test_a_listener_hears_of_the_last_minutes_however_far_back_it_asks(
+async def test_a_listener_is_sent_the_last_minutes_however_far_back_it_asks(
     make_app: Callable[..., FastAPI], rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_module, "PAGE", 2)
@@ -265,7 +266,7 @@ async def test_a_listener_hears_of_the_last_minutes_however_far_back_it_asks(
             assert named == ["m-5", "v-1"]
 
 
-async def test_so_many_devices_can_be_listened_to(client: Client) -> None:
+async def test_a_listener_can_name_a_bounded_number_of_devices(client: Client) -> None:
     for name in ("vehicleId", "meterId"):
         answer = await client.get(PATH, params={name: [f"d-{number}" for number in range(101)]})
         problem(answer, 422, name)

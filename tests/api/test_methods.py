@@ -27,12 +27,12 @@ async def test_a_slash_at_the_end_is_another_path(
                     assert answer.status_code == 404, (method, path)
                     if method != "HEAD":
                         assert "slash at its end" in str(problem(answer, 404)["detail"])
-            # Where an id is empty, no list is shown in place of the one that was meant.
+            # An empty id is not answered with the list of all.
             problem(await client.get("/v1/sessions/"), 404)
             assert there.new() == []
 
 
-async def test_a_method_that_there_is_not_is_a_problem_that_names_those_there_are(
+async def test_an_unknown_method_is_a_problem_that_names_the_known_ones(
     make_app: Callable[..., FastAPI],
 ) -> None:
     app = make_app()

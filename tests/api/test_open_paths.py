@@ -1,4 +1,4 @@
-"""What anybody may ask for: it is made beforehand, and takes nothing from those who have a key."""
+"""Open paths: their answers are made in advance, and take nothing from clients with a key."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ async def test_readiness_takes_no_connection_of_the_pool(make_app: Callable[...,
         assert stats["requests_num"] == before
 
 
-async def test_what_readings_take_is_told_apart_from_what_answers_take(
+async def test_readiness_tells_ingest_from_answers(
     make_app: Callable[..., FastAPI],
 ) -> None:
     async def said(client: Client, query: str) -> tuple[int, str, dict[str, bool]]:
@@ -44,7 +44,7 @@ async def test_what_readings_take_is_told_apart_from_what_answers_take(
         problem(await client.get(READY + "?of=ingest"), 422, "of")
 
 
-async def test_without_postgresql_readings_are_taken_and_it_says_so(
+async def test_without_postgresql_ingest_is_ready(
     make_app: Callable[..., FastAPI],
 ) -> None:
     async with asked(make_app(DATABASE_URL=f"postgresql://u:p@{NOBODY}/d")) as client:
@@ -53,7 +53,7 @@ async def test_without_postgresql_readings_are_taken_and_it_says_so(
         assert (await client.get(READY + "?for=answers")).status_code == 503
 
 
-async def test_a_look_that_hangs_says_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_result_of_a_look_that_hangs_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.readiness._EVERY_S", 0)
     monkeypatch.setattr("api.readiness._STALE_S", 0.05)
     hangs = asyncio.Event()
@@ -77,7 +77,7 @@ async def test_a_look_that_hangs_says_nothing_any_more(monkeypatch: pytest.Monke
                 await asyncio.sleep(0.01)
 
 
-async def test_what_does_not_change_is_rendered_once(client: Client) -> None:
+async def test_constant_answers_are_rendered_once(client: Client) -> None:
     for path in ("/docs", "/openapi.json", "/static/wattline.css"):
         first = await client.get(path)
         tag = first.headers["etag"]
@@ -90,7 +90,7 @@ async def test_what_does_not_change_is_rendered_once(client: Client) -> None:
         assert (head.content, head.headers["etag"]) == (b"", tag)
 
 
-async def test_the_description_is_not_made_again_for_each_who_asks(
+async def test_the_openapi_document_is_made_once(
     make_app: Callable[..., FastAPI],
 ) -> None:
     app = make_app()
@@ -110,7 +110,7 @@ async def test_the_description_is_not_made_again_for_each_who_asks(
     assert times == 2
 
 
-async def test_cookies_are_not_looked_at(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cookies_are_not_parsed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(_: str) -> dict[str, str]:
         raise AssertionError("the cookies are read")
 

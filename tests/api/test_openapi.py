@@ -1,4 +1,4 @@
-"""The description of the API is true: generated requests find nothing that it does not say."""
+"""The OpenAPI document is true: generated requests find no answer that it does not describe."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ EXAMPLES = 12
 ENDLESS = "/v1/live"
 
 
-def test_what_is_described_is_what_is_done(environment: Environment, tmp_path: Path) -> None:
+def test_the_api_does_what_its_description_says(environment: Environment, tmp_path: Path) -> None:
     with Process(environment, log_file=tmp_path / "api.log") as process:
         described = schemathesis.openapi.from_url(f"{process.address}/openapi.json")
         faults: list[str] = []

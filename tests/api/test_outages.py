@@ -1,4 +1,4 @@
-"""Servers that are away: a prompt 503, no growth, and everything again once they are back."""
+"""Servers that are away: a prompt 503, bounded memory, and recovery once they are back."""
 
 import asyncio
 import resource
@@ -55,7 +55,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 
 async def recovered(ask: Callable[[], "asyncio.Future[httpx.Response]"], status: int) -> None:
-    """Return once the answer is the one that is wanted."""
+    """Return once the answer has the wanted status."""
     async with asyncio.timeout(PATIENCE_S):
         while (answer := await ask()).status_code != status:
             problem(answer, 503)
@@ -72,7 +72,7 @@ def read(client: Client) -> "asyncio.Task[httpx.Response]":
 
 
 @pytest.mark.parametrize("fault", ["cut", "silent"])
-async def test_without_kafka_nothing_is_promised_and_nothing_grows(
+async def test_without_kafka_readings_are_503_and_memory_is_bounded(
     make_app: Callable[..., FastAPI], broker: Kafka, fault: str
 ) -> None:
     assert broker.proxy is not None
@@ -187,7 +187,7 @@ async def test_without_postgresql_reads_are_503_and_readings_are_taken(
                 async with within(POSTGRES_S):
                     answers = await asyncio.gather(*(read(client) for _ in range(12)))
                 for answer in answers:
-                    # Not that others are before, which would be no reason to look after it.
+                    # Not "busy", which would not tell the operator that PostgreSQL is away.
                     assert problem(answer, 503)["detail"] == "PostgreSQL cannot be reached"
                     assert int(answer.headers["retry-after"]) > 0
             await until_ready(client, 503, database=False, kafka=True)

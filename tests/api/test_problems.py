@@ -1,4 +1,4 @@
-"""Whatever is no success is a problem document, and tells nothing of the inside."""
+"""Every answer that is not a success is a problem document, and tells nothing of the inside."""
 
 from collections.abc import Callable
 
@@ -52,7 +52,21 @@ async def test_unknown_paths_and_methods(client: Client) -> None:
         assert answer.headers["allow"]
 
 
-async def test_ids_that_mean_harm_are_refused(client: Client, rows: Rows) -> None:
+async def test_a_browser_is_shown_a_page_for_a_path_that_does_not_exist(client: Client) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for path in ("/vehicles/", "/docs/", "/vehicles/v-1/", "/nothing"):
+        problem(await client.get(path), 404)
+        answer = await client.get(path, headers=browser)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "There is no such path" in answer.text
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    # The API answers every client alike.
+    problem(await client.get("/v1/sessions/", headers=browser), 404)
+    problem(await client.post("/docs", headers=browser), 405)
+
+
+async def test_hostile_ids_are_refused(client: Client, rows: Rows) -> None:
     for path in DEVICE_PATHS:
         for text in HOSTILE:
             answer = await client.get(path.format(text.replace(" ", "%20")))
@@ -61,7 +75,7 @@ async def test_ids_that_mean_harm_are_refused(client: Client, rows: Rows) -> Non
     assert rows.execute("SELECT count(*) FROM meter").fetchone() == {"count": 0}
 
 
-async def test_what_fails_here_is_500_without_its_reasons(
+async def test_a_failure_is_500_without_its_reasons(
     make_app: Callable[..., FastAPI],
 ) -> None:
     app = make_app()
@@ -82,7 +96,7 @@ async def test_what_fails_here_is_500_without_its_reasons(
     assert "request_failed" in [line["event"] for line in logged]
 
 
-async def test_every_answer_has_the_headers_that_browsers_want(client: Client) -> None:
+async def test_every_answer_has_the_headers_for_browsers(client: Client) -> None:
     for answer in (
         await client.get("/v1/sessions/active"),
         await client.get("/nothing"),
@@ -115,7 +129,7 @@ async def test_requests_are_counted_by_route_and_never_by_device(client: Client)
         assert series in page, series
 
 
-async def test_reads_go_to_the_replica_where_there_is_one(
+async def test_reads_go_to_the_replica_if_there_is_one(
     make_app: Callable[..., FastAPI], rows: Rows, database_url: str
 ) -> None:
     # Another database stands for a replica that has not yet heard of what is written.
@@ -145,7 +159,9 @@ async def test_options_of_the_url_are_kept_beside_our_own(
             assert list(found.values()) == [value]
 
 
-async def test_ids_that_are_dots_are_ids_where_they_get_here(client: Client, rows: Rows) -> None:
+async def test_ids_that_are_dots_are_ids_if_the_client_sends_them(
+    client: Client, rows: Rows
+) -> None:
     for dots in (".", ".."):
         escaped = dots.replace(".", "%2E")
         store_meter(rows, dots, [(NOW, 1.0)])
@@ -159,7 +175,7 @@ async def test_ids_that_are_dots_are_ids_where_they_get_here(client: Client, row
         assert dots in [one["meterId"] for one in listed.json()["items"]]
         found = await client.get("/vehicles", params={"q": dots})
         assert found.status_code in (200, 303)
-    # What a client makes of them is another path, and no fault of this program.
+    # A client may resolve the dots itself: then the path is another one.
     for path in ("/v1/devices/meters/..", "/v1/devices/meters/.", "/v1/telemetry/meter/../current"):
         assert (await client.get(path)).status_code in (200, 404)
 

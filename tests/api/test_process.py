@@ -1,4 +1,4 @@
-"""The API as a process: its start, its end, and what it says where it cannot start."""
+"""The API as a process: its start, its end, and its errors if it cannot start."""
 
 import asyncio
 import json
@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from deploy.replica import PATIENCE_S, ROOT
-from tests.api.conftest import Environment, Rows
+from tests.api.conftest import Environment, Rows, problem
 from tests.api.process import Process
 
 
-def test_sigterm_ends_what_is_under_way_and_exits_0(
+def test_sigterm_lets_requests_end_and_exits_0(
     environment: Environment, rows: Rows, tmp_path: Path
 ) -> None:
     async def ask(address: str, process: Process) -> tuple[httpx.Response, list[str], float]:
@@ -110,7 +110,7 @@ def test_a_setting_that_is_wrong_is_one_line_and_exit_2(
     assert "secret" not in line
 
 
-def test_a_key_that_is_made_is_one_that_opens(environment: Environment) -> None:
+def test_a_new_key_gives_access(environment: Environment) -> None:
     done = run(environment, "new-key")
     words = dict(line.split() for line in done.stdout.splitlines())
     assert done.returncode == 0
@@ -118,14 +118,14 @@ def test_a_key_that_is_made_is_one_that_opens(environment: Environment) -> None:
     assert json.loads(opened.stdout)["info"]["title"] == "Wattline"
 
 
-def test_metrics_have_a_port_of_their_own_where_one_is_set(
+def test_metrics_are_served_on_a_port_of_their_own_if_one_is_set(
     environment: Environment, tmp_path: Path
 ) -> None:
     own = {
         "API_KEYS": sha256(b"key").hexdigest(),
         "METRICS_PORT": "0",
         "ADDRESS_RATE_LIMIT_PER_MINUTE": "2",
-        # It is uvicorn's, which would believe anybody then.
+        # A variable of uvicorn's: with it uvicorn would trust everybody.
         "FORWARDED_ALLOW_IPS": "*",
     }
     with Process(environment | own, log_file=tmp_path / "api.log") as process:
@@ -136,8 +136,11 @@ def test_metrics_have_a_port_of_their_own_where_one_is_set(
             assert page.status_code == 200
             assert "telemetry_http_requests_total" in page.text
             assert page.headers["x-content-type-options"] == "nosniff"
-            assert client.get(f"{metrics}/metrics/").status_code == 404
-            assert client.get(f"{metrics}/docs").status_code == 404
+            for path in ("/metrics/", "/docs"):
+                problem(client.get(f"{metrics}{path}"), 404)
+            refused = client.post(f"{metrics}/metrics")
+            problem(refused, 405)
+            assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
             key = {"Authorization": "Bearer key"}
             assert client.get(f"{process.address}/metrics", headers=key).status_code == 404
             answers = [

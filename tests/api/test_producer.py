@@ -1,4 +1,4 @@
-"""The producer itself: errors that it does not get over."""
+"""The gateway's producer: it is replaced after a fatal error."""
 
 import asyncio
 import random
@@ -7,8 +7,8 @@ import uuid
 import pytest
 from structlog.testing import capture_logs
 
-from api.ingest import producer
-from api.ingest.producer import Gateway, Message, Unacknowledged
+from api.ingest import gateway as gateway_module
+from api.ingest.gateway import Gateway, Message, Unacknowledged
 from api.settings import GatewaySettings
 from deploy.local.stack import Addresses
 from runtime.settings import KafkaSettings
@@ -16,7 +16,7 @@ from tests import kafka_clients
 
 LIMIT = 1_000
 SMALL = b"x"
-# Nothing that compression makes small.
+# Random, so that compression does not make it small.
 LARGE = random.Random(1).randbytes(2 * LIMIT)
 RENEWED_S = 10.0
 
@@ -33,7 +33,7 @@ async def test_after_a_fatal_error_another_producer_takes_its_place(
     servers: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # librdkafka then takes any message that the broker refuses for a fatal error.
-    monkeypatch.setitem(producer._CONFIGURATION, "enable.gapless.guarantee", True)
+    monkeypatch.setitem(gateway_module._CONFIGURATION, "enable.gapless.guarantee", True)
     name = make_topic(servers)
     kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
     settings = GatewaySettings(gateway_timeout_ms=5_000)

@@ -1,4 +1,4 @@
-"""Query parameters: what is not known, or said twice, is refused, on any path."""
+"""Query parameters: an unknown or repeated one is refused on every path."""
 
 from collections.abc import Callable
 
@@ -32,11 +32,11 @@ async def test_an_unknown_parameter_is_refused_on_every_path(
             assert "colour" in answer.text, (method, path)
             if "html" not in answer.headers["content-type"]:
                 problem(answer, 422, "colour")
-        # A path that there is not is told first.
+        # An unknown path is reported first.
         problem(await client.get("/nothing?colour=red"), 404)
 
 
-async def test_the_nearest_known_name_is_told(client: Client) -> None:
+async def test_the_nearest_known_name_is_suggested(client: Client) -> None:
     for path, name, nearest in (
         ("/v1/sessions", "vehicle_id", "vehicleId"),
         ("/v1/sessions", "VehicleID", "vehicleId"),
@@ -66,7 +66,9 @@ async def test_the_nearest_known_name_is_told(client: Client) -> None:
     assert "Query parameter p: is not known here" in page.text
 
 
-async def test_a_second_value_is_refused_where_there_can_be_one(client: Client, rows: Rows) -> None:
+async def test_a_second_value_is_refused_for_a_parameter_that_takes_one(
+    client: Client, rows: Rows
+) -> None:
     for path, query, field in (
         ("/v1/sessions", "limit=1&limit=2", "limit"),
         ("/v1/sessions", "vehicleId=a&vehicleId=a", "vehicleId"),
@@ -101,13 +103,13 @@ async def test_two_names_of_one_end_are_refused(client: Client) -> None:
     for path in WINDOWS:
         for names in zip(*NAMES, strict=True):
             for one, other in ((names[0], names[1]), (names[1], names[2]), (names[0], names[2])):
-                # Be they of one mind or not.
+                # Whether they agree or not.
                 answer = await client.get(path, params={one: FAR["end"], other: FAR["end"]})
                 document = problem(answer, 422, other)
                 assert f"{other}: is another name of {one}" in str(document["detail"])
 
 
-async def test_a_query_is_told_in_few_words_however_long_it_is(client: Client) -> None:
+async def test_the_answer_to_a_long_query_is_short(client: Client) -> None:
     answer = await client.get("/v1/sessions?" + "&".join(f"{'x' * 900}{n}=1" for n in range(40)))
     document = problem(answer, 422)
     errors = document["errors"]
@@ -121,7 +123,7 @@ async def test_a_query_is_told_in_few_words_however_long_it_is(client: Client) -
         assert (await client.get(f"/v1/sessions?{query}")).status_code == 200
 
 
-async def test_more_parameters_than_any_path_takes_are_not_told_apart(client: Client) -> None:
+async def test_more_parameters_than_any_path_takes_are_not_parsed(client: Client) -> None:
     names = [f"vehicleId=v-{number}" for number in range(100)]
     names += [f"meterId=m-{number}" for number in range(100)]
     told = str(problem(await client.get(f"/health/live?{'&'.join(names)}"), 422, "vehicleId"))

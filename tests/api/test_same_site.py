@@ -1,4 +1,4 @@
-"""What a browser may be made to do here by pages of other sites: nothing."""
+"""Pages of other sites cannot make a browser do anything here."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +33,7 @@ async def test_writes_that_come_from_another_site_are_refused(client: Client, ro
             ("DELETE", "/nothing"),
         ):
             problem(await client.request(method, path, json=body, headers=headers), 403)
-        # To read is harmless: the page does not see the answer.
+        # Reading is harmless: the page does not see the answer.
         assert (await client.get(METERS, headers=headers)).status_code == 200
         assert (await client.head("/static/none", headers=headers)).status_code != 403
     assert rows.execute("SELECT count(*) FROM meter").fetchone() == {"count": 0}
@@ -64,7 +64,7 @@ async def test_a_key_that_the_browser_adds_by_itself_changes_nothing(
         "",
     ],
 )
-async def test_a_body_that_is_not_said_to_be_json_is_refused(client: Client, kind: str) -> None:
+async def test_a_body_that_is_not_declared_json_is_refused(client: Client, kind: str) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield encode({"meterId": "m"})
 
@@ -102,7 +102,7 @@ async def test_without_keys_only_names_of_this_machine_are_answered(
             assert (await client.get("/health/live", headers={"Host": host})).status_code == 200
 
 
-async def test_where_a_browser_does_not_name_the_site_its_origin_is_that_of_the_host(
+async def test_an_origin_must_be_the_host_if_the_browser_does_not_name_the_site(
     make_app: Callable[..., FastAPI], rows: Rows
 ) -> None:
     foreign = (
@@ -131,7 +131,7 @@ async def test_where_a_browser_does_not_name_the_site_its_origin_is_that_of_the_
         own = ((), ("http://wattline.example",), ("http://WATTLINE.example:80",))
         for number, origins in enumerate(own):
             assert (await made(f"m-{number}", *origins)).status_code == 201
-        # What is asked for is what the proxy was asked for.
+        # The host is the one that the proxy was asked for.
         forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "power.example"}
         assert (await made("m-3", "https://power.example", **forwarded)).status_code == 201
         problem(await made("m", "http://wattline.example", **forwarded), 403)
@@ -162,7 +162,7 @@ def request_of(*headers: tuple[str, str], version: str = "1.1") -> Scope:
 
 
 async def status_of(scope: Scope, *, only_loopback: bool = True) -> int:
-    """Return what is answered to it before any route is."""
+    """Return the status with which the middleware answers, or that of the route behind it."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -195,7 +195,7 @@ async def status_of(scope: Scope, *, only_loopback: bool = True) -> int:
         "X-Envoy-External-Address",
     ],
 )
-async def test_without_keys_nothing_that_a_proxy_passes_on_is_answered(name: str) -> None:
+async def test_without_keys_a_request_from_a_proxy_is_refused(name: str) -> None:
     # nginx and Apache say that the host is the one that they ask.
     for value in ("203.0.113.9", "127.0.0.1", ""):
         forwarded = request_of((name, value))
@@ -203,13 +203,13 @@ async def test_without_keys_nothing_that_a_proxy_passes_on_is_answered(name: str
         assert await status_of(forwarded, only_loopback=False) == 200
 
 
-async def test_without_keys_a_proxy_is_known_by_its_version_too() -> None:
+async def test_without_keys_a_proxy_is_recognised_by_its_http_version_too() -> None:
     assert await status_of(request_of()) == 200
     assert await status_of(request_of(version="1.0")) == 403
     assert await status_of(request_of(version="1.0"), only_loopback=False) == 200
 
 
-async def test_no_address_of_a_redirect_is_the_clients_choice(client: Client, rows: Rows) -> None:
+async def test_a_client_cannot_choose_the_host_of_a_redirect(client: Client, rows: Rows) -> None:
     store_vehicle(rows, "v", [(NOW, 1.0)])
     found = await client.get("/vehicles?q=v", headers={"Host": "localhost:1"})
     assert (found.status_code, found.headers["location"]) == (303, "/vehicles/v")
@@ -217,7 +217,7 @@ async def test_no_address_of_a_redirect_is_the_clients_choice(client: Client, ro
         problem(await client.get(path), 404)
 
 
-async def test_no_other_site_is_let_in_and_nobody_is_remembered(
+async def test_there_are_no_cors_headers_and_no_cookies(
     make_app: Callable[..., FastAPI],
 ) -> None:
     app = make_app()
@@ -233,9 +233,7 @@ async def test_no_other_site_is_let_in_and_nobody_is_remembered(
                 assert name != "set-cookie"
 
 
-async def test_what_is_asked_for_by_get_changes_nothing(
-    make_app: Callable[..., FastAPI], api_database: str
-) -> None:
+async def test_get_changes_nothing(make_app: Callable[..., FastAPI], api_database: str) -> None:
     app = make_app(DATABASE_URL=f"{api_database}?options=-c%20default_transaction_read_only%3Don")
     async with asked(app) as client:
         problem(await client.post(METERS, json={"meterId": "m"}), 503)

@@ -1,4 +1,4 @@
-"""What is new in a topic: read back from the broker, byte by byte."""
+"""New records of a topic, read back from the broker byte by byte."""
 
 from typing import NamedTuple, Self
 
@@ -35,7 +35,7 @@ class Topic:
         self._consumer.close()
 
     def new(self) -> list[Stored]:
-        """Return what the broker has by now; nothing is waited for."""
+        """Return the records that the broker has by now, without waiting."""
         ends = self._ends()
         wanted = sum(ends) - sum(self._begin)
         self._consumer.assign(

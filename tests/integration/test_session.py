@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
-import api.database
+import api.postgres.database
 from api.settings import PoolSettings
 from consumer.errors import UnfitDatabase
 from consumer.flush.sink import Sink
@@ -46,7 +46,7 @@ async def shown(program: str, url: str) -> tuple[str, ...]:
             found = await cursor.fetchone()
         assert found is not None
         return found
-    database = api.database.Database(PoolSettings(database_url=SecretStr(url)))
+    database = api.postgres.database.Database(PoolSettings(database_url=SecretStr(url)))
     async with database.opened(), database.read() as lent:
         answer = await (await lent.execute(asked)).fetchone()
     assert answer is not None

@@ -16,10 +16,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from pydantic import SecretStr
 
-from api.database import Database
 from api.figures.energies import total
 from api.figures.figures import Figures
 from api.page.words import DASH, kwh
+from api.postgres.database import Database
 from api.settings import PoolSettings
 from deploy.local.stack import Addresses
 from runtime.settings import KafkaSettings

@@ -1,4 +1,4 @@
-"""What a client may take of a server, by real sockets: of the API and of the consumer's pages."""
+"""The bounds of a connection, over real sockets: of the API and of the consumer's pages."""
 
 import logging
 import time
@@ -14,7 +14,8 @@ import api.app
 import api.settings
 import consumer.health
 import consumer.metrics
-from runtime.http.refusal import SECURITY_HEADERS, Bound
+from runtime.http.problem import SECURITY_HEADERS
+from runtime.http.refusal import Bound
 from tests.served import GET, POST, SOON, Metrics, Served, head_of, problem, served, until
 
 Serve = Callable[..., AbstractContextManager[Served]]
@@ -67,7 +68,7 @@ def test_a_head_of_64_kib_is_answered_and_one_byte_more_is_431(serve: Serve) -> 
     ],
     ids=["header", "headers", "blank lines", "path", "trailers", "extension of a chunk"],
 )
-def test_what_has_no_end_is_not_read_on(
+def test_an_endless_head_is_not_read_further(
     serve: Serve, begin: bytes, more: bytes, bound: Bound
 ) -> None:
     with serve() as server:
@@ -94,7 +95,7 @@ def test_100_headers_are_answered_and_one_more_is_431(serve: Serve) -> None:
     "garbage",
     [b"\x16\x03\x01\x02\x00\x01\x00\r\n", b"GET / FTP/1.1\r\n", b"CONNECT a:443 HTTP/1.1\r\n\r\n"],
 )
-def test_what_is_no_http_is_a_problem_and_not_logged(
+def test_bytes_that_are_not_http_are_a_problem_and_not_logged(
     serve: Serve, garbage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serve() as server, caplog.at_level(logging.DEBUG):
@@ -105,7 +106,7 @@ def test_what_is_no_http_is_a_problem_and_not_logged(
         assert [line for line in caplog.messages if "nvalid" in line] == []
 
 
-def test_nothing_but_http_is_spoken(serve: Serve) -> None:
+def test_an_upgrade_to_another_protocol_is_ignored(serve: Serve) -> None:
     with serve() as server:
         client = server.client()
         wanted = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n"
@@ -137,7 +138,7 @@ def test_a_body_is_never_taken_for_the_next_request(serve: Serve, begin: bytes) 
         assert client.rest().count(b"HTTP/1.1 ") == 1
 
 
-def test_a_wish_for_http_2_loses_no_body() -> None:
+def test_an_upgrade_to_http_2_does_not_lose_the_body() -> None:
     heard: list[tuple[list[tuple[bytes, bytes]], bytes]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,7 +170,7 @@ def test_a_wish_for_http_2_loses_no_body() -> None:
 # Times
 
 
-def test_a_connection_that_says_nothing_is_closed(serve: Serve) -> None:
+def test_a_connection_that_sends_nothing_is_closed(serve: Serve) -> None:
     with serve(head_timeout_s=SOON) as server:
         assert server.client().rest() == b""
         assert server.refused(Bound.HEAD_TIMEOUT) == 1
@@ -212,7 +213,7 @@ def test_a_body_that_trickles_is_ended(serve: Serve) -> None:
 # Connections
 
 
-def test_those_that_only_hold_places_give_way_to_who_asks(serve: Serve) -> None:
+def test_idle_connections_give_way_to_clients_that_ask(serve: Serve) -> None:
     with serve(max_connections=10) as server:
         asking = server.client()
         asking.send(GET + b"\r\n")
@@ -250,7 +251,7 @@ def test_those_that_are_kept_waiting_for_their_rate_give_way(
         assert honest.answer().status == 200
 
 
-def test_one_address_may_be_held_to_fewer(serve: Serve) -> None:
+def test_the_connections_of_one_address_can_be_bounded(serve: Serve) -> None:
     with serve(max_connections_per_address=2) as server:
         first = server.client()
         others = [server.client() for _ in range(2)]

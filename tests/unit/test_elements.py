@@ -1,4 +1,4 @@
-"""What an array holds is found by brackets and commas alone, wherever the pieces are cut."""
+"""The elements of an array are found by brackets and commas, wherever the pieces are cut."""
 
 import json
 import re
@@ -92,6 +92,6 @@ def test_a_body_whose_brackets_do_not_fit_is_not_split(body: bytes) -> None:
     assert found == [Container(8, body.index(b"}") + 1)]
 
 
-def test_any_depth_is_one_element() -> None:
+def test_an_element_of_any_depth_is_one_element() -> None:
     deep = b"[" * 1_000_000 + b"]" * 1_000_000
     assert held(b'{"data":[1,' + deep + b",2]}") == [[b"1", deep, b"2"]]

@@ -1,4 +1,4 @@
-"""The metrics of a process: rendered once for all who ask at a time, and never older than that."""
+"""The metrics of a process: rendered once for requests at the same time, and never stale."""
 
 import asyncio
 import threading
@@ -38,7 +38,7 @@ def made() -> tuple[Exposition, _Rendered]:
     return Exposition(registry), rendered
 
 
-async def test_all_who_ask_at_a_time_share_one_rendering_on_a_thread() -> None:
+async def test_requests_at_the_same_time_share_one_rendering_on_a_thread() -> None:
     exposition, rendered = made()
     texts = await asyncio.gather(*(exposition.text() for _ in range(500)))
     assert set(texts) == {b"# HELP times \n# TYPE times gauge\ntimes 1.0\n"}
@@ -46,7 +46,7 @@ async def test_all_who_ask_at_a_time_share_one_rendering_on_a_thread() -> None:
     assert threading.main_thread() not in rendered.threads
 
 
-async def test_what_is_shown_was_counted_after_it_was_asked_for() -> None:
+async def test_an_answer_shows_what_was_counted_after_it_was_asked_for() -> None:
     exposition, rendered = made()
     for number in range(1, 4):
         assert f"times {number}.0".encode() in await exposition.text()
@@ -64,7 +64,7 @@ async def test_what_is_shown_was_counted_after_it_was_asked_for() -> None:
     assert rendered.times == 5
 
 
-async def test_one_who_goes_takes_it_from_nobody() -> None:
+async def test_a_request_that_is_cancelled_does_not_cancel_the_others() -> None:
     exposition, _ = made()
     first, second = (asyncio.create_task(exposition.text()) for _ in range(2))
     await asyncio.sleep(0)

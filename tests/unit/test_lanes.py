@@ -1,4 +1,4 @@
-"""The lanes before the connections: whose turn it is, and who is sent away."""
+"""The lanes to the connections: which caller is next, and which is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.sharing.lanes import Bounds, Busy, Lane, shares
+from api.postgres.lanes import Bounds, Busy, Lane, shares
 
 PATIENCE_S = 10.0
 
@@ -37,7 +37,7 @@ def lane(*, most: int = 2, of_one: int = 2, waiting: int = 100, wait_s: float = 
 
 @asynccontextmanager
 async def asking(lane: Lane, *callers: str) -> AsyncIterator[list[Asked]]:
-    """Ask for these callers, in their order; all that goes on is ended at the end."""
+    """Ask for these callers, in their order; at the end all are cancelled."""
     async with asyncio.timeout(PATIENCE_S):
         asked = [Asked(lane, caller) for caller in callers]
         await settled()
@@ -67,7 +67,7 @@ def test_the_shares_of_the_lanes_add_up_to_the_pool() -> None:
         assert shared["question"] <= connections // 2
 
 
-def test_of_a_few_connections_each_lane_may_have_one() -> None:
+def test_each_lane_has_one_of_a_few_connections() -> None:
     for connections in range(1, 5):
         assert set(shares(connections).values()) == {1}
 
@@ -81,7 +81,7 @@ async def test_callers_take_turns_however_many_one_has_waiting() -> None:
             await asked[place].end()
             await settled()
         assert "".join(asked[place].caller for place in order) == "aabcabaaa"
-        # And each caller's own in the order in which it asked.
+        # And the requests of each caller come in their order.
         for caller in "abc":
             own = [place for place in order if asked[place].caller == caller]
             assert own == sorted(own)
@@ -100,14 +100,14 @@ async def test_no_caller_has_more_than_its_bound_and_others_pass_it() -> None:
         assert begun(asked) == [0, 1, 2, 4, 5]
 
 
-async def test_who_waits_too_long_is_told() -> None:
+async def test_a_wait_that_is_too_long_is_busy() -> None:
     async with asking(one := lane(most=1, wait_s=0.001), "a", "b") as asked:
         with pytest.raises(Busy, match="in time"):
             await asked[1].task
         assert (one.busy, one.waiting) == (1, 0)
 
 
-async def test_where_too_many_wait_those_of_the_largest_crowd_are_sent_away() -> None:
+async def test_if_too_many_wait_the_caller_with_the_most_waits_loses_one() -> None:
     async with asking(one := lane(most=1, waiting=4), *"aaaaaa", "b", "c", "d", "e") as asked:
         for place, why in ((5, "already"), (4, "others"), (3, "others"), (2, "others")):
             with pytest.raises(Busy, match=why):
@@ -120,7 +120,7 @@ async def test_where_too_many_wait_those_of_the_largest_crowd_are_sent_away() ->
         assert begun(asked) == [0, 1]
 
 
-async def test_who_leaves_while_it_waits_keeps_no_place() -> None:
+async def test_a_caller_that_leaves_while_it_waits_keeps_no_place() -> None:
     async with asking(one := lane(most=1), *"abc") as asked:
         asked[1].task.cancel()
         await settled()
@@ -130,7 +130,7 @@ async def test_who_leaves_while_it_waits_keeps_no_place() -> None:
         assert begun(asked) == [0, 2]
 
 
-async def test_who_leaves_in_the_moment_of_its_turn_keeps_no_place() -> None:
+async def test_a_caller_that_leaves_at_the_moment_of_its_turn_keeps_no_place() -> None:
     async with asking(lane(most=1), *"abc") as asked:
         # The turn is given and the caller leaves, before it has noticed either.
         asked[0].task.cancel()
@@ -140,7 +140,7 @@ async def test_who_leaves_in_the_moment_of_its_turn_keeps_no_place() -> None:
         assert begun(asked) == [0, 2]
 
 
-async def test_what_is_of_no_use_is_told_to_all_who_wait() -> None:
+async def test_giving_up_fails_all_waits() -> None:
     async with asking(one := lane(most=1), *"abb") as asked:
         one.give_up(lambda: ConnectionError("away"))
         for waiting in asked[1:]:

@@ -8,7 +8,7 @@ import pytest
 
 import api.metrics
 import consumer.metrics
-from api.database import Database
+from api.postgres.database import Database
 from api.settings import PoolSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

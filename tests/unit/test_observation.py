@@ -1,4 +1,4 @@
-"""What the API's log and metrics say of a request: who asked, and that a client has gone."""
+"""The access log and metrics of a request: its caller, and clients that have gone."""
 
 import asyncio
 import hashlib
@@ -103,7 +103,7 @@ def counted(app: FastAPI, route: str, status: int) -> float | None:
         (b"GET /fails HTTP/1.1\r\n" + AUTHORIZATION, 500, CALLER),
     ],
 )
-def test_every_line_of_the_log_says_who_asked(
+def test_every_line_of_the_log_names_the_caller(
     app: FastAPI, log: Log, asked: bytes, status: int, caller: str
 ) -> None:
     with serve(app) as server:
@@ -116,7 +116,7 @@ def test_every_line_of_the_log_says_who_asked(
     assert KEY not in json.dumps(log, default=str)
 
 
-def test_who_asks_too_often_is_named_too(app: FastAPI, log: Log) -> None:
+def test_a_caller_that_asks_too_often_is_named_too(app: FastAPI, log: Log) -> None:
     with serve(app) as server:
         client = server.client()
         for _ in range(6):
@@ -137,7 +137,7 @@ def ask(server: Served, path: bytes, more: bytes = b"") -> Client:
     "path", ["/v1/telemetry/meter", "/v1/devices/meters", "/v1/sessions/start"]
 )
 @pytest.mark.parametrize("coding", [b"identity", b"gzip"])
-def test_who_hangs_up_while_the_body_is_read_is_499_without_a_trace(
+def test_a_client_that_hangs_up_during_its_body_is_499_without_a_trace(
     app: FastAPI, log: Log, path: str, coding: bytes
 ) -> None:
     with serve(app) as server:
@@ -150,7 +150,7 @@ def test_who_hangs_up_while_the_body_is_read_is_499_without_a_trace(
     assert [one["event"] for one in log] == ["request_answered"]
 
 
-def test_who_hangs_up_while_the_answer_is_made_is_499(app: FastAPI, log: Log) -> None:
+def test_a_client_that_hangs_up_before_its_answer_is_499(app: FastAPI, log: Log) -> None:
     with serve(app) as server:
         client = ask(server, b"GET /waits")
         until(lambda: hasattr(app.state, "loop"))
@@ -166,7 +166,7 @@ def test_who_hangs_up_while_the_answer_is_made_is_499(app: FastAPI, log: Log) ->
 
 
 @pytest.mark.parametrize(("media", "status"), [("text/plain", 499), ("text/event-stream", 200)])
-def test_who_hangs_up_while_it_is_sent_is_499_unless_it_has_no_end(
+def test_a_client_that_hangs_up_during_its_answer_is_499_unless_it_has_no_end(
     app: FastAPI, log: Log, media: str, status: int
 ) -> None:
     with serve(app) as server:
@@ -177,7 +177,7 @@ def test_who_hangs_up_while_it_is_sent_is_499_unless_it_has_no_end(
     assert [one["event"] for one in log] == ["request_answered"]
 
 
-def test_what_the_server_answered_itself_is_what_the_log_says(app: FastAPI, log: Log) -> None:
+def test_the_log_has_the_status_that_the_server_itself_answered(app: FastAPI, log: Log) -> None:
     with serve(app, body_timeout_s=0.2) as server:
         client = ask(server, b"POST /v1/telemetry/meter", JSON + b"Content-Length: 100\r\n")
         client.send(b'{"a')

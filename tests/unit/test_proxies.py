@@ -1,4 +1,4 @@
-"""Whose word for an address, a scheme and a host is taken: that of proxies a setting names."""
+"""Trusted proxies: only they may pass on an address, a scheme and a host."""
 
 import ipaddress
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from api.middleware.caller import caller_of
 from api.middleware.proxies import Proxies
-from api.sharing.caller import caller_of
 
 TRUSTED = ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
 
@@ -39,13 +39,13 @@ async def passed_on(
 @pytest.mark.parametrize(
     ("peer", "forwarded", "caller"),
     [
-        # Nobody else's word is taken.
+        # Only a trusted proxy is believed.
         ("203.0.113.9", ["198.51.100.1"], "203.0.113.9"),
         ("127.0.0.1", ["198.51.100.1"], "127.0.0.1"),
         ("10.1.2.3", [], "10.1.2.3"),
         ("10.1.2.3", [""], "10.1.2.3"),
         ("10.1.2.3", ["198.51.100.1"], "198.51.100.1"),
-        # What stands further left may be made up.
+        # Addresses further left may be made up.
         ("10.1.2.3", ["1.1.1.1, 198.51.100.1"], "198.51.100.1"),
         ("10.1.2.3", ["1.1.1.1", "198.51.100.1"], "198.51.100.1"),
         ("10.1.2.3", ["1.1.1.1, 198.51.100.1, 192.0.2.1, 10.9.9.9"], "198.51.100.1"),
@@ -54,20 +54,20 @@ async def passed_on(
         ("10.1.2.3", ["[2001:db9::1]:4711"], "2001:db9::1"),
         ("::ffff:10.1.2.3", ["198.51.100.1"], "198.51.100.1"),
         ("2001:db8::5", ["2001:db9::1"], "2001:db9::1"),
-        # No address: then it is not known who asked the proxy.
+        # Not an address: then it is not known who asked the proxy.
         ("10.1.2.3", ["198.51.100.1, unknown"], "10.1.2.3"),
         ("10.1.2.3", ["198.51.100.1, unknown, 192.0.2.1"], "192.0.2.1"),
         ("10.1.2.3", ["x" * 5_000 + "\u00e4"], "10.1.2.3"),
     ],
 )
-async def test_the_address_is_the_first_from_the_right_that_is_no_proxy_of_ours(
+async def test_the_address_is_the_first_from_the_right_that_is_not_a_trusted_proxy(
     peer: str, forwarded: list[str], caller: str
 ) -> None:
     scope = await passed_on(peer, *(("X-Forwarded-For", value) for value in forwarded))
     assert caller_of(scope) == f"address:{caller}"
 
 
-async def test_the_scheme_and_the_host_are_those_that_a_trusted_proxy_tells() -> None:
+async def test_a_trusted_proxy_gives_the_scheme_and_the_host() -> None:
     told = (
         ("Host", "127.0.0.1:8000"),
         ("X-Forwarded-Proto", "HTTPS"),
@@ -85,6 +85,6 @@ async def test_the_scheme_and_the_host_are_those_that_a_trusted_proxy_tells() ->
         assert Headers(scope=scope).getlist("host") == ["127.0.0.1:8000"]
 
 
-async def test_a_scheme_that_is_none_is_not_taken() -> None:
+async def test_an_unknown_scheme_is_ignored() -> None:
     scope = await passed_on("10.1.2.3", ("X-Forwarded-Proto", "javascript"))
     assert scope["scheme"] == "http"

@@ -1,11 +1,11 @@
-"""How often each may ask: a minute that slides, and memory that does not grow."""
+"""Rates: a sliding minute for each caller, in bounded memory."""
 
 import pytest
 
-from api.sharing.rates import Rates, network_of
+from api.middleware.rates import Rates, network_of
 
 
-def test_a_caller_has_so_many_in_a_minute_and_others_have_theirs() -> None:
+def test_each_caller_has_its_own_rate() -> None:
     rates = Rates(3)
     assert [rates.admits("a", 30.0) for _ in range(5)] == [True] * 3 + [False] * 2
     assert rates.admits("b", 30.0)
@@ -21,19 +21,19 @@ def test_the_minute_slides_and_does_not_begin_anew() -> None:
     assert all(rates.admits("a", 240.0) for _ in range(60))
 
 
-def test_what_is_refused_does_not_count() -> None:
+def test_refused_requests_are_not_counted() -> None:
     rates = Rates(1)
     assert rates.admits("a", 0.0)
     assert not any(rates.admits("a", 1.0) for _ in range(100))
     assert rates.admits("a", 61.0)
 
 
-def test_0_is_no_bound() -> None:
+def test_0_is_unbounded() -> None:
     rates = Rates(0)
     assert all(rates.admits("a", 0.0) for _ in range(1_000))
 
 
-def test_many_callers_take_no_more_memory_and_those_who_were_there_keep_their_rate() -> None:
+def test_memory_is_bounded_and_earlier_callers_keep_their_rate() -> None:
     rates = Rates(2, most_callers=100)
     assert rates.admits("first", 0.0)
     admitted = sum(rates.admits(f"flood-{number}", 0.0) for number in range(10_000))
@@ -56,5 +56,5 @@ def test_many_callers_take_no_more_memory_and_those_who_were_there_keep_their_ra
         ("no:address", "no:address"),
     ],
 )
-def test_who_has_a_64_of_ipv6_is_one_caller(address: str, network: str) -> None:
+def test_a_64_of_ipv6_is_one_caller(address: str, network: str) -> None:
     assert network_of(address) == network

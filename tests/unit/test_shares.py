@@ -1,11 +1,11 @@
-"""A bound for all, and a share for each."""
+"""Shares: a bound for all callers, and one for each."""
 
 import pytest
 
-from api.sharing.shares import NoneLeft, Shares, ShareTaken
+from api.shares import NoneLeft, Shares, ShareTaken
 
 
-def test_one_has_a_share_and_all_have_the_whole() -> None:
+def test_one_caller_has_a_share_and_all_have_the_whole() -> None:
     shares = Shares(most=10, most_each=6)
     shares.take("a", 6)
     with pytest.raises(ShareTaken):
@@ -20,7 +20,7 @@ def test_one_has_a_share_and_all_have_the_whole() -> None:
     assert shares.taken == 0
 
 
-def test_nobody_is_remembered_who_has_nothing() -> None:
+def test_callers_that_hold_nothing_are_forgotten() -> None:
     shares = Shares(most=10, most_each=10)
     for number in range(1_000):
         shares.take(f"caller-{number}", 3)

@@ -1,4 +1,4 @@
-"""What a connection does while an application answers: whose turn it is, and who is waited for."""
+"""A connection while the application answers: its bounds, and which side is waited for."""
 
 import asyncio
 import resource
@@ -42,7 +42,7 @@ def gate() -> Iterator[tuple[threading.Event, Callable[[Request], Any]]]:
         opened.set()
 
 
-def test_where_all_are_busy_a_new_one_is_503() -> None:
+def test_a_new_connection_is_503_if_all_are_busy() -> None:
     with gate() as (opened, endpoint), served(app_of(endpoint), max_connections=3) as server:
         busy = [server.client() for _ in range(3)]
         for client in busy:
@@ -57,7 +57,7 @@ def test_where_all_are_busy_a_new_one_is_503() -> None:
         assert [client.answer().status for client in busy] == [200] * 3
 
 
-def test_time_in_which_the_application_does_not_read_is_not_the_clients() -> None:
+def test_time_in_which_the_application_does_not_read_is_not_counted_against_the_client() -> None:
     async def slow(request: Request) -> PlainTextResponse:
         await asyncio.sleep(4 * SOON)
         return PlainTextResponse(str(len(await request.body())))
@@ -74,7 +74,7 @@ def test_time_in_which_the_application_does_not_read_is_not_the_clients() -> Non
         assert waits.answer().body == b"1"
 
 
-def test_time_in_which_the_loop_is_held_up_is_not_the_clients() -> None:
+def test_time_in_which_the_loop_is_held_up_is_not_counted_against_the_client() -> None:
     async def holds(request: Request) -> PlainTextResponse:
         if request.method == "GET":
             time.sleep(6 * SOON)  # noqa: ASYNC251  which is the fault
@@ -109,7 +109,7 @@ async def _large(_: Request) -> PlainTextResponse:
 
 @pytest.mark.parametrize("endpoint", [_endless, _large])
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"])
-def test_who_does_not_take_the_answer_is_cut_off(
+def test_a_client_that_does_not_take_the_answer_is_cut_off(
     endpoint: Callable[[Request], Any], last: bytes
 ) -> None:
     with served(app_of(endpoint), write_timeout_s=SOON, idle_timeout_s=SOON / 3) as server:
@@ -119,7 +119,7 @@ def test_who_does_not_take_the_answer_is_cut_off(
         until(lambda: server.connections == 0)
 
 
-def test_who_does_not_take_the_answer_gives_way_to_who_asks() -> None:
+def test_a_client_that_does_not_take_the_answer_gives_way_to_one_that_asks() -> None:
     async def endpoint(request: Request) -> Any:
         return await (_large if request.url.path == "/large" else _hello)(request)
 
@@ -138,7 +138,7 @@ def test_the_limit_on_descriptors_is_raised() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 
 
-def test_who_takes_it_slowly_gets_all_of_it() -> None:
+def test_a_client_that_takes_the_answer_slowly_gets_all_of_it() -> None:
     with served(app_of(_large), write_timeout_s=SOON, idle_timeout_s=SOON / 3) as server:
         client = server.client()
         client.send(GET + b"\r\n")
@@ -149,7 +149,7 @@ def test_who_takes_it_slowly_gets_all_of_it() -> None:
         assert server.refused(Bound.WRITE_TIMEOUT) == 0
 
 
-def test_only_so_many_requests_wait_for_the_answer_before_them() -> None:
+def test_the_number_of_pipelined_requests_is_bounded() -> None:
     with gate() as (opened, endpoint), served(app_of(endpoint)) as server:
         client = server.client()
         client.send((GET + b"\r\n") * 3_000)
@@ -159,7 +159,7 @@ def test_only_so_many_requests_wait_for_the_answer_before_them() -> None:
         assert server.refused(Bound.PIPELINED) == 1
 
 
-def test_what_is_wrong_after_a_request_does_not_take_its_answer() -> None:
+def test_malformed_bytes_after_a_request_do_not_prevent_its_answer() -> None:
     for wrong, bound in (
         (b"garbage\r\n", Bound.MALFORMED),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nno length\r\n", Bound.MALFORMED),
@@ -202,7 +202,7 @@ def test_each_of_several_requests_learns_that_its_client_has_gone() -> None:
         assert ended.wait(10)
 
 
-def test_a_trailer_is_no_header() -> None:
+def test_a_trailer_is_not_a_header() -> None:
     seen: list[str] = []
 
     async def endpoint(request: Request) -> PlainTextResponse:

@@ -1,7 +1,7 @@
-"""How often each who asks has done so lately, in bounded memory. Pure; time is an argument.
+"""Rates: how often each caller has asked lately, in bounded memory. Pure; time is an argument.
 
-Not of a library: those at hand keep every name for minutes, without a bound, and look through all
-of them with each request, so that many addresses would be an attack of its own.
+No library is used: those at hand keep every name for minutes and scan all of them with each
+request, so many addresses would be an attack.
 """
 
 import ipaddress
@@ -11,15 +11,15 @@ from math import floor
 _MINUTE_S = 60.0
 _MOST_CALLERS = 20_000
 _OTHERS = ""
-# What one household or server has of IPv6: it can take any address of it for each request.
+# One household or server has a /64, and can use another address of it for each request.
 _IPV6_PREFIX = 64
 
 
 class Rates:
-    """At most so many requests of one caller in a minute that slides.
+    """A bound on the requests of one caller in a sliding minute.
 
-    The minute before counts as far as the sliding one reaches back into it. Of more callers than
-    can be told apart those who come last share what is one caller's.
+    The minute before counts as far as the sliding minute reaches back into it. Once `most_callers`
+    are told apart, all further callers share one rate.
     """
 
     def __init__(self, per_minute: int, *, most_callers: int = _MOST_CALLERS) -> None:
@@ -30,7 +30,7 @@ class Rates:
         self._counts: Counter[str] = Counter()
 
     def admits(self, caller: str, now: float) -> bool:
-        """Count a request at a time in seconds, unless it is one too many; 0 a minute: never."""
+        """Return whether a request at `now` (seconds) is within the rate, and count it if so."""
         if not self.per_minute:
             return True
         self._turn(now)
@@ -53,7 +53,7 @@ class Rates:
 
 
 def network_of(address: str) -> str:
-    """Return what counts as one caller: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return what counts as one caller: an IPv4 address, or the /64 of an IPv6 address."""
     if ":" not in address:
         return address
     try:

@@ -1,4 +1,4 @@
-"""Whether PostgreSQL answers, asked on connections that no request shares."""
+"""Probes: whether PostgreSQL answers, asked on connections that no request uses."""
 
 import asyncio
 
@@ -6,38 +6,40 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from api.database import REFUSALS, Connection, bounded, refused
+from api.postgres.database import Connection
+from api.postgres.failures import is_refusal, refused
 from api.settings import PoolSettings
 from runtime.session import ENCODING, pinned
+from runtime.silence import TCP, bounded
 
-# To connect, and then to answer.
+# Seconds to connect, and then to answer.
 _PATIENCE_S = 2
-# Costs no look at a row: that the tables are there, and ours to read.
+# Reads no row; it fails if a table is missing or may not be read.
 _PING = "SELECT 1 FROM meter_current_state, vehicle_current_state, meter, vehicle LIMIT 0"
 
 
 class Probes:
-    """One connection to where is written, and one to where is read if that is elsewhere."""
+    """One connection to the server of the writes, and one to the replica if there is one."""
 
     def __init__(self, settings: PoolSettings) -> None:
         urls = (settings.database_url, settings.database_read_url)
         self._probes = [_Probe(one.get_secret_value()) for one in urls if one is not None]
 
     async def ping(self) -> None:
-        """Raise psycopg.Error unless PostgreSQL answers for our tables, in time."""
+        """Raise psycopg.Error unless every server answers in time."""
         found = await asyncio.gather(*(one.ping() for one in self._probes), return_exceptions=True)
         for error in found:
             if error is not None:
                 raise error
 
     async def aclose(self) -> None:
-        """Give the connections back to their servers."""
+        """Close the connections."""
         for one in self._probes:
             await one.aclose()
 
 
 class _Probe:
-    """A connection to one server, made when it is first needed and again when it is lost."""
+    """A connection to one server, opened at the first ping and again after it was lost."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -68,21 +70,21 @@ class _Probe:
             application_name="wattline-api",
             connect_timeout=_PATIENCE_S,
             client_encoding=ENCODING,
+            **TCP,
         )
         try:
             with bounded(connection, _PATIENCE_S):
-                # The server must not wait for a lock longer than is waited for it here.
+                # The server must not wait for a lock longer than this probe waits.
                 await connection.execute(*pinned(statement_timeout=f"{_PATIENCE_S}s"))
-        except BaseException:  # cancelled, too: nobody else would close it
+        except BaseException:  # also cancelled: nothing else would close it
             await connection.close()
             raise
         self._connection = connection
         return connection
 
     def _note(self, error: psycopg.Error) -> None:
-        """Log a refusal where it is news: it is looked for once a second."""
-        sqlstate = error.sqlstate or ""
-        is_refusal = sqlstate[:2] in REFUSALS
-        if is_refusal and sqlstate != self._refusal:
+        """Log a refusal once, not with every ping."""
+        sqlstate = (error.sqlstate or "") if is_refusal(error) else ""
+        if sqlstate and sqlstate != self._refusal:
             refused(error)
-        self._refusal = sqlstate if is_refusal else ""
+        self._refusal = sqlstate

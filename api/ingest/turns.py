@@ -1,4 +1,4 @@
-"""Heavy work, one after the other: threads share one interpreter, and answers wait for all."""
+"""Turns for heavy work: one request at a time, since threads share one interpreter."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,16 +8,16 @@ from starlette.requests import ClientDisconnect, Request
 
 
 class Turns:
-    """Gives the turn to one request at a time, in the order in which they came."""
+    """Gives the turn to one request at a time, in the order of their arrival."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
 
     @asynccontextmanager
     async def turn(self, request: Request) -> AsyncIterator[None]:
-        """Wait for the turn; raises ClientDisconnect where the client goes before it comes.
+        """Wait for the turn; raises ClientDisconnect if the client leaves before it comes.
 
-        The request's body has been read.
+        The request's body has been read already.
         """
         turn = asyncio.ensure_future(self.lock.acquire())
         gone = asyncio.ensure_future(_gone(request))

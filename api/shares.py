@@ -1,4 +1,4 @@
-"""What there is so much of for all, and so much for each who asks. Pure."""
+"""Shares of what is scarce: a bound for all callers together, and one for each caller. Pure."""
 
 from collections import Counter
 
@@ -8,11 +8,11 @@ class NoneLeft(Exception):  # noqa: N818  what there is
 
 
 class ShareTaken(Exception):  # noqa: N818  what a caller has done
-    """The caller has as much of it as one may have."""
+    """The caller has taken as much as one caller may."""
 
 
 class Shares:
-    """Counts what is taken, and by whom."""
+    """Counts how much is taken, and by which caller."""
 
     def __init__(self, *, most: int, most_each: int) -> None:
         self._most = most
@@ -20,7 +20,7 @@ class Shares:
         self._taken: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        """How many callers have some of it."""
+        """How many callers have taken some."""
         return len(self._taken)
 
     @property
@@ -28,7 +28,7 @@ class Shares:
         return self._taken.total()
 
     def take(self, caller: str, amount: int = 1) -> None:
-        """Take so much for the caller, or nothing; raises ShareTaken and NoneLeft."""
+        """Take this amount for the caller; raises ShareTaken or NoneLeft and takes nothing then."""
         if self._taken[caller] + amount > self._most_each:
             raise ShareTaken
         if self.taken + amount > self._most:
@@ -37,7 +37,7 @@ class Shares:
             self._taken[caller] += amount
 
     def free(self, caller: str, amount: int = 1) -> None:
-        """Give back what was taken."""
+        """Give back this amount."""
         self._taken[caller] -= amount
         if not self._taken[caller]:
-            del self._taken[caller]  # so that no more is remembered than is taken
+            del self._taken[caller]  # callers that hold nothing take no memory

@@ -1,8 +1,8 @@
-"""Lanes over the connections to PostgreSQL: what takes long never takes the last of them.
+"""Lanes to the connections of the pool: long work never takes the last of them.
 
-One pool, and before it a lane for each kind of work, with a share of its connections. The shares
-add up to the pool, so that a lane that is full keeps nobody of another lane waiting. Those who
-wait in a lane are callers with their questions: the callers take turns, each within its own bound.
+Before the pool there is a lane for each kind of work, with a share of the pool's connections. The
+shares add up to the pool, so a full lane does not hold up the other lanes. Within a lane the
+callers take turns, and each has a bound of its own.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from api.settings import PoolSettings
 
 LOOKUP, QUESTION, OWN, WRITE, LOCKED = "lookup", "question", "own", "write", "locked"
-# What the connections of a lane are at.
+# What the connections of a lane are busy with, as the end of a sentence.
 _AT = {
     LOOKUP: "looking up devices",
     QUESTION: "answering questions",
@@ -22,19 +22,19 @@ _AT = {
     WRITE: "writing devices",
     LOCKED: "writing assignments and sessions",
 }
-# From so many connections on this process's own looks have two: one takes long, the others do not.
+# A pool of this size or more gives this process two for its own looks: one is slow, the rest fast.
 _TWO_OWN = 8
 
 _Turn = asyncio.Future[None]
 
 
 class Busy(Exception):  # noqa: N818  what the lane is
-    """All connections of the lane are taken; the wait was too long, or too many wait already."""
+    """The lane is full, and the wait was too long or too many wait already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How many at a time, of all callers and of one; how many may wait, and for how long."""
+    """A lane's bounds: places for all callers and for one; how many may wait, and how long."""
 
     most: int
     most_of_one: int
@@ -43,9 +43,9 @@ class Bounds:
 
 
 def shares(connections: int) -> dict[str, int]:
-    """Return by lane how many of a pool's connections it may have.
+    """Return how many of a pool's connections each lane may have.
 
-    They add up to all of them; of fewer than five, each lane has one, and they share.
+    They add up to all of them. If there are fewer than five, each lane counts one, and they share.
     """
     own = 2 if connections >= _TWO_OWN else 1
     write = max(1, connections // 8)
@@ -63,7 +63,7 @@ def make_lanes(settings: PoolSettings) -> dict[str, "Lane"]:
 def _bounds(name: str, settings: PoolSettings) -> Bounds:
     most = shares(settings.database_pool_size)[name]
     most_of_one = {OWN: 1, QUESTION: settings.database_questions_of_one}.get(name, most)
-    # A little longer than who is before waits for PostgreSQL, so as to hear of it if it is away.
+    # A little longer than the pool waits for PostgreSQL, so that the lane hears of an outage.
     wait_s = 1.1 * settings.database_pool_timeout_s
     if name == QUESTION:
         wait_s = max(wait_s, settings.database_question_wait_s)
@@ -78,14 +78,14 @@ def _bounds(name: str, settings: PoolSettings) -> Bounds:
 
 
 class Lane:
-    """A number of places, for which callers take turns; `at` says what for."""
+    """A number of places, for which callers take turns; `at` says what they do there."""
 
     def __init__(self, name: str, *, at: str, bounds: Bounds) -> None:
         self.name = name
         self.at = at
         self._bounds = bounds
         self._held: Counter[str] = Counter()
-        # By caller, the one whose turn is next first; nobody waits in an empty queue.
+        # A queue for each caller that waits, never empty; the next caller comes first.
         self._waiting: OrderedDict[str, deque[_Turn]] = OrderedDict()
 
     @property
@@ -100,7 +100,7 @@ class Lane:
 
     @asynccontextmanager
     async def place(self, caller: str) -> AsyncIterator[None]:
-        """Lend a place; raises Busy, and what `give_up` makes."""
+        """Lend a place; raises Busy, or the exception that `give_up` makes."""
         if self._has_room(caller):
             self._held[caller] += 1
         else:
@@ -111,7 +111,7 @@ class Lane:
             self._leave(caller)
 
     def give_up(self, make: Callable[[], Exception]) -> None:
-        """Tell all who wait that it is of no use."""
+        """Fail all waits, each with an exception of its own."""
         for queue in self._waiting.values():
             for turn in queue:
                 _refuse(turn, make())
@@ -129,8 +129,8 @@ class Lane:
         timer = loop.call_later(self._bounds.wait_s, _refuse, turn, late)
         try:
             await turn
-        except BaseException:  # cancelled, too
-            # The caller may leave in the very moment in which it comes to its turn.
+        except BaseException:  # also cancelled
+            # The caller may leave at the very moment when its turn comes.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._leave(caller)
             raise
@@ -139,7 +139,7 @@ class Lane:
             self._forget(caller, turn)
 
     def _make_room(self, caller: str) -> None:
-        """Send away the last of those who wait for the caller with the most of them."""
+        """Send away the newest wait of the caller with the most of them; raises Busy."""
         most = max(self._waiting, key=lambda one: len(self._waiting[one]), default=caller)
         if len(self._waiting.get(most, ())) <= len(self._waiting.get(caller, ())) + 1:
             raise Busy("too many wait for a connection already")

@@ -1,4 +1,4 @@
-"""Kafka: readings in, the broker's acknowledgement out."""
+"""The gateway to Kafka: readings in, the broker's acknowledgement out."""
 
 import asyncio
 import logging
@@ -20,12 +20,12 @@ log = structlog.get_logger()
 
 _POLL_S = 0.1
 _PING_S = 1.5
-# What is purged is reported at once; the pause keeps a cluster that refuses every producer, for
-# want of a right, say, from being asked all the time.
+# Purged messages are reported at once. The pause is for a cluster that refuses every producer, for
+# example for a missing permission: it must not be asked all the time.
 _PURGE_S = 1.0
 _RENEW_S = 1.0
-# Every client must give a key the same partition, or a device's readings lose their order: the
-# partitioner of the Java client, which others use by default or can be told to.
+# Every client must map a key to the same partition, or a device's readings lose their order. This
+# is the partitioner of the Java client, which other clients use or can be configured to use.
 _CONFIGURATION = {
     "partitioner": "murmur2_random",
     "enable.idempotence": True,
@@ -40,14 +40,14 @@ _CONFIGURATION = {
 
 
 class Message(NamedTuple):
-    """One reading on its way: the bytes are sent as they are."""
+    """One reading for Kafka: the bytes are sent as they came."""
 
     topic: str
     key: bytes
     value: bytes
 
 
-class Unacknowledged(Exception):  # noqa: N818  what became of it is not known
+class Unacknowledged(Exception):  # noqa: N818  what the messages are
     """The broker did not acknowledge all of the messages; some may have been stored."""
 
 
@@ -66,12 +66,12 @@ class _Delivery:
             self.done.get_loop().call_soon_threadsafe(self._end)
 
     def refuse(self, error: KafkaError, messages: int) -> None:
-        """Take note of messages that were not even queued."""
+        """Note that so many messages were not even queued."""
         self._left -= messages - 1
         self.report(error, None)
 
     def _end(self) -> None:
-        if self.done.done():  # whoever waited has gone
+        if self.done.done():  # the request has stopped waiting
             return
         if self._failed is None:
             self.done.set_result(None)
@@ -80,15 +80,15 @@ class _Delivery:
 
 
 class Gateway:
-    """An idempotent producer that takes no more than it can hold, and knows when Kafka is away.
+    """An idempotent producer with a bounded buffer, which knows whether Kafka is available.
 
-    After a fatal error, which librdkafka's producer does not get over, another one takes its place.
+    librdkafka's producer does not survive a fatal error: then another one takes its place.
     """
 
     def __init__(self, *, kafka: KafkaSettings, settings: GatewaySettings) -> None:
         quiet = logging.getLogger("api.librdkafka")
         quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # the states of the broker are logged here, once each
+        quiet.propagate = False  # changes of Kafka's state are logged here, once each
         configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
         configuration |= {
             "message.timeout.ms": settings.gateway_timeout_ms,
@@ -101,7 +101,7 @@ class Gateway:
         self._ending = threading.Event()
         self._availability = Availability()
         self._cause = ""
-        # Of its own: work that fills the common threads must not hide whether Kafka answers.
+        # A thread of its own: work that fills the shared ones must not hide whether Kafka answers.
         self._pinging = ThreadPoolExecutor(1, thread_name_prefix="kafka-ping")
 
     @property
@@ -111,7 +111,7 @@ class Gateway:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
-        """Take the broker's reports on a thread of their own, to the last at the end; once."""
+        """Receive the broker's reports on a thread, up to the last one at the end; only once."""
         thread = threading.Thread(target=self._poll, name="kafka-reports")
         thread.start()
         try:
@@ -123,7 +123,7 @@ class Gateway:
             self._pinging.shutdown(wait=False)
 
     def close(self) -> None:
-        """End the producer; of a gateway that never ran, too."""
+        """Close the producer, even if the gateway has never run."""
         self._producer.close()
 
     async def send(self, messages: Sequence[Message]) -> None:
@@ -139,11 +139,11 @@ class Gateway:
                 full = KafkaError(KafkaError._QUEUE_FULL)
                 delivery.refuse(full, len(messages) - number)
                 break
-            except KafkaException as error:  # after a fatal error, until there is another producer
+            except KafkaException as error:  # a fatal error, until another producer is there
                 delivery.refuse(error.args[0], len(messages) - number)
                 break
         try:
-            # librdkafka looks for messages that are past their time once a second only.
+            # librdkafka looks for messages that have timed out only once a second.
             async with asyncio.timeout(self._timeout_s):
                 await delivery.done
         except TimeoutError:
@@ -165,29 +165,29 @@ class Gateway:
         while not self._ending.is_set() or len(self._producer):
             try:
                 self._producer.poll(_POLL_S)
-            except KafkaException as error:  # a fatal error comes out here, and nowhere else
+            except KafkaException as error:  # a fatal error is raised here and nowhere else
                 self._renew(error.args[0])
 
     def _renew(self, error: KafkaError) -> None:
-        """Drop the producer, with what waits in it, and make another."""
+        """Drop the producer with all messages that wait in it, and make another."""
         log.error("kafka_producer_broken", error=error.str())
         self._availability.is_available = False
-        # 1. What waits is reported as failed: nothing of it is promised.
+        # 1. The messages that wait are reported as failed: none of them was acknowledged.
         self._producer.purge()
         self._producer.flush(_PURGE_S)
-        # 2. It refuses whatever it is given meanwhile, so nothing waits in it again.
+        # 2. A broken producer refuses all messages, so none wait in it during the pause.
         if not self._ending.wait(_RENEW_S):
             self._producer = self._make()
 
     def _note_error(self, error: KafkaError) -> None:
-        """Called on the producer's thread: one broker's trouble, and then that all have some."""
+        """Called on the producer's thread: with an error of one broker, then that all are down."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._cause = error.str()
         else:
             self.note_unavailable(KafkaException(error), said=self._cause or error.str())
 
     def note_unavailable(self, error: Exception, *, said: str = "") -> None:
-        """Log it where it is news."""
+        """Note that Kafka is unavailable, and log it unless it is known already."""
         if self._availability.missed(error):
             log.warning("kafka_unavailable", error=said or str(error))
 

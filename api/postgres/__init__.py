@@ -1,0 +1,1 @@
+"""PostgreSQL: `database` lends connections, `lanes` share them out, `failures` become answers."""

@@ -1,0 +1,34 @@
+"""What a connection and the application tell each other about a request, in its scope."""
+
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+CLIENT_GONE = 499
+"""Not a status of HTTP: nginx and others log it for a client that did not wait for its answer."""
+_CUT_OFF, _GIVES_WAY = "cut_off", "gives_way"
+
+
+def cut_off(scope: Scope) -> int | None:
+    """Return the status of a request that ended before its answer did, else None.
+
+    The status is the one that the server itself has sent, or CLIENT_GONE.
+    """
+    status: int | None = scope.get("state", {}).get(_CUT_OFF)
+    return status
+
+
+def give_way(scope: Scope) -> None:
+    """Let the connection of this request, which is only kept waiting, be closed first."""
+    scope.setdefault("state", {})[_GIVES_WAY] = True
+
+
+def gives_way(cycle: RequestResponseCycle) -> bool:
+    """Return whether the application has told the request to give way."""
+    return bool(cycle.scope["state"].get(_GIVES_WAY))
+
+
+def end(cycle: RequestResponseCycle, status: int) -> None:
+    """Tell the application that nobody waits for its answer, and why."""
+    cycle.scope["state"][_CUT_OFF] = status
+    cycle.disconnected = True
+    cycle.message_event.set()
