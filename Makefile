@@ -42,25 +42,25 @@ attack: $(VENV)/.dev ## Attack real processes on loopback in every way known, an
 	@$(RUN) -m tests.attack
 
 bench: $(VENV)/.dev ## Measure rate, CPU and memory of a drain beside the raw limit, then the latency
-	@$(RUN) -m tests.benchmarks.drain
+	@$(RUN) -m benchmarks.drain
 
 bench-memory: $(VENV)/.dev ## Measure the most memory that a replica takes, beside what its settings promise
-	@$(RUN) -m tests.benchmarks.memory
+	@$(RUN) -m benchmarks.memory
 
 bench-api: $(VENV)/.dev ## Measure the API over three days of history, 86.4 million rows (needs wrk, 15 GB)
-	@$(RUN) -m tests.benchmarks.answers
+	@$(RUN) -m benchmarks.answers
 
 bench-disturbed: $(VENV)/.dev ## Measure what poison, copies, late readings and kills cost of the drain rate
-	@$(RUN) -m tests.benchmarks.disturbed
+	@$(RUN) -m benchmarks.disturbed
 
 bench-replicas: $(VENV)/.dev ## Measure the drain rate of eight replicas beside that of one
-	@$(RUN) -m tests.benchmarks.replicas
+	@$(RUN) -m benchmarks.replicas
 
 bench-stored: $(VENV)/.dev ## Measure the drain rate over 300 million stored rows beside an empty database (70 GB)
-	@$(RUN) -m tests.benchmarks.stored
+	@$(RUN) -m benchmarks.stored
 
 soak: $(VENV)/.dev ## Look for a quarter of an hour whether the memory of two replicas grows
-	@$(RUN) -m tests.benchmarks.soak
+	@$(RUN) -m benchmarks.soak
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet

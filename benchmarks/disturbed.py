@@ -19,10 +19,10 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from tests.benchmarks import history
-from tests.benchmarks.backlog import preload
-from tests.benchmarks.drain import Drain, Figures, console, drain, report
-from tests.benchmarks.servers import servers
+from benchmarks import history
+from benchmarks.backlog import preload
+from benchmarks.drain import Drain, Figures, console, drain, report
+from benchmarks.servers import servers
 
 HALFWAY = 0.5
 MINUTE_S = 60.0

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import psycopg
 from confluent_kafka import KafkaException, Producer
 
+from benchmarks.backlog import Backlog, Offsets, read_ends
 from deploy.local.stack import Addresses
-from tests.benchmarks.backlog import Backlog, Offsets, read_ends
 
 TIMEOUT_S = 60.0
 LONGEST_MS = 900_000

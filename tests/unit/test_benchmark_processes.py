@@ -7,8 +7,8 @@ import time
 import psutil
 import pytest
 
+from benchmarks.processes import ServerProcesses
 from deploy.local.stack import Addresses
-from tests.benchmarks.processes import ServerProcesses
 
 # A parent that has reaped one child, while another one lives on, all with work behind them. What
 # they say they took goes to the standard output.

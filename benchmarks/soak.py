@@ -27,12 +27,12 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.backlog import DEVICES, Backlog, read_ends
+from benchmarks.drain import console
+from benchmarks.load import steady_load
+from benchmarks.servers import new_database, servers
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
-from tests.benchmarks.backlog import DEVICES, Backlog, read_ends
-from tests.benchmarks.drain import console
-from tests.benchmarks.load import steady_load
-from tests.benchmarks.servers import new_database, servers
 
 REPLICAS = 2
 LOOK_S = 5.0

@@ -29,12 +29,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.backlog import Backlog, Offsets, read_ends
+from benchmarks.load import steady_load
+from benchmarks.servers import new_database, servers
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
 from runtime.settings import KafkaSettings
-from tests.benchmarks.backlog import Backlog, Offsets, read_ends
-from tests.benchmarks.load import steady_load
-from tests.benchmarks.servers import new_database, servers
 
 RATES = (333, 5_000, 20_000)
 SECONDS = 20

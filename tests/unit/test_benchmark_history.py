@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import history
+from benchmarks import history
 
 
 def test_entries_are_read_as_they_were_appended(tmp_path: Path) -> None:

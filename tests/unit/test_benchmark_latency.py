@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.benchmarks.latency import Looks, Sent, latencies
+from benchmarks.latency import Looks, Sent, latencies
 
 
 def test_latency_ends_with_the_first_look_that_was_past_the_offset() -> None:

@@ -19,13 +19,13 @@ import psycopg
 import typer
 from rich.progress import track
 
+from benchmarks import history
+from benchmarks.backlog import preload
+from benchmarks.drain import LOOK_S, Figures, check_stored, console, report
+from benchmarks.held_back import held_back
+from benchmarks.servers import new_database, servers
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, Replica, ReplicaError
-from tests.benchmarks import history
-from tests.benchmarks.backlog import preload
-from tests.benchmarks.drain import LOOK_S, Figures, check_stored, console, report
-from tests.benchmarks.held_back import held_back
-from tests.benchmarks.servers import new_database, servers
 
 ASSIGNED = "telemetry_assigned_partitions"
 ASK_S = 0.2

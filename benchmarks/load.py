@@ -5,7 +5,7 @@ As many devices as a backlog has, whose readings come the more often the higher 
 
 import sys
 
-from tests.benchmarks.backlog import DEVICES, new_fleet
+from benchmarks.backlog import DEVICES, new_fleet
 
 SHORTEST_INTERVAL_S = 0.1
 """The simulator's; for a rate that would take a shorter one, there are more devices."""

@@ -25,15 +25,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks import history
+from benchmarks.backlog import Backlog, preload
+from benchmarks.latency import RATES, SECONDS, measure_all, recorded
+from benchmarks.latency import report as report_latencies
+from benchmarks.processes import ServerCpu, ServerProcesses, cpu_seconds
+from benchmarks.raw_limit import run_script, write_script
+from benchmarks.servers import new_database, servers
 from deploy.local.stack import Addresses
 from deploy.replica import Replica
-from tests.benchmarks import history
-from tests.benchmarks.backlog import Backlog, preload
-from tests.benchmarks.latency import RATES, SECONDS, measure_all, recorded
-from tests.benchmarks.latency import report as report_latencies
-from tests.benchmarks.processes import ServerCpu, ServerProcesses, cpu_seconds
-from tests.benchmarks.raw_limit import run_script, write_script
-from tests.benchmarks.servers import new_database, servers
 
 LOOK_S = 0.02
 STAGES = ("decode", "encode", "copy", "upsert", "commit")

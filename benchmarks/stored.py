@@ -19,11 +19,11 @@ import psycopg
 import typer
 from rich.progress import Progress, track
 
-from tests.benchmarks import history
-from tests.benchmarks.backlog import minutes_of, preload
-from tests.benchmarks.drain import Drain, Figures, LivedIn, console, drain, report
-from tests.benchmarks.servers import FOLDER, new_database, servers
-from tests.benchmarks.stored_days import ROWS_A_DAY, load_past
+from benchmarks import history
+from benchmarks.backlog import minutes_of, preload
+from benchmarks.drain import Drain, Figures, LivedIn, console, drain, report
+from benchmarks.servers import FOLDER, new_database, servers
+from benchmarks.stored_days import ROWS_A_DAY, load_past
 
 ROW_BYTES = 180
 """What a row takes with its part of the index."""

@@ -15,17 +15,17 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks import history
+from benchmarks.backlog import Backlog, preload, read_ends
+from benchmarks.drain import Drain, console, drain
+from benchmarks.large import RECORD_BYTES, preload_large, preload_packed
+from benchmarks.servers import servers
 from consumer.kafka.fetched import HANDED_OUT_BYTES
 from consumer.kafka.parts import PART_BYTES
 from consumer.kafka.records import RECORD_OVERHEAD_BYTES
 from consumer.settings import SMALL_BYTES, FlushSettings, SourceSettings
 from deploy.local.stack import Addresses
 from runtime.settings import SettingsError, load
-from tests.benchmarks import history
-from tests.benchmarks.backlog import Backlog, preload, read_ends
-from tests.benchmarks.drain import Drain, console, drain
-from tests.benchmarks.large import RECORD_BYTES, preload_large, preload_packed
-from tests.benchmarks.servers import servers
 
 ROW_BYTES = 1_000
 """What one row of a flush takes at most: decoded, by column and as COPY data."""

@@ -11,11 +11,11 @@ import uuid
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaException, Producer
 
+from benchmarks.backlog import Backlog, read_ends
 from deploy.local.stack import Addresses
 from runtime.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC, STREAMS, Stream
 from telemetry.timestamps import SECOND_US, format_timestamp
-from tests.benchmarks.backlog import Backlog, read_ends
 from tests.record_batches import Sent, send_batch
 
 VALUE_BYTES = 60 * 1_024

@@ -26,11 +26,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.backlog import Backlog, read_ends
+from benchmarks.servers import new_database, servers
+from benchmarks.stored_days import DEVICES, REGISTERS, SHARED, load_days
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
-from tests.benchmarks.backlog import Backlog, read_ends
-from tests.benchmarks.servers import new_database, servers
-from tests.benchmarks.stored_days import DEVICES, REGISTERS, SHARED, load_days
 
 SCRIPT = Path(__file__).with_name("requests.lua")
 BATCH = 1_000
