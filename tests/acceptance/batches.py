@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from runtime.settings import KafkaSettings
 from telemetry.streams import METER, Stream
 from tests.acceptance.conftest import Environment, query, until
-from tests.poison import reading
+from tests.corpus.readings import reading
 from tests.record_batches import Sent, send_batch
 
 

@@ -11,7 +11,8 @@ from telemetry.streams import STREAMS, Stream
 from tests.acceptance.batches import meters, plain, send, until_read
 from tests.acceptance.conftest import Environment, query, until
 from tests.acceptance.series import DEAD, DUPLICATES, STORED
-from tests.poison import corpus, reading
+from tests.corpus.poison import corpus
+from tests.corpus.readings import reading
 from tests.record_batches import Sent
 
 Start = Callable[..., Replica]

@@ -16,8 +16,9 @@ from telemetry.readings import Reading
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 from telemetry.timestamps import DAY_US, SECOND_US, format_timestamp
-from tests.unit.json_texts import CONSTANTS, NEAR_MISSES, NUMBERS, TEXTS
-from tests.unit.messages import (
+from tests.corpus.json_texts import CONSTANTS, NEAR_MISSES, NUMBERS, TEXTS
+from tests.corpus.mutants import messages, mutants
+from tests.corpus.readings import (
     BOUNDS,
     FIELDS,
     LIMITS,
@@ -25,13 +26,10 @@ from tests.unit.messages import (
     NOW,
     OPTIONAL,
     VEHICLE_FIELDS,
-    bits,
     enveloped,
-    messages,
-    mutants,
-    packed,
     spelled,
 )
+from tests.corpus.results import bits, packed
 
 METER_READING = Reading("mtr-00042", NOW, (0.913, 229.8))
 VEHICLE_READING = Reading("veh-00042", NOW, (57.3, 0.842, 31.4))

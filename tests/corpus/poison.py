@@ -6,21 +6,10 @@ import json
 from telemetry.reasons import Reason
 from telemetry.streams import Stream
 from telemetry.timestamps import SECOND_US, format_timestamp
+from tests.corpus.readings import enveloped, reading
 
 # A value and its reason; None is a reading that is stored.
 Input = tuple[bytes | None, Reason | None]
-
-_READINGS = {
-    "meter": {"meterId": "", "kwhConsumedAc": "0.913", "voltage": "229.8"},
-    "vehicle": {"vehicleId": "", "soc": "57.3", "kwhDeliveredDc": "0.842", "batteryTemp": "31.4"},
-}
-
-
-def reading(stream: Stream, device: str, at_us: int, **fields: str) -> bytes:
-    """Return a good message but for these fields, given as JSON spells their values."""
-    known = _READINGS[stream.name] | {stream.id_field: f'"{device}"'}
-    members = known | {"timestamp": f'"{format_timestamp(at_us)}"'} | fields
-    return ("{" + ",".join(f'"{name}":{value}' for name, value in members.items()) + "}").encode()
 
 
 def corpus(stream: Stream, now_us: int) -> dict[str, Input]:
@@ -68,10 +57,8 @@ def _structure(stream: Stream, now_us: int) -> dict[str, Input]:
     def besides(device: str, members: str) -> bytes:
         return reading(stream, device, now_us)[:-1] + f",{members}}}".encode()
 
-    def enveloped(name: str, device: str) -> bytes:
-        payload = reading(stream, device, now_us)
-        return b'{"streamType":"%s","payload":%s}' % (name.encode(), payload)
-
+    message = enveloped(reading(stream, "dev-x", now_us), stream)
+    of_a_boat = message.replace(stream.name.encode(), b"boat", 1)
     first, energy = stream.fields[0], stream.energy_field
     untold = [name for name in stream.fields if name != energy]
     nulls = ",".join(f'"{name}":null' for name in untold)
@@ -112,8 +99,8 @@ def _structure(stream: Stream, now_us: int) -> dict[str, Input]:
         "null energy": (besides("dev-x", f'"{energy}":null'), Reason.WRONG_TYPE),
         "nulls for what may be left out": (besides("dev-nulls", nulls), None),
         "nothing but id, energy and time": (json.dumps(least).encode(), None),
-        "an envelope": (enveloped(stream.name, "dev-envelope"), None),
-        "an envelope of another stream": (enveloped("boat", "dev-x"), Reason.WRONG_TYPE),
+        "an envelope": (enveloped(reading(stream, "dev-envelope", now_us), stream), None),
+        "an envelope of another stream": (of_a_boat, Reason.WRONG_TYPE),
         "an envelope of nothing": (b'{"streamType":"meter"}', Reason.MISSING_FIELD),
         "unknown fields": (besides("dev-unknown", '"":{},"x":[1,"2",null],"meter_id":1'), None),
         "missing field": (json.dumps(without).encode(), Reason.MISSING_FIELD),

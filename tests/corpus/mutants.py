@@ -2,43 +2,23 @@
 
 import json
 import random
-import struct
 from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
-from telemetry.decode import Rejected, TimeLimits
-from telemetry.readings import Reading
-from telemetry.streams import METER, VEHICLE, Stream
-from tests.unit.json_texts import BLANKS, NUMBERS, STRINGS, VALUES, mutated
+from telemetry.streams import Stream
+from tests.corpus.json_texts import BLANKS, NUMBERS, STRINGS, VALUES, mutated
+from tests.corpus.readings import (
+    BOUNDS,
+    FIELDS,
+    METER_FIELDS,
+    OPTIONAL,
+    VEHICLE_FIELDS,
+    enveloped,
+    spelled,
+)
 
-NOW = 1_770_717_600_000_000  # 2026-02-10T10:00:00Z
-LIMITS = TimeLimits.at(NOW, retention_days=400)
-
-# The fields of a good message, as JSON spells their values.
-METER_FIELDS = {
-    "meterId": '"mtr-00042"',
-    "kwhConsumedAc": "0.913",
-    "voltage": "229.8",
-    "timestamp": '"2026-02-10T10:00:00.000Z"',
-}
-VEHICLE_FIELDS = {
-    "vehicleId": '"veh-00042"',
-    "soc": "57.3",
-    "kwhDeliveredDc": "0.842",
-    "batteryTemp": "31.4",
-    "timestamp": '"2026-02-10T10:00:00.000Z"',
-}
-FIELDS = {METER.name: METER_FIELDS, VEHICLE.name: VEHICLE_FIELDS}
-OPTIONAL = ("voltage", "soc", "batteryTemp")
 NAMES = [*METER_FIELDS, *VEHICLE_FIELDS, "x", "", "meter_id", "Voltage", "streamType", "payload"]
-BOUNDS = {
-    "kwhConsumedAc": (0.0, 10_000_000.0),
-    "voltage": (0.0, 1_000.0),
-    "soc": (0.0, 100.0),
-    "kwhDeliveredDc": (0.0, 10_000_000.0),
-    "batteryTemp": (-60.0, 150.0),
-}
 # Good values of the right type, which the fast way reads too before the last one counts.
 REPEATED = {
     "meterId": '"\\u006dtr-é"',
@@ -50,27 +30,6 @@ REPEATED = {
     "kwhDeliveredDc": "1E-2",
     "batteryTemp": "-60",
 }
-
-
-def spelled(fields: dict[str, str]) -> bytes:
-    return ("{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}").encode()
-
-
-def enveloped(value: bytes, stream: Stream) -> bytes:
-    """Return the message in the gateway's envelope."""
-    return b'{"streamType":"%s","payload":%s}' % (stream.name.encode(), value)
-
-
-def bits(result: Reading | Rejected) -> object:
-    """Return the result in a form that tells 0.0 from -0.0 and 1 from 1.0."""
-    if isinstance(result, Rejected):
-        return result.reason, result.field
-    kinds = (type(result.recorded_at), *map(type, result.measures))
-    return result.device_id, result.recorded_at, kinds, packed(result.measures)
-
-
-def packed(measures: tuple[float | None, ...]) -> list[bytes | None]:
-    return [None if one is None else struct.pack("d", one) for one in measures]
 
 
 def _escaped(text: str, chance: random.Random) -> str:
