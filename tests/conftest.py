@@ -32,6 +32,24 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+# The files that take longest, in order: begun last, one of them would keep everybody waiting.
+LONGEST = (
+    "tests/faults/test_crashes.py",
+    "tests/faults/test_short.py",
+    "tests/acceptance/test_offsets.py",
+    "tests/attack/test_short.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and keep the tests with servers on one worker if asked to."""
+    places = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Addresses]:
     """Where Kafka and PostgreSQL are."""
