@@ -21,9 +21,9 @@ from deploy.replica import ROOT
 from runtime.settings import KafkaSettings
 from runtime.topics import create_topics
 from telemetry.streams import STREAMS
+from tests.stored_offsets import Offsets
 
 DEVICES = 10_000
-Offsets = dict[tuple[str, int], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import psycopg
 from confluent_kafka import KafkaException, Producer
 
-from benchmarks.backlog import Backlog, Offsets, read_ends
+from benchmarks.backlog import Backlog, read_ends
 from deploy.local.stack import Addresses
+from tests.stored_offsets import Offsets
 
 TIMEOUT_S = 60.0
 LONGEST_MS = 900_000

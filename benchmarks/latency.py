@@ -29,12 +29,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.backlog import Backlog, Offsets, read_ends
+from benchmarks.backlog import Backlog, read_ends
 from benchmarks.load import steady_load
 from benchmarks.servers import new_database, servers
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
 from runtime.settings import KafkaSettings
+from tests.stored_offsets import Offsets, Place, stored_offsets
 
 RATES = (333, 5_000, 20_000)
 SECONDS = 20
@@ -46,7 +47,6 @@ SILENCE_S = 60.0
 
 console = Console(highlight=False)
 
-Place = tuple[str, int]
 """Topic and partition."""
 Numbers = npt.NDArray[np.int64]
 Milliseconds = npt.NDArray[np.float64]
@@ -129,16 +129,9 @@ def measure(addresses: Addresses, rate: float, *, seconds: int) -> Latency:
         )
         ending.callback(simulator.wait)
         ending.callback(simulator.terminate)
-        looks, ends = _look(addresses, simulator, replica, lambda: _stored(onlooker, group))
+        looks, ends = _look(addresses, simulator, replica, lambda: stored_offsets(onlooker, group))
     sent = asyncio.run(_read_back(addresses, Backlog(firsts, ends)))
     return _latency(rate, looks, sent)
-
-
-def _stored(onlooker: psycopg.Connection, group: str) -> Offsets:
-    """Return the group's stored offsets."""
-    query = "SELECT topic, partition, next_offset FROM ingest_offset WHERE consumer_group = %s"
-    rows = onlooker.execute(query, [group], prepare=True)
-    return {(topic, partition): offset for topic, partition, offset in rows}
 
 
 def _look(

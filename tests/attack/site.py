@@ -26,8 +26,9 @@ from tests.attack.crowd import Ask, crowd
 from tests.attack.fleet import Fleet
 from tests.attack.line import HOST, Answer, ask, request
 from tests.attack.sight import Sight
-from tests.attack.topics import Place, Topics
+from tests.attack.topics import Topics
 from tests.faults.servers import Servers
+from tests.stored_offsets import Place
 
 MOST_DESCRIPTORS = 1_024
 MOST_ADDRESSES_KIB = 4 << 20
