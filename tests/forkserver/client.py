@@ -1,7 +1,7 @@
 """Lets `subprocess` fork our programs off a process that has imported them.
 
-An import of the consumer or of the API takes about a second of CPU, and the tests start some six
-hundred of them. A process is forked only where it would be the same as a new interpreter's: the
+An import of the consumer or of the API takes 0.7 to 1.6 seconds of CPU, and many tests start
+several of them. A process is forked only where it would be the same as a new interpreter's: the
 same folder, no terminal, no setting of Python's own; every other one is started as ever.
 """
 
