@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test faults attack lint model bench bench-api bench-memory bench-disturbed \
+.PHONY: help demo down test check coverage faults attack lint model bench bench-api bench-memory bench-disturbed \
 	bench-replicas bench-stored soak lock clean
 
 help: ## Show what can be done
@@ -17,13 +17,29 @@ demo: $(VENV)/.demo ## Watch 1,000 devices through a real Kafka into a real Post
 down: ## Stop the API, the consumers and the servers that the demo left running
 	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is set up here"; fi
 
-# Two at a time, each with servers of its own: three are slower on two cores. On servers that were named, one
-# after the other, for the topics are the same everywhere. In the order of their names: the files with the most
-# tests, which are the shortest, come last and fill both up.
+# Two at a time, each with servers of its own. On servers that were named, one after the other, for the topics
+# are the same everywhere. A file is one worker's, and tests/conftest.py puts the longest files first.
 TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,2)
 
 test: lint ## Check style, types and imports, and run all tests
 	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
+
+# What a change to the hot path breaks first: the flush, the sink and the source on real servers, and a message's
+# way from one end to the other. The tests with servers are one worker's.
+HOT_PATH := tests/integration/test_sink.py tests/integration/test_bisection.py tests/integration/test_arrays.py \
+	tests/acceptance/test_traps.py tests/acceptance/test_forms.py
+
+check: lint ## Check style, types and imports, and run the tests of the inner loop (a minute or so)
+	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadgroup --quiet $(HOT_PATH) tests/unit
+
+# The tests that run our code in their own process.
+MEASURED := tests/unit tests/integration tests/energy tests/api
+
+coverage: $(VENV)/.dev ## Measure which branches the tests cover (what is left out, and why: pyproject.toml)
+	@$(RUN) -m coverage erase
+	@$(RUN) -m coverage run -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --quiet $(MEASURED)
+	@$(RUN) -m coverage combine --quiet
+	@$(RUN) -m coverage report
 
 lint: $(VENV)/.dev ## Check style, types and imports only
 	@$(VENV)/bin/ruff check
@@ -42,25 +58,25 @@ attack: $(VENV)/.dev ## Attack real processes on loopback in every way known, an
 	@$(RUN) -m tests.attack
 
 bench: $(VENV)/.dev ## Measure rate, CPU and memory of a drain beside the raw limit, then the latency
-	@$(RUN) -m tests.benchmarks.drain
+	@$(RUN) -m benchmarks.drain
 
 bench-memory: $(VENV)/.dev ## Measure the most memory that a replica takes, beside what its settings promise
-	@$(RUN) -m tests.benchmarks.memory
+	@$(RUN) -m benchmarks.memory
 
 bench-api: $(VENV)/.dev ## Measure the API over three days of history, 86.4 million rows (needs wrk, 15 GB)
-	@$(RUN) -m tests.benchmarks.answers
+	@$(RUN) -m benchmarks.answers
 
 bench-disturbed: $(VENV)/.dev ## Measure what poison, copies, late readings and kills cost of the drain rate
-	@$(RUN) -m tests.benchmarks.disturbed
+	@$(RUN) -m benchmarks.disturbed
 
 bench-replicas: $(VENV)/.dev ## Measure the drain rate of eight replicas beside that of one
-	@$(RUN) -m tests.benchmarks.replicas
+	@$(RUN) -m benchmarks.replicas
 
 bench-stored: $(VENV)/.dev ## Measure the drain rate over 300 million stored rows beside an empty database (70 GB)
-	@$(RUN) -m tests.benchmarks.stored
+	@$(RUN) -m benchmarks.stored
 
 soak: $(VENV)/.dev ## Look for a quarter of an hour whether the memory of two replicas grows
-	@$(RUN) -m tests.benchmarks.soak
+	@$(RUN) -m benchmarks.soak
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
@@ -73,7 +89,7 @@ lock: ## Resolve the dependencies anew and pin them with their hashes (needs uv)
 	@$(LOCK) --extra api --extra simulator --extra local --group dev -o requirements/dev.txt
 
 clean: down ## Remove the servers' data, the environment and all caches
-	@rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist
 
 # What the demo needs is part of what the tests need.
 $(VENV)/.demo: requirements/demo.txt

@@ -8,26 +8,46 @@ import gc
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
 import psycopg
 import pytest
-from psycopg import sql
 
-from consumer.postgres.schema import schema_text
 from deploy.local import stack
 from deploy.local.stack import Addresses
+from tests.databases import Template
+from tests.forkserver import client as forks
 from tests.kafka_clients import left_open
 
 # Those who test at the same time have servers of their own: the topics are the same everywhere.
 FOLDER = Path(__file__).parents[1] / ".local" / "test" / os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
+forks.install()
+
 # How long an example takes is the machine's doing.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+# The files that take longest, in order: begun last, one of them would keep everybody waiting.
+LONGEST = (
+    "tests/faults/test_crashes.py",
+    "tests/faults/test_short.py",
+    "tests/acceptance/test_offsets.py",
+    "tests/attack/test_short.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and keep the tests with servers on one worker if asked to."""
+    places = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("servers"))
 
 
 @pytest.fixture(scope="session")
@@ -38,31 +58,28 @@ def servers() -> Iterator[Addresses]:
         if not given and _engine_answers():
             yield _start_containers(cleanup)
         else:
-            yield stack.up(FOLDER)
+            addresses = stack.up(FOLDER)
+            if not given:
+                _expect_no_power_cut(addresses)
+            yield addresses
             gc.collect()  # what is dropped, but in a cycle
             left = left_open()
             stack.down(FOLDER)
             assert left == [], "a test has left a client of Kafka open"
 
 
+@pytest.fixture(scope="session")
+def template(servers: Addresses) -> Iterator[Template]:
+    """The schema, applied once: each test's database is a copy of it."""
+    with Template(servers) as template:
+        yield template
+
+
 @pytest.fixture
-def database_url(servers: Addresses) -> Iterator[str]:
+def database_url(template: Template) -> Iterator[str]:
     """A database of the test's own, with the schema applied."""
-    with new_database(servers) as url:
+    with template.copy() as url:
         yield url
-
-
-@contextmanager
-def new_database(servers: Addresses) -> Iterator[str]:
-    """Make a database with the schema applied, and drop it at the end."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        url = _with_database(servers.database_url, name)
-        with psycopg.connect(url) as connection:
-            connection.execute(schema_text())
-        yield url
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
@@ -71,8 +88,15 @@ def group() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
-def _with_database(url: str, name: str) -> str:
-    return url.rsplit("/", 1)[0] + f"/{name}"
+def _expect_no_power_cut(addresses: Addresses) -> None:
+    """Let our own PostgreSQL leave writing to disk to the system, which outlives its processes.
+
+    The fault bench kills PostgreSQL; it has servers of its own, which are set as by default.
+    """
+    with psycopg.connect(addresses.database_url, autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET fsync = off")
+        admin.execute("ALTER SYSTEM SET full_page_writes = off")
+        admin.execute("SELECT pg_reload_conf()")
 
 
 def _engine_answers() -> bool:

@@ -1,47 +1,19 @@
 """Another session keeps one stream's tables from us, and the other stream goes on."""
 
 import asyncio
-import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import psycopg
 from aiokafka import TopicPartition
 
 from deploy.replica import PATIENCE_S
-from telemetry.streams import METER, VEHICLE, Stream
+from telemetry.streams import METER, VEHICLE
 from tests.acceptance.conftest import Environment, query
-from tests.acceptance.member import Member, a_member, eventually, send
-from tests.acceptance.test_service import meter_messages
+from tests.acceptance.member import a_member, eventually, send
+from tests.acceptance.readings import meter_messages, vehicle_messages
+from tests.acceptance.work import ended, held
 
 FIRST = TopicPartition(METER.topic, 0)
 FEW_BYTES = 1 << 20
-
-
-def vehicle_messages(count: int) -> Iterator[tuple[bytes, bytes]]:
-    for number in range(count):
-        device = f"veh-{number:05d}"
-        reading = {
-            "vehicleId": device,
-            "soc": 57.3,
-            "kwhDeliveredDc": 0.842,
-            "batteryTemp": 31.4,
-            "timestamp": datetime.now(UTC).isoformat(),
-        }
-        yield device.encode(), json.dumps(reading).encode()
-
-
-def ended(member: Member, stream: Stream) -> float:
-    """Return how many messages have come to their end."""
-    return sum(
-        member.metric("telemetry_messages_total", topic=stream.topic, outcome=outcome)
-        for outcome in ("stored", "duplicate", "dead_lettered")
-    )
-
-
-def held(member: Member, stream: Stream) -> int:
-    """Return the bytes that wait in memory."""
-    return sum(owned.footprint for owned in member.pipeline.owned if owned.stream is stream)
 
 
 async def test_vehicles_go_on_while_the_meters_table_is_kept_from_every_connection(

@@ -33,9 +33,9 @@ from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from runtime.settings import KafkaSettings
 from tests import kafka_clients
+from tests.acceptance.broker import Broker
 from tests.acceptance.conftest import Environment, environ, produce, query, until
-from tests.acceptance.test_broker import Broker
-from tests.acceptance.test_service import DEAD, STORED
+from tests.acceptance.series import DEAD, STORED
 
 Ended = subprocess.CompletedProcess[str]
 MARKED = "SELECT count(*) FROM dead_letter WHERE redriven_at IS NOT NULL"

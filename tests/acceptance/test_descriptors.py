@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from deploy.replica import Replica
 from runtime.http.problem import SECURITY_HEADERS
 from tests.acceptance.conftest import Environment, produce, query, until
-from tests.acceptance.test_service import STORED, meter_messages
+from tests.acceptance.readings import meter_messages
+from tests.acceptance.series import STORED
 
 FEW = ("sh", "-c", 'ulimit -n 100 && exec "$0" "$@"')
 REFUSED = 'telemetry_http_refused_total{bound="connections"}'

@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 from deploy.replica import Replica
 from telemetry.streams import METER, VEHICLE, Stream
+from tests.acceptance.batches import plain, send, until_read
 from tests.acceptance.conftest import Environment, query
-from tests.acceptance.test_poison import plain, send, until_read
-from tests.poison import reading
-from tests.unit.messages import enveloped
+from tests.corpus.readings import enveloped, reading
 
 Start = Callable[..., Replica]
 PREFIX = b"\x00\x00\x00\x00\x2a"

@@ -10,8 +10,8 @@ import pytest
 
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT
+from tests.acceptance.broker import Broker
 from tests.acceptance.conftest import Environment, environ
-from tests.acceptance.test_broker import Broker
 
 TOPICS = "telemetry.meter, telemetry.vehicle"
 

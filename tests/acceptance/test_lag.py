@@ -14,9 +14,10 @@ from deploy.replica import PATIENCE_S, Replica
 from telemetry.streams import STREAMS
 from tests import kafka_clients
 from tests.acceptance.conftest import Environment, produce, query, until
-from tests.acceptance.test_no_loss import share_partitions
-from tests.acceptance.test_offsets import command
-from tests.acceptance.test_service import DEAD, DUPLICATES, STORED, meter_messages
+from tests.acceptance.group import share_partitions
+from tests.acceptance.offsets_command import command
+from tests.acceptance.readings import meter_messages
+from tests.acceptance.series import DEAD, DUPLICATES, STORED
 
 METER = "telemetry.meter"
 LAG = "telemetry_lag_messages{"

@@ -8,9 +8,8 @@ import psycopg
 
 from deploy.replica import Replica
 from tests.acceptance.conftest import Environment, produce, query, until
+from tests.acceptance.series import DEAD, STORED
 
-STORED = 'telemetry_messages_total{outcome="stored"'
-DEAD = 'telemetry_messages_total{outcome="dead_lettered"'
 MADE_LATE = "telemetry_history_partitions_made_late_total"
 
 

@@ -10,6 +10,7 @@ import psycopg
 
 from deploy.replica import ROOT, Replica
 from tests.acceptance.conftest import Environment, environ, query, until
+from tests.acceptance.group import share_partitions
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 CONSUMED = "telemetry_messages_total{"
@@ -31,17 +32,6 @@ def verify(environment: Environment, ledgers: Sequence[Path]) -> int:
     """Compare the ledgers with a database that must hold nothing else; return the exit code."""
     command = ["verify", *map(str, ledgers), "--exact", "--wait", "60"]
     return simulate(environment, *command).wait(120)
-
-
-def share_partitions(*replicas: Replica) -> None:
-    """Wait until the replicas have equal parts of the 24 partitions."""
-    for replica in replicas:
-        until(
-            lambda replica=replica: (  # type: ignore[misc]  # mypy infers no default's type
-                replica.metric("telemetry_assigned_partitions") == 24 / len(replicas)
-            ),
-            what="the partitions are shared",
-        )
 
 
 def test_real_and_chaotic_readings_survive_the_death_of_a_replica(

@@ -19,9 +19,12 @@ from deploy.replica import PATIENCE_S, ROOT, Replica
 from runtime.settings import KafkaSettings
 from runtime.topics import create_topics
 from tests import kafka_clients
+from tests.acceptance.broker import Broker
 from tests.acceptance.conftest import Environment, environ, query, until
-from tests.acceptance.test_broker import Broker
-from tests.acceptance.test_service import DUPLICATES, STORED, committed_offsets, meter_messages
+from tests.acceptance.group import committed_offsets
+from tests.acceptance.offsets_command import command
+from tests.acceptance.readings import meter_messages
+from tests.acceptance.series import DUPLICATES, STORED
 
 METER = "telemetry.meter"
 STOPPED = "telemetry_stopped_partitions{"
@@ -108,21 +111,6 @@ def delivered(error: object, message: object) -> None:
 
 
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-
-
-def command(
-    environment: Environment, *arguments: str, **settings: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "consumer", "offsets", *arguments],
-        cwd=ROOT,
-        env=environ(environment | settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 def row(ended: subprocess.CompletedProcess[str], topic: str, partition: int) -> list[str]:

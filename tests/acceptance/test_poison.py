@@ -1,20 +1,19 @@
 """Bad messages on their way through a real broker and a replica: each ends alone, by its reason."""
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from deploy.replica import Replica
-from runtime.settings import KafkaSettings
 from telemetry.reasons import Reason
-from telemetry.streams import METER, STREAMS, Stream
+from telemetry.streams import STREAMS, Stream
+from tests.acceptance.batches import meters, plain, send, until_read
 from tests.acceptance.conftest import Environment, query, until
-from tests.acceptance.test_service import DEAD, DUPLICATES, STORED
-from tests.poison import corpus, reading
-from tests.record_batches import Sent, send_batch
+from tests.acceptance.series import DEAD, DUPLICATES, STORED
+from tests.corpus.poison import corpus
+from tests.corpus.readings import reading
+from tests.record_batches import Sent
 
 Start = Callable[..., Replica]
 
@@ -23,47 +22,6 @@ BROKER_LIMIT_BYTES = 1_048_588
 MALFORMED = "malformed_json"
 ODD_NAMES = ((b"latin-\xe9", b"1"), (b"nul\x00", None))
 ODD_SHOWN = [["latin-\ufffd", "MQ==", "bGF0aW4t6Q=="], ["nul\ufffd", None, "bnVsAA=="]]
-
-
-def plain(value: bytes | None, key: bytes | None = b"key") -> Sent:
-    return key, value, ()
-
-
-def meters(count: int, *, name: str) -> list[bytes]:
-    """Return good messages of as many devices, taken now."""
-    now_us = time.time_ns() // 1_000
-    return [reading(METER, f"{name}-{place}", now_us) for place in range(count)]
-
-
-def send(
-    environment: Environment,
-    batches: Iterable[Sequence[Sent]],
-    *,
-    stream: Stream = METER,
-    partition: int = 0,
-    codec: int = 0,
-) -> list[int]:
-    """Send each batch as one and return the offsets of all records."""
-
-    async def sent() -> list[int]:
-        kafka = KafkaSettings(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-        offsets: list[int] = []
-        async with AIOKafkaProducer(**kafka.aiokafka(), acks="all") as producer:
-            for batch in batches:
-                first = await send_batch(producer, stream.topic, partition, batch, codec)
-                offsets += range(first, first + len(batch))
-        return offsets
-
-    return asyncio.run(sent())
-
-
-def until_read(environment: Environment, after: int, *, stream: Stream = METER) -> None:
-    """Return once all of partition 0 up to this offset is stored."""
-    stored = (
-        f"SELECT next_offset > {after} FROM ingest_offset"
-        f" WHERE topic = '{stream.topic}' AND partition = 0"
-    )
-    until(lambda: query(environment, stored) == [(True,)], what="all read")
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)

@@ -18,8 +18,9 @@ from deploy.replica import PATIENCE_S, Replica
 from telemetry.streams import METER, VEHICLE
 from tests.acceptance.conftest import Environment, query, until
 from tests.acceptance.member import a_member, eventually, send
-from tests.acceptance.test_conflict import ended, held, vehicle_messages
-from tests.acceptance.test_service import DEAD, STORED, meter_messages
+from tests.acceptance.readings import meter_messages, vehicle_messages
+from tests.acceptance.series import DEAD, STORED
+from tests.acceptance.work import ended, held
 
 REFUSED = "telemetry_database_refused{"
 # With these, and nothing more, a replica stores readings and rolls them up.

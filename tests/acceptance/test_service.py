@@ -1,44 +1,26 @@
 """The service as an operator meets it: starts, waits, drains, and what it says meanwhile."""
 
 import asyncio
-import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 
 import psycopg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from psycopg.conninfo import conninfo_to_dict
 
 from consumer.__main__ import main
 from consumer.kafka.records import RECORD_OVERHEAD_BYTES
 from deploy.replica import ROOT, Replica
-from runtime.settings import KafkaSettings
 from tests.acceptance.conftest import Environment, produce, query, until
+from tests.acceptance.group import committed_offsets
+from tests.acceptance.readings import meter_messages
+from tests.acceptance.series import DEAD, DUPLICATES, STORED
 from tests.faults.proxy import Proxy
 
 Start = Callable[..., Replica]
-
-STORED = 'telemetry_messages_total{outcome="stored"'
-DUPLICATES = 'telemetry_messages_total{outcome="duplicate"'
-DEAD = 'telemetry_messages_total{outcome="dead_lettered"'
-
-
-def meter_messages(count: int, *, devices: int = 100) -> Iterator[tuple[bytes, bytes]]:
-    begin = datetime.now(UTC) - timedelta(minutes=count // devices + 1)
-    for number in range(count):
-        device = f"mtr-{number % devices:05d}"
-        reading = {
-            "meterId": device,
-            "kwhConsumedAc": number / 1_000,
-            "voltage": 230.0,
-            "timestamp": (begin + timedelta(minutes=number // devices)).isoformat(),
-        }
-        yield device.encode(), json.dumps(reading).encode()
 
 
 def test_messages_end_where_the_contract_says(start: Start, environment: Environment) -> None:
@@ -98,20 +80,6 @@ def test_what_is_buffered_is_flushed_and_committed_on_sigterm(
     committed = asyncio.run(committed_offsets(environment))
     assert committed
     assert committed.items() <= dict(stored).items()
-
-
-async def committed_offsets(environment: Environment) -> dict[int, int]:
-    """Return what Kafka has of the group, by partition of the meters' topic."""
-    kafka = KafkaSettings(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-    admin = AIOKafkaAdminClient(**kafka.aiokafka())
-    await admin.start()
-    found = await admin.list_consumer_group_offsets(environment["CONSUMER_GROUP"])
-    await admin.close()
-    return {
-        place.partition: metadata.offset
-        for place, metadata in found.items()
-        if place.topic == "telemetry.meter"
-    }
 
 
 def test_a_restored_older_database_is_brought_up_to_date_whatever_kafka_says(

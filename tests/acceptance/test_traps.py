@@ -42,7 +42,7 @@ from tests.acceptance.member import (
     join_anew,
     send,
 )
-from tests.acceptance.test_service import meter_messages
+from tests.acceptance.readings import meter_messages
 
 FIRST, SECOND = (TopicPartition(METER.topic, number) for number in range(2))
 READINGS = "SELECT count(*) FROM meter_history"

@@ -13,10 +13,11 @@ from aiokafka.consumer import fetcher
 from consumer.kafka.fetched import Batches
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from telemetry.streams import METER
+from tests.acceptance.batches import meters, plain, send
 from tests.acceptance.conftest import Environment, environ, produce, query, until
 from tests.acceptance.member import a_member, eventually
-from tests.acceptance.test_poison import meters, plain, send
-from tests.acceptance.test_service import STORED, meter_messages
+from tests.acceptance.readings import meter_messages
+from tests.acceptance.series import STORED
 from tests.record_batches import Sent
 
 Start = Callable[..., Replica]

@@ -18,7 +18,7 @@ from deploy.local.stack import Addresses
 from runtime.http.server import configuration
 from runtime.settings import KafkaSettings, load
 from runtime.topics import create_topics
-from tests.conftest import new_database
+from tests.databases import Template
 
 Rows = psycopg.Connection[DictRow]
 Environment = dict[str, str]
@@ -39,12 +39,12 @@ class _Server(uvicorn.Server):
 
 
 @pytest.fixture(scope="session")
-def api_database(servers: Addresses) -> Iterator[str]:
+def api_database(servers: Addresses, template: Template) -> Iterator[str]:
     """One database for these tests: its history has partitions, and the topics are there."""
     asyncio.run(
         create_topics(KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)),
     )
-    with new_database(servers) as url:
+    with template.copy() as url:
         with psycopg.connect(url) as connection:
             for history in ("meter_history", "vehicle_history"):
                 connection.execute(

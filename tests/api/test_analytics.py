@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 from tests.api.conftest import Client, Rows, problem
+from tests.api.paging import pages
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
-from tests.api.test_state import pages
 
 PATHS = "/v1/analytics"
 END = NOW.replace(minute=0, second=0) - timedelta(hours=1)

@@ -15,8 +15,8 @@ from deploy.local.stack import Addresses
 from tests.api.conftest import Client, asked, problem, served
 from tests.api.operations import operations
 from tests.api.readings import encode, meter, vehicle
-from tests.api.test_live import until
 from tests.api.topic import Topic
+from tests.api.waiting import until
 
 INGEST = "/v1/telemetry"
 BATCH = f"{INGEST}/meter/batch"

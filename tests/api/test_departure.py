@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api.live import stream as live_module
 from tests.api.conftest import PATIENCE_S, Client, Rows, served
 from tests.api.readings import MINUTE, NOW, store_vehicle
+from tests.api.waiting import until
 
 PERFORMANCE = "/v1/analytics/performance/v-1"
 # Nothing ends by its time.
@@ -70,12 +71,6 @@ async def asking(client: Client, *heads: str, body: bytes = b"") -> AsyncIterato
     finally:
         writer.close()
         await writer.wait_closed()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def is_free(app: FastAPI) -> bool:

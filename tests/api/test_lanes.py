@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, encode, meter, store_meter, store_vehicle
+from tests.api.waiting import until
 
 PERFORMANCE = "/v1/analytics/performance/v-1"
 CURRENT = "/v1/telemetry/vehicle/v-1/current"
@@ -48,12 +49,6 @@ def lane(app: FastAPI, name: str) -> tuple[int, int]:
     """Return how many of a lane are busy, and how many wait."""
     one = app.state.parts.database.lanes[name]
     return one.busy, one.waiting
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def until_line(lines: AsyncIterator[str], wanted: str) -> None:

@@ -21,6 +21,7 @@ from api.live.listener import Listener
 from api.routes import live as live_routes
 from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
+from tests.api.waiting import until
 
 PATH = "/v1/live"
 KEYS = ("one-key", "another-key", "a-third-key")
@@ -68,12 +69,6 @@ async def listening(client: Client, **asked: Any) -> AsyncIterator[Stream]:
         stream = Stream(answer)
         assert (await anext(stream)).data == "listening"
         yield stream
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_new_state_reaches_the_listeners_that_asked_for_it(

@@ -8,8 +8,8 @@ from deploy.local.stack import Addresses
 from tests.api.conftest import asked, problem, served
 from tests.api.operations import operations
 from tests.api.readings import encode, meter
-from tests.api.test_live import until
 from tests.api.topic import Topic
+from tests.api.waiting import until
 
 METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"}
 

@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.paging import pages
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
-from tests.api.test_state import pages
 
 DEVICES = "/v1/devices"
 SESSIONS = "/v1/sessions"

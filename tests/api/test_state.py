@@ -3,28 +3,12 @@
 import base64
 import json
 from datetime import timedelta
-from typing import Any
 
 from tests.api.conftest import Client, Rows, problem
+from tests.api.paging import pages
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
 
 PATHS = "/v1/telemetry"
-
-
-async def pages(client: Client, path: str, **query: str | int) -> list[dict[str, Any]]:
-    """Return the items of all pages."""
-    items: list[dict[str, Any]] = []
-    after: dict[str, str] = {}
-    while True:
-        answer = await client.get(path, params={**query, **after})
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        items += page["items"]
-        assert set(page) == {"items", "next"}
-        if page["next"] is None:
-            return items
-        assert len(page["items"]) == query["limit"]
-        after = {"after": page["next"]}
 
 
 async def test_the_current_state_is_the_reading_as_it_was_sent(client: Client, rows: Rows) -> None:

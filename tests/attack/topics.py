@@ -14,11 +14,11 @@ from telemetry.streams import METER, STREAMS
 from tests import kafka_clients
 from tests.api.readings import encode, meter, stamp, vehicle
 from tests.record_batches import send_batch
+from tests.stored_offsets import Place, stored_offsets
 
 if TYPE_CHECKING:
     from tests.attack.site import Site
 
-Place = tuple[str, int]
 ATTACKED: Place = (METER.topic, 7)
 """The partition that a producer attacks; all others are to go on."""
 ALL: list[Place] = [
@@ -81,11 +81,7 @@ class Topics:
     def stored(self) -> dict[Place, int]:
         """Return the next offset of each partition, as the group has stored it."""
         with self._site.session() as session:
-            rows = session.execute(
-                "SELECT topic, partition, next_offset FROM ingest_offset WHERE consumer_group = %s",
-                [self._site.name],
-            ).fetchall()
-        return {(topic, partition): offset for topic, partition, offset in rows}
+            return stored_offsets(session, self._site.name)
 
     def left(self, ends: dict[Place, int]) -> dict[Place, int]:
         """Return how many records of these partitions are not yet stored, where there are any."""

@@ -2,11 +2,9 @@
 
 from datetime import timedelta
 
+from tests.energy.answers import VALUES, by_fleet, one_by_one
 from tests.energy.reference import HOUR_US
-from tests.energy.test_performance import DAY, DAY_US, Connection, connection
-from tests.energy.test_rollup import VALUES, by_fleet, one_by_one
-
-__all__ = ["connection"]  # the fixture
+from tests.energy.worlds import DAY, DAY_US, Connection
 
 SLOW = """
     CREATE OR REPLACE FUNCTION roll_up_day(

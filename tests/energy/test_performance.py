@@ -1,104 +1,18 @@
 """`vehicle_performance` says what the slow reference says, and what it must, whatever is asked."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
+from datetime import datetime
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg.rows import dict_row
 
 from tests.energy.reference import (
-    FOREVER,
     Answer,
-    Bond,
-    Device,
-    Reading,
     World,
     performance,
 )
-
-Connection = psycopg.Connection[dict[str, Any]]
-
-DAY = datetime(2026, 3, 1, tzinfo=UTC)
-MINUTE_US = 60_000_000
-VEHICLES = ("veh-1", "veh-2")
-METERS = ("mtr-1", "mtr-2")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DAY_US = (DAY - EPOCH) // timedelta(microseconds=1)
-
-# Half minutes of the hours around midnight: few, so that edges meet.
-_times = st.one_of(
-    st.integers(-240, 240),
-    st.builds(lambda hour, half: 120 * hour + half, st.integers(-2, 2), st.integers(-3, 3)),
-).map(lambda half: DAY_US + half * MINUTE_US // 2)
-_kwh = st.integers(0, 2_000).map(lambda watt_hours: Fraction(watt_hours, 1_000))
-_registers = st.one_of(
-    _kwh, st.sampled_from([Fraction(t, 100) for t in (0, 5, 10, 11, 95, 100, 900, 999)])
-)
-
-
-@st.composite
-def _device(draw: st.DrawFn, *, rated: bool) -> Device:
-    kind = draw(st.sampled_from(("interval", "register")))
-    times = draw(st.lists(_times, unique=True, max_size=25))
-    values = _kwh if kind == "interval" else _registers
-    return Device(
-        kind=kind,
-        interval_us=draw(st.sampled_from((30, 60, 90, 900))) * 1_000_000,
-        rated_kw=draw(st.sampled_from((None, Fraction(11), Fraction(300)))) if rated else None,
-        modulus=draw(st.sampled_from((None, Fraction(1), Fraction(10)))) if rated else None,
-        readings=[
-            Reading(at, draw(values), None if at // MINUTE_US % 5 == 0 else float(at % 7))
-            for at in times
-        ],
-    )
-
-
-@st.composite
-def _bonds(draw: st.DrawFn, *, unique_meters: bool) -> list[Bond]:
-    bonds: list[Bond] = []
-    for _ in range(draw(st.integers(0, 4))):
-        start, end = draw(st.tuples(_times, st.one_of(_times, st.just(FOREVER))))
-        bond = Bond(
-            draw(st.sampled_from(VEHICLES)), draw(st.sampled_from(METERS)), start, max(start, end)
-        )
-        taken = [
-            other
-            for other in bonds
-            if (other.vehicle == bond.vehicle or (unique_meters and other.meter == bond.meter))
-            and other.start < bond.end
-            and bond.start < other.end
-        ]
-        if bond.start < bond.end and not taken:
-            bonds.append(bond)
-    return bonds
-
-
-worlds = st.builds(
-    World,
-    meters=st.fixed_dictionaries({name: _device(rated=True) for name in METERS}),
-    vehicles=st.fixed_dictionaries({name: _device(rated=False) for name in VEHICLES}),
-    assignments=_bonds(unique_meters=False),
-    sessions=_bonds(unique_meters=True),
-)
-windows = st.tuples(_times, _times).map(sorted).filter(lambda window: window[0] < window[1])
-
-
-@pytest.fixture
-def connection(database_url: str) -> Iterator[Connection]:
-    """A session whose tables have the days in which the worlds live."""
-    with psycopg.connect(database_url, row_factory=dict_row) as connection:
-        for history in ("meter_history", "vehicle_history"):
-            connection.execute(
-                f"CREATE TABLE {history}_then PARTITION OF {history}"
-                " FOR VALUES FROM ('2026-02-01Z') TO ('2026-04-01Z')"
-            )
-        connection.commit()
-        yield connection
+from tests.energy.worlds import METERS, VEHICLES, Connection, as_datetime, store, windows, worlds
 
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -161,58 +75,3 @@ def ask(
     ).fetchone()
     assert answer is not None
     return answer
-
-
-def store(connection: Connection, world: World) -> None:
-    """Write a world into the tables."""
-    with connection.cursor() as cursor:
-        for name, device in world.meters.items():
-            cursor.execute(
-                "INSERT INTO meter (meter_id, reading_kind, reading_interval_seconds, capacity_kw,"
-                " register_modulus_kwh) VALUES (%s, %s, %s, %s, %s)",
-                [
-                    name,
-                    device.kind,
-                    device.interval_us / 1e6,
-                    None if device.rated_kw is None else float(device.rated_kw),
-                    None if device.modulus is None else float(device.modulus),
-                ],
-            )
-            cursor.executemany(
-                "INSERT INTO meter_history VALUES (%s, %s, %s, 230)",
-                [(name, as_datetime(one.at), float(one.kwh)) for one in device.readings],
-            )
-        for name, device in world.vehicles.items():
-            cursor.execute(
-                "INSERT INTO vehicle (vehicle_id, reading_kind, reading_interval_seconds)"
-                " VALUES (%s, %s, %s)",
-                [name, device.kind, device.interval_us / 1e6],
-            )
-            cursor.executemany(
-                "INSERT INTO vehicle_history VALUES (%s, %s, 50, %s, %s)",
-                [
-                    (name, as_datetime(one.at), float(one.kwh), one.temperature)
-                    for one in device.readings
-                ],
-            )
-        for table, bonds in (
-            ("vehicle_meter_assignment", world.assignments),
-            ("charging_session", world.sessions),
-        ):
-            cursor.executemany(
-                f"INSERT INTO {table} (vehicle_id, meter_id, started_at, ended_at)"
-                " VALUES (%s, %s, %s, %s)",
-                [
-                    (
-                        bond.vehicle,
-                        bond.meter,
-                        as_datetime(bond.start),
-                        None if bond.end == FOREVER else as_datetime(bond.end),
-                    )
-                    for bond in bonds
-                ],
-            )
-
-
-def as_datetime(at: int) -> datetime:
-    return EPOCH + timedelta(microseconds=at)

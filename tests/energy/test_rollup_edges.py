@@ -3,11 +3,9 @@
 from datetime import timedelta
 from typing import NamedTuple
 
+from tests.energy.answers import VALUES, by_fleet, one_by_one, roll_up
 from tests.energy.reference import HOUR_US
-from tests.energy.test_performance import DAY, DAY_US, MINUTE_US, Connection, connection
-from tests.energy.test_rollup import VALUES, by_fleet, one_by_one, roll_up
-
-__all__ = ["connection"]  # the fixture
+from tests.energy.worlds import DAY, DAY_US, MINUTE_US, Connection
 
 DEVICE = {"meter": "mtr-1", "vehicle": "veh-1"}
 

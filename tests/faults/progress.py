@@ -7,8 +7,7 @@ from typing import Self
 
 import psycopg
 
-Place = tuple[str, int]
-Offsets = dict[Place, int]
+from tests.stored_offsets import Offsets, Place, stored_offsets
 
 _LOOK_S = 0.03
 _PATIENCE_S = 90.0
@@ -86,16 +85,9 @@ class Progress:
                     self._database_url, autocommit=True, connect_timeout=3
                 ) as connection:
                     while not self._done.wait(_LOOK_S):
-                        self._note(self._read(connection))
+                        self._note(stored_offsets(connection, self._consumer_group))
             except psycopg.Error:
                 self._done.wait(_LOOK_S)
-
-    def _read(self, connection: psycopg.Connection) -> Offsets:
-        rows = connection.execute(
-            "SELECT topic, partition, next_offset FROM ingest_offset WHERE consumer_group = %s",
-            [self._consumer_group],
-        ).fetchall()
-        return {(topic, partition): offset for topic, partition, offset in rows}
 
     def _note(self, offsets: Offsets) -> None:
         now = time.monotonic()

@@ -21,7 +21,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from telemetry.streams import STREAMS, Stream
-from tests.faults.progress import Offsets, Place
+from tests.stored_offsets import Offsets, Place, stored_offsets
 
 _LOOK_S = 0.2
 _KEPT = 200
@@ -134,14 +134,7 @@ class Reader:
     def _look(self, connection: psycopg.Connection, consumer: Consumer) -> None:
         committed = self._ask_committed(consumer)
         with connection.transaction():
-            offsets = {
-                (topic, partition): offset
-                for topic, partition, offset in connection.execute(
-                    "SELECT topic, partition, next_offset FROM ingest_offset"
-                    " WHERE consumer_group = %s",
-                    [self._consumer_group],
-                )
-            }
+            offsets = stored_offsets(connection, self._consumer_group)
             rows = 0
             for stream in STREAMS:
                 rows += self._look_at(connection, stream)

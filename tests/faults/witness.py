@@ -10,10 +10,9 @@ from pathlib import Path
 
 from consumer.flush.history import Outcome
 from consumer.flush.sink import Flush, Sink
+from tests.stored_offsets import Place
 
 BEGUN, ENDED = "begun", "ended"
-
-Place = tuple[str, int]
 
 
 def testify(path: Path) -> None:

@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 from telemetry.streams import STREAMS
-from tests.poison import corpus
-from tests.unit.messages import NAMES, NOW
+from tests.corpus.mutants import NAMES
+from tests.corpus.poison import corpus
+from tests.corpus.readings import NOW
 
 ROOT = Path(__file__).parents[2]
 # Longer ones are slow, and of the same kinds; tests/unit has those.

@@ -7,7 +7,8 @@ from telemetry.decode import Rejected, decode
 from telemetry.readings import Reading
 from telemetry.streams import STREAMS, Stream
 from tests.by_column import by_row
-from tests.unit.messages import LIMITS, bits
+from tests.corpus.readings import LIMITS
+from tests.corpus.results import bits
 
 
 def judge(value: bytes) -> None:

@@ -8,8 +8,8 @@ from consumer.flush.sink import Sink
 from consumer.postgres.database import Connection
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
+from tests.corpus.readings import enveloped
 from tests.integration.conftest import NOW, flush_of, meter_value, rows
-from tests.unit.messages import enveloped
 
 MINUTE = timedelta(minutes=1)
 STATE = "SELECT meter_id, kwh_consumed_ac, voltage FROM meter_current_state ORDER BY 1"

@@ -21,7 +21,7 @@ from playwright.sync_api import (
 
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica
-from tests.conftest import new_database
+from tests.databases import Template
 from tests.needed import program
 from tests.page.world import World, fill
 
@@ -39,9 +39,11 @@ class Site:
 
 
 @pytest.fixture(scope="package")
-def site(servers: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    servers: Addresses, template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The API before a database with a fleet's last two days."""
-    with new_database(servers) as url:
+    with template.copy() as url:
         with psycopg.connect(url) as connection:
             world = fill(connection, datetime.now(UTC))
         with serving(url, servers, tmp_path_factory.mktemp("site")) as api:

@@ -16,18 +16,10 @@ from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 from telemetry.timestamps import format_timestamp
 from tests.by_column import by_column, by_row
-from tests.unit.json_texts import TEXTS
-from tests.unit.messages import (
-    FIELDS,
-    LIMITS,
-    NOW,
-    OPTIONAL,
-    bits,
-    enveloped,
-    messages,
-    mutants,
-    spelled,
-)
+from tests.corpus.json_texts import TEXTS
+from tests.corpus.mutants import messages, mutants
+from tests.corpus.readings import FIELDS, LIMITS, NOW, OPTIONAL, enveloped, spelled
+from tests.corpus.results import bits
 
 
 def meter_value(device: str = "mtr-1", *, kwh: float = 0.5, at: int = NOW) -> bytes:

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from telemetry.json_text import MOST_LEVELS, parse_json
-from tests.unit.json_texts import CONSTANTS, NEAR_MISSES, TEXTS, mutations
+from tests.corpus.json_texts import CONSTANTS, NEAR_MISSES, TEXTS, mutations
 
 
 def is_json(text: str) -> bool:

@@ -13,7 +13,7 @@ from consumer.kafka.fetched import Batches, PartitionRecords, Unreadable
 from consumer.kafka.parts import HEAD, MOST_HEADERS, PART_BYTES, parts_of
 from consumer.kafka.unpacking import ROOM
 from tests.record_batches import Sent, batch_of
-from tests.unit.test_fetched import CODECS, GOOD, records_of
+from tests.unit.fetched_records import CODECS, GOOD, records_of
 
 PLACE = TopicPartition("telemetry.meter", 0)
 by_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)

@@ -8,8 +8,8 @@ from telemetry.decode import Rejected, decode
 from telemetry.reasons import Reason
 from telemetry.streams import STREAMS, Stream
 from tests.by_column import by_column
-from tests.poison import corpus
-from tests.unit.messages import LIMITS, NOW
+from tests.corpus.poison import corpus
+from tests.corpus.readings import LIMITS, NOW
 
 INPUTS = [
     pytest.param(stream, value, reason, id=f"{stream.name}: {name}")

@@ -15,7 +15,7 @@ import api.metrics
 import api.settings
 import consumer.metrics
 import consumer.settings
-from api.database import Database
+from api.postgres.database import Database
 from api.settings import PoolSettings
 from deploy.replica import ROOT
 from producer_sim.settings import DatabaseSettings, ProductSettings

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.timestamps import EARLIEST_US, format_timestamp, parse_timestamp
-from tests.unit.json_texts import mutated
+from tests.corpus.json_texts import mutated
 
 TEN = 1_770_717_600_000_000  # 2026-02-10T10:00:00Z
 YEAR_10000 = 253_402_300_800_000_000

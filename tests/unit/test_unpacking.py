@@ -21,7 +21,7 @@ from consumer.kafka.fetched import Batches, FetchResult, PartitionRecords, Unrea
 from consumer.kafka.unpacking import ROOM, Malformed, NoRoom, TooLarge
 from consumer.settings import SMALL_BYTES
 from tests.record_batches import batch_of
-from tests.unit.test_fetched import GOOD, ODD, records_of
+from tests.unit.fetched_records import GOOD, ODD, records_of
 
 MIB = 1 << 20
 PLACE = TopicPartition("telemetry.meter", 0)

@@ -11,7 +11,8 @@ from tests.api.readings import encode, meter, stamp
 from tests.attack.attack import PRODUCER, attack
 from tests.attack.crowd import at_once
 from tests.attack.site import Site
-from tests.attack.topics import ATTACKED, ZSTD, Place
+from tests.attack.topics import ATTACKED, ZSTD
+from tests.stored_offsets import Place
 
 _MIB = 1 << 20
 _VALUE = 64 << 10
