@@ -62,25 +62,18 @@ bench-stored: $(VENV)/.dev ## Measure the drain rate over 300 million stored row
 soak: $(VENV)/.dev ## Look for a quarter of an hour whether the memory of two replicas grows
 	@$(RUN) -m tests.benchmarks.soak
 
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --quiet
-
-lock: ## Resolve the dependencies anew and pin them with their hashes (needs uv)
-	@$(LOCK) -o requirements/consumer.txt
-	@$(LOCK) --extra api -o requirements/api.txt
-	@$(LOCK) --extra simulator -o requirements/simulator.txt
-	@$(LOCK) --extra api --extra simulator --extra local -o requirements/demo.txt
-	@$(LOCK) --extra api --extra simulator --extra local --group dev -o requirements/dev.txt
+lock: ## Pin what pyproject.toml asks for, with hashes, in layers (needs uv; keeps what is pinned)
+	@$(PYTHON) requirements/lock.py
 
 clean: down ## Remove the servers' data, the environment and all caches
 	@rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
 # What the demo needs is part of what the tests need.
-$(VENV)/.demo: requirements/demo.txt
+$(VENV)/.demo: $(filter-out requirements/dev.txt,$(wildcard requirements/*.txt))
 	@$(MAKE) --no-print-directory environment PINS=demo
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt
+$(VENV)/.dev: $(wildcard requirements/*.txt)
 	@$(MAKE) --no-print-directory environment PINS=dev
 	@touch $@ $(VENV)/.demo
 
