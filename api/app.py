@@ -49,13 +49,13 @@ from api.routes import (
 )
 from api.settings import Settings
 from api.sharing.turns import Turns
-from runtime.brokers import Unreachable
 from runtime.http.exposition import Exposition, metrics_alone
 from runtime.http.refusal import SECURITY_HEADERS
 from runtime.http.server import configuration, serve
-from runtime.settings import KafkaSettings
+from runtime.kafka.brokers import Unreachable
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 from runtime.tasks import cancel
-from runtime.topics import create_topics
 
 log = structlog.get_logger()
 

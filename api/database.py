@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from api.problems import Problem, busy, unavailable
 from api.settings import PoolSettings
 from api.sharing.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
-from runtime.session import ENCODING, pinned, write_json
+from runtime.postgres.session import ENCODING, pinned, write_json
 
 log = structlog.get_logger()
 

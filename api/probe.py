@@ -8,7 +8,7 @@ from psycopg.rows import dict_row
 
 from api.database import REFUSALS, Connection, bounded, refused
 from api.settings import PoolSettings
-from runtime.session import ENCODING, pinned
+from runtime.postgres.session import ENCODING, pinned
 
 # To connect, and then to answer.
 _PATIENCE_S = 2

@@ -7,17 +7,11 @@ from hashlib import sha256
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
-from runtime.settings import (
-    ENVIRONMENT,
-    LAST_PORT,
-    HttpSettings,
-    KafkaSettings,
-    LogSettings,
-    PostgresUrl,
-    SettingsError,
-    describe_sections,
-    load,
-)
+from runtime.http.settings import HttpSettings
+from runtime.kafka.settings import KafkaSettings
+from runtime.logs import LogSettings
+from runtime.postgres.settings import PostgresUrl
+from runtime.settings import ENVIRONMENT, LAST_PORT, SettingsError, describe_sections, load
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import duckdb
 import typer
@@ -29,8 +29,8 @@ from producer_sim.oracle.answers import ask
 from producer_sim.oracle.truth import read_truths
 from producer_sim.oracle.verdict import CLEAN, TOO_SLOW, WRONG, Report, Unasked
 from producer_sim.oracle.verify import SnapshotError, verify
-from runtime.session import connect
-from runtime.terminal import Terminal
+from runtime.postgres.session import connect
+from runtime.terminal import Terminal, fail
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 GROUP = "wattline-demo"
@@ -65,16 +65,16 @@ def run(
     try:
         environment = _environment(stack.up(folder, progress=_Say()))
     except LocalStackError as error:
-        _fail(str(error))
+        fail(str(error), code=WRONG)
     _command(["consumer", "schema", "apply"], environment)
     fleet = f"demo{int(time.time()) % 100_000}"
     ledgers = [folder / "ledgers" / f"{fleet}-{part}" for part in ("recorded", "devices")]
     try:
         processes = start_processes(environment, consumers=replicas, folder=folder)
     except ReplicaLateError as error:
-        _fail(f"this machine is too busy: {error}; the log: {folder / 'logs'}", TOO_SLOW)
+        fail(f"this machine is too busy: {error}; the log: {folder / 'logs'}", code=TOO_SLOW)
     except (ReplicaError, OSError) as error:
-        _fail(f"{error}; the log: {folder / 'logs'}")
+        fail(f"{error}; the log: {folder / 'logs'}", code=WRONG)
     api = processes.api.address
     console.print(
         f"{replicas} consumers share the partitions, group {environment['CONSUMER_GROUP']};"
@@ -113,7 +113,7 @@ def run(
         )
         report = _with_answers(report, api, kept, simulator=ended)
     except (LedgerError, SnapshotError) as error:
-        _fail(str(error))
+        fail(str(error), code=WRONG)
     show_report(console, report)
     if ledgers[1] in kept:
         _show_speed(onlooker, ledgers[1])
@@ -138,7 +138,7 @@ def down(*, folder: Folder = stack.FOLDER) -> None:
     try:
         stack.down(folder, progress=_Say())
     except LocalStackError as error:
-        _fail(str(error))
+        fail(str(error), code=WRONG)
 
 
 class _Say:
@@ -165,7 +165,7 @@ def _command(words: Sequence[str], environment: dict[str, str]) -> None:
         [sys.executable, "-m", *words], cwd=ROOT, env={**os.environ, **environment}, check=False
     )
     if ended.returncode:
-        _fail(f"`python -m {' '.join(words)}` ended with {ended.returncode}")
+        fail(f"`python -m {' '.join(words)}` ended with {ended.returncode}", code=WRONG)
 
 
 def _watch(
@@ -287,11 +287,6 @@ def _show_where_to_look(
     ]
     for line in lines:
         console.print(f"  {line}", soft_wrap=True)
-
-
-def _fail(message: str, code: int = WRONG) -> NoReturn:
-    Terminal(stderr=True, soft_wrap=True).print(f"error: {message}")
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Self
 
 import duckdb
 
-from runtime.session import connect
+from runtime.postgres.session import connect
 
 _LOOK_S = 0.05
 

@@ -17,7 +17,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.process import tail
 from deploy.local.status import status
 from deploy.local.unprivileged import programs
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, errors
 
 app = typer.Typer(
     help="A real Apache Kafka and a real PostgreSQL on this machine, without containers.",
@@ -37,7 +37,6 @@ Folder = Annotated[
     ),
 ]
 Purge = Annotated[bool, typer.Option("--purge", help="Remove data and logs too.")]
-errors = Terminal(stderr=True, soft_wrap=True)
 
 
 class Progress:

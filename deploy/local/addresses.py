@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from psycopg.conninfo import conninfo_to_dict
 
 from deploy.local.errors import LocalStackError
-from runtime.settings import check_postgres_url
+from runtime.postgres.settings import check_postgres_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.replica import Replica
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS, Stream
 from tests.acceptance.conftest import Environment, query, until

@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from consumer.__main__ import main
 from consumer.kafka.records import RECORD_OVERHEAD_BYTES
 from deploy.replica import ROOT, Replica
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.faults.proxy import Proxy
 

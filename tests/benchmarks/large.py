@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaException, Producer
 
 from deploy.local.stack import Addresses
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC, STREAMS, Stream
 from telemetry.timestamps import SECOND_US, format_timestamp
 from tests.benchmarks.backlog import Backlog, read_ends

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from tests.benchmarks.backlog import Backlog, Offsets, read_ends
 from tests.benchmarks.load import steady_load
 from tests.benchmarks.servers import new_database, servers

@@ -20,7 +20,7 @@ from consumer.postgres.database import connect as connect_consumer
 from consumer.postgres.schema import apply_schema, check_schema
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
-from runtime.session import connect
+from runtime.postgres.session import connect
 from tests.integration.conftest import GROUP, flush_of, meter_value, record
 
 PROGRAMS = ("consumer", "api", "simulator")

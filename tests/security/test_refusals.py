@@ -10,9 +10,9 @@ import pytest
 
 from deploy.local.ports import HOST, free_port
 from deploy.replica import PATIENCE_S, ROOT, Replica
-from runtime.brokers import Availability, Unreachable
-from runtime.settings import KafkaSettings
-from runtime.topics import create_topics
+from runtime.kafka.brokers import Availability, Unreachable
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 from tests.acceptance.conftest import Environment, environ
 from tests.api.process import Process
 from tests.security.conftest import PASSWORD, USER, Secured

@@ -22,13 +22,10 @@ from consumer.settings import (
     SourceSettings,
     describe,
 )
-from runtime.settings import (
-    HttpSettings,
-    KafkaSettings,
-    LogSettings,
-    SettingsError,
-    load,
-)
+from runtime.http.settings import HttpSettings
+from runtime.kafka.settings import KafkaSettings
+from runtime.logs import LogSettings
+from runtime.settings import SettingsError, load
 
 NEEDED = {
     "KAFKA_BOOTSTRAP_SERVERS": "broker:9092",

@@ -14,10 +14,9 @@ from rich.text import Text
 
 from consumer.commands import terminal
 from consumer.kafka.admin import _owned
-from runtime.logs import configure_logs
+from runtime.logs import LogSettings, configure_logs
 from runtime.printable import printable
-from runtime.settings import LogSettings
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, errors
 
 # A title for the window, a colour, a cleared screen, another direction, a forged line, half a
 # character, and what rich takes for markup.
@@ -59,7 +58,7 @@ def test_a_hostile_name_in_a_table_is_one_cell_and_styles_of_our_own_stay() -> N
 
 def test_the_commands_consoles_are_such_terminals() -> None:
     assert isinstance(terminal.out, Terminal)
-    assert isinstance(terminal.errors, Terminal)
+    assert isinstance(errors, Terminal)
 
 
 @pytest.fixture
