@@ -1,4 +1,4 @@
-"""`make demo` and `make down`."""
+"""The commands behind `make demo` and `make down`."""
 
 import math
 import os
@@ -41,7 +41,7 @@ console = Terminal()
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Folder = Annotated[
-    Path, typer.Option("--dir", file_okay=False, help="where servers, logs and ledgers are kept")
+    Path, typer.Option("--dir", file_okay=False, help="folder of servers, logs and ledgers")
 ]
 
 
@@ -54,16 +54,16 @@ def run(
     chaos: Annotated[float, typer.Option(min=0, max=1, help="share of faults")] = 0.01,
     replicas: Annotated[int, typer.Option(min=1, help="consumers")] = 2,
 ) -> None:
-    """Send readings through Kafka into PostgreSQL, compare every one, and the API with the truth.
+    """Send readings through Kafka into PostgreSQL, and check every row and the API's answers.
 
     KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, where they are set, name the servers to use.
 
-    Exit codes: 0 all is as it was sent and every answer is true, 1 it is not or something failed,
-    2 wrong use, 3 nothing was found wrong, but this machine was too busy to check all.
+    Exit codes: 0 every row is as it was sent and every answer is true, 1 something is wrong or has
+    failed, 2 wrong use, 3 nothing is wrong, but this machine was too busy to check everything.
     """
     begun = time.monotonic()
     try:
-        environment = _environment(stack.up(folder, progress=_Say()))
+        environment = _environment(stack.up(folder, progress=_Printed()))
     except LocalStackError as error:
         fail(str(error), code=WRONG)
     _command(["consumer", "schema", "apply"], environment)
@@ -129,19 +129,19 @@ def run(
 
 @app.command()
 def down(*, folder: Folder = stack.FOLDER) -> None:
-    """Stop the consumers, the API and the servers that a demo left; data and logs are kept."""
+    """Stop the consumers, the API and the servers of a demo; keep data and logs."""
     stopped = stop_processes(folder)
     if "consumer" in stopped:
         console.print(f"{stopped.count('consumer')} consumers stopped")
     if "api" in stopped:
         console.print("the API stopped")
     try:
-        stack.down(folder, progress=_Say())
+        stack.down(folder, progress=_Printed())
     except LocalStackError as error:
         fail(str(error), code=WRONG)
 
 
-class _Say:
+class _Printed:
     """Prints what the local stack does."""
 
     def say(self, line: str) -> None:
@@ -176,7 +176,7 @@ def _watch(
     devices: int,
     minutes: int,
 ) -> None:
-    """Show what the API was told, and how many messages have found their end, until all have."""
+    """Show the requests to the API and the messages consumed, until all messages are consumed."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -188,7 +188,7 @@ def _watch(
     requests = Counted([processes.api], _MADE)
     consumed = Counted(processes.consumers, "telemetry_messages_total{")  # started for this demo
     with Progress(*columns, console=console) as progress:
-        # Two devices and their assignment; sessions come on top.
+        # Two devices and their assignment; the sessions are not counted here.
         told = progress.add_task("told over HTTP", total=3 * devices)
         ended = progress.add_task("stored, or set aside with a reason", total=2 * devices * minutes)
         while time.monotonic() < deadline:
@@ -205,7 +205,10 @@ def _watch(
 
 
 def _with_answers(report: Report, api: str, ledgers: list[Path], *, simulator: int) -> Report:
-    """Ask the API, where it was told all that it is asked about. Raises LedgerError."""
+    """Return the report with the check of the API, if the simulator told the API everything.
+
+    Raises LedgerError.
+    """
     if simulator == CLEAN:
         console.print("asking the API about every vehicle, the fleet and the anomalies")
         return report.with_more(*ask(api, None, read_truths(ledgers), exact=False, console=console))
@@ -215,7 +218,7 @@ def _with_answers(report: Report, api: str, ledgers: list[Path], *, simulator: i
 
 
 def _acknowledged(ledgers: list[Path]) -> int:
-    """Return how many messages of the ledgers the broker has, of parts that are written."""
+    """Return how many messages of the ledgers' written parts the broker has acknowledged."""
     written = [str(part) for ledger in ledgers for part in parts(ledger)]
     if not written:
         return 0
@@ -226,7 +229,7 @@ def _acknowledged(ledgers: list[Path]) -> int:
 
 
 def _first_sent_us(ledger: Path) -> int:
-    """Return when the first of a ledger's messages was sent, in microseconds since 1970."""
+    """Return when the first message of the ledger was sent, in microseconds since 1970 UTC."""
     question = "SELECT min(sent_at) FROM read_parquet(?)"
     with duckdb.connect() as database:
         row = database.execute(question, [[str(part) for part in parts(ledger)]]).fetchone()

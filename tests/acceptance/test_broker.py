@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import kafka
 from deploy.local.errors import LocalStackError
-from deploy.local.kafka import KafkaNode
+from deploy.local.kafka import node as kafka
+from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_ports, started_on
 from deploy.local.process import ServerProcess
 from deploy.replica import Replica

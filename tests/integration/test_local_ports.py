@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import kafka, ports, postgres, startup
+from deploy.local import ports, startup
+from deploy.local.kafka import node as kafka
+from deploy.local.postgres import server as postgres
+from deploy.local.postgres.unprivileged import remove_data
 from deploy.local.progress import Silence
 from deploy.local.stack import Addresses
 from deploy.local.startup import Startup, kafka_process, postgres_process
 from deploy.local.state import read
-from deploy.local.unprivileged import remove_data
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from deploy.local import kafka
-from deploy.local.kafka import KafkaNode
+from deploy.local.kafka import node as kafka
+from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port
 from tests import kafka_clients
 from tests.needed import program

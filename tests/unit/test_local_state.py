@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import StateError
-from deploy.local.postgres import new_password
+from deploy.local.postgres.server import new_password
 from deploy.local.process import ServerProcess
 from deploy.local.state import FILE, KafkaState, PostgresState, State, held, read, write
 
