@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo down test faults attack lint model bench bench-api bench-memory bench-disturbed \
-	bench-replicas bench-stored soak lock clean
+	bench-replicas bench-stored soak plot lock clean
 
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-stored: $(VENV)/.dev ## Measure the drain rate over 300 million stored row
 
 soak: $(VENV)/.dev ## Look for a quarter of an hour whether the memory of two replicas grows
 	@$(RUN) -m tests.benchmarks.soak
+
+plot: $(VENV)/.dev ## Draw the history of the drain, docs/benchmarks/drain.jsonl, as drain.svg beside it
+	@$(RUN) -m tests.benchmarks.plot
 
 lock: ## Pin what pyproject.toml asks for, with hashes, in layers (needs uv; keeps what is pinned)
 	@$(PYTHON) requirements/lock.py

@@ -27,8 +27,15 @@ from psycopg import sql
 
 from deploy.local.errors import ServerError
 from deploy.local.ports import HOST
-from deploy.local.postgres.unprivileged import Account, account_for, place_data, programs
-from deploy.local.process import ServerProcess, check_alive, environment_of_servers, spawn, works_in
+from deploy.local.postgres.unprivileged import account_for, place_data, programs
+from deploy.local.process import (
+    Account,
+    ServerProcess,
+    check_alive,
+    environment_of_servers,
+    spawn,
+    works_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
