@@ -1,4 +1,4 @@
-# The two commands that matter: `make demo` and `make test`. Both do all of their own set-up.
+# Begin with `make demo` and `make test`. Every target installs what it needs into .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,14 +8,14 @@ RUN := $(VENV)/bin/python
 .PHONY: help demo down test faults attack lint model bench bench-api bench-memory bench-disturbed \
 	bench-replicas bench-stored soak plot lock clean
 
-help: ## Show what can be done
+help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo ## Watch 1,000 devices through a real Kafka into a real PostgreSQL and out of the API, checked
+demo: $(VENV)/.demo ## Send readings of 1,000 devices through real servers to the API, and check them all
 	@$(RUN) -m deploy.demo run
 
-down: ## Stop the API, the consumers and the servers that the demo left running
-	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is set up here"; fi
+down: ## Stop the API, the consumers and the servers of the demo
+	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is installed here"; fi
 
 # Two at a time, each with servers of its own: three are slower on two cores. On servers that were named, one
 # after the other, for the topics are the same everywhere. In the order of their names: the files with the most
@@ -31,7 +31,7 @@ lint: $(VENV)/.dev ## Check style, types and imports only
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 
-model: ## Search every interleaving of the flush protocol, and of broken ones (needs spin)
+model: ## Model-check the flush protocol, and that its broken variants fail (needs spin)
 	@$(PYTHON) model/check.py
 
 faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=10000 for a soak), and fuzz
@@ -68,10 +68,10 @@ plot: $(VENV)/.dev ## Draw the history of the drain, docs/benchmarks/drain.jsonl
 lock: ## Pin what pyproject.toml asks for, with hashes, in layers (needs uv; keeps what is pinned)
 	@$(PYTHON) requirements/lock.py
 
-clean: down ## Remove the servers' data, the environment and all caches
+clean: down ## Remove data, logs, .venv and all caches
 	@rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-# What the demo needs is part of what the tests need.
+# The demo needs a part of what the tests need.
 $(VENV)/.demo: $(filter-out requirements/dev.txt,$(wildcard requirements/*.txt))
 	@$(MAKE) --no-print-directory environment PINS=demo
 	@touch $@
