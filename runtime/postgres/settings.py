@@ -34,7 +34,7 @@ def check_postgres_url(text: str) -> None:
     try:
         parts = conninfo_to_dict(text)
     except psycopg.ProgrammingError:
-        raise ValueError("is no URL that PostgreSQL understands") from None
+        raise ValueError("is not a URL that PostgreSQL understands") from None
     # libpq's parser takes any text as a value. Without these checks a value that cannot be used
     # would be retried like a server that is away. An empty port is the default.
     ports = str(parts.get("port") or "").split(",")

@@ -1,4 +1,4 @@
-"""A broker that can be talked to in every way: plain, by TLS, with certificates, with passwords."""
+"""A broker that is reached in every way: plain, by TLS, with certificates, with passwords."""
 
 import subprocess
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ PROTOCOLS = {
     "astray": "PLAINTEXT",
 }
 NOWHERE = "nowhere"
-"""Where `astray` sends its clients; nobody listens there."""
+"""Where `astray` sends its clients; nothing listens there."""
 
 
 class Authority:
-    """A certificate authority of the test's own, and what it has signed."""
+    """A certificate authority of the test's own, and the certificates that it has signed."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()

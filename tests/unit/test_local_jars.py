@@ -1,4 +1,4 @@
-"""The lock of Kafka's jars: read, written, held against the files."""
+"""The lock of Kafka's jars: read, written, compared with the files."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What came from outside only shows: on a terminal, and in a log for people."""
+"""Text from outside is only shown, never acted on: on a terminal, and in a log for people."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def printed(*things: object) -> str:
     return screen.getvalue()
 
 
-def test_a_hostile_name_is_only_text_on_a_terminal() -> None:
+def test_a_hostile_name_is_shown_as_text_on_a_terminal() -> None:
     assert printed(HOSTILE) == SHOWN + "\n"
 
 
@@ -56,7 +56,7 @@ def test_a_hostile_name_in_a_table_is_one_cell_and_styles_of_our_own_stay() -> N
     assert len(printed(table).splitlines()) == 5
 
 
-def test_the_commands_consoles_are_such_terminals() -> None:
+def test_the_commands_print_to_such_terminals() -> None:
     assert isinstance(terminal.out, Terminal)
     assert isinstance(errors, Terminal)
 
@@ -116,5 +116,5 @@ def test_a_log_for_machines_escapes_by_itself(log_for_machines: io.StringIO) -> 
 
 
 @pytest.mark.parametrize("assignment", [b"", b"\x00", b"\x00\x00\x7f\xff\xff\xff", b"\xff" * 40])
-def test_a_members_assignment_in_another_protocol_is_of_no_partitions(assignment: bytes) -> None:
+def test_an_assignment_in_another_protocol_has_no_partitions(assignment: bytes) -> None:
     assert _owned(assignment) == frozenset()
