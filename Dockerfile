@@ -3,33 +3,33 @@
 # `--target simulator`.
 
 FROM python:3.13-slim-trixie AS python
-# Every log line, and the trace of a crash, leaves the container at once.
+# Log lines and the stacks of a crash leave the container at once.
 ENV PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1
 
 # The libraries, exactly those of the lock files: wheels only, each checked by its hash. The
-# virtual environment has no pip, so neither has the image that it is copied to.
+# virtual environment has no pip, and so the image that it is copied to has none either.
 FROM python AS consumer-libraries
 RUN python -m venv --without-pip /venv
-COPY requirements/consumer.txt /requirements.txt
+COPY requirements/consumer.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /venv/bin/python install \
-        --require-hashes --only-binary=:all: --no-deps -r /requirements.txt
+        --require-hashes --only-binary=:all: --no-deps -r /requirements/consumer.txt
 
 FROM python AS api-libraries
 RUN python -m venv --without-pip /venv
-COPY requirements/api.txt /requirements.txt
+COPY requirements/consumer.txt requirements/producer.txt requirements/api.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /venv/bin/python install \
-        --require-hashes --only-binary=:all: --no-deps -r /requirements.txt
+        --require-hashes --only-binary=:all: --no-deps -r /requirements/api.txt
 
 FROM python AS simulator-libraries
 RUN python -m venv --without-pip /venv
-COPY requirements/simulator.txt /requirements.txt
+COPY requirements/consumer.txt requirements/producer.txt requirements/simulator.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /venv/bin/python install \
-        --require-hashes --only-binary=:all: --no-deps -r /requirements.txt
+        --require-hashes --only-binary=:all: --no-deps -r /requirements/simulator.txt
 
-# The code is compiled here, for where it runs its folder cannot be written to.
+# The code is compiled here, because its folder is read-only where it runs.
 FROM python AS consumer-code
 WORKDIR /app
 COPY schema.sql energy.sql rollup.sql ./
@@ -67,7 +67,7 @@ CMD ["run"]
 
 FROM python AS api
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app
-# Whoever listens on more than the loopback address needs API_KEYS; without them it does not start.
+# An API that listens on more than the loopback address does not start without API_KEYS.
 ENV HTTP_HOST=0.0.0.0 HTTP_PORT=8000
 COPY --from=api-libraries /venv /venv
 COPY --from=api-code /app /app
@@ -82,7 +82,7 @@ CMD ["run"]
 
 FROM python AS consumer
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app
-# Within a container the loopback address would hide health and metrics from everyone.
+# On the loopback address, health and metrics could be read only inside the container.
 ENV HTTP_HOST=0.0.0.0 HTTP_PORT=8080
 COPY --from=consumer-libraries /venv /venv
 COPY --from=consumer-code /app /app
@@ -90,7 +90,7 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# Live, not ready: a replica that waits for its database shall not be restarted for it.
+# Live, not ready: a replica that waits for its database must not be restarted for that.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['HTTP_PORT'] + '/health/live', timeout=4)"]
 ENTRYPOINT ["python", "-m", "consumer"]

@@ -1,4 +1,4 @@
-# The two commands that matter: `make demo` and `make test`. Both do all of their own set-up.
+# Begin with `make demo` and `make test`. Every target installs what it needs into .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,16 +6,16 @@ RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo down test check coverage faults attack lint model bench bench-api bench-memory bench-disturbed \
-	bench-replicas bench-stored soak lock clean
+	bench-replicas bench-stored soak plot lock clean
 
-help: ## Show what can be done
+help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo ## Watch 1,000 devices through a real Kafka into a real PostgreSQL and out of the API, checked
+demo: $(VENV)/.demo ## Send readings of 1,000 devices through real servers to the API, and check them all
 	@$(RUN) -m deploy.demo run
 
-down: ## Stop the API, the consumers and the servers that the demo left running
-	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is set up here"; fi
+down: ## Stop the API, the consumers and the servers of the demo
+	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is installed here"; fi
 
 # Two at a time, each with servers of its own. On servers that were named, one after the other, for the topics
 # are the same everywhere. A file is one worker's, and tests/conftest.py puts the longest files first.
@@ -47,7 +47,7 @@ lint: $(VENV)/.dev ## Check style, types and imports only
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 
-model: ## Search every interleaving of the flush protocol, and of broken ones (needs spin)
+model: ## Model-check the flush protocol, and that its broken variants fail (needs spin)
 	@$(PYTHON) model/check.py
 
 faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=10000 for a soak), and fuzz
@@ -78,25 +78,21 @@ bench-stored: $(VENV)/.dev ## Measure the drain rate over 300 million stored row
 soak: $(VENV)/.dev ## Look for a quarter of an hour whether the memory of two replicas grows
 	@$(RUN) -m benchmarks.soak
 
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --quiet
+plot: $(VENV)/.dev ## Draw the history of the drain, docs/benchmarks/drain.jsonl, as drain.svg beside it
+	@$(RUN) -m benchmarks.plot
 
-lock: ## Resolve the dependencies anew and pin them with their hashes (needs uv)
-	@$(LOCK) -o requirements/consumer.txt
-	@$(LOCK) --extra api -o requirements/api.txt
-	@$(LOCK) --extra simulator -o requirements/simulator.txt
-	@$(LOCK) --extra api --extra simulator --extra local -o requirements/demo.txt
-	@$(LOCK) --extra api --extra simulator --extra local --group dev -o requirements/dev.txt
+lock: ## Pin what pyproject.toml asks for, with hashes, in layers (needs uv; keeps what is pinned)
+	@$(PYTHON) requirements/lock.py
 
-clean: down ## Remove the servers' data, the environment and all caches
+clean: down ## Remove data, logs, .venv and all caches
 	@rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist
 
-# What the demo needs is part of what the tests need.
-$(VENV)/.demo: requirements/demo.txt
+# The demo needs a part of what the tests need.
+$(VENV)/.demo: $(filter-out requirements/dev.txt,$(wildcard requirements/*.txt))
 	@$(MAKE) --no-print-directory environment PINS=demo
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt
+$(VENV)/.dev: $(wildcard requirements/*.txt)
 	@$(MAKE) --no-print-directory environment PINS=dev
 	@touch $@ $(VENV)/.demo
 

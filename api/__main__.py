@@ -18,9 +18,10 @@ from api.live.stream import Live
 from api.parts import Parts
 from api.settings import Settings, describe
 from runtime.http.server import PortTaken, announce, configuration, listen
+from runtime.http.settings import HttpSettings
 from runtime.logs import configure_logs
 from runtime.printable import printable
-from runtime.settings import HttpSettings, SettingsError
+from runtime.settings import SettingsError
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
     f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()

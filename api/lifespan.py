@@ -18,13 +18,13 @@ from tenacity import (
 from api.ingest.gateway import Gateway
 from api.parts import Parts
 from api.settings import ListenSettings, Settings
-from runtime.brokers import Unreachable
 from runtime.http.exposition import metrics_alone
 from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.server import configuration, serve
-from runtime.settings import KafkaSettings
+from runtime.kafka.brokers import Unreachable
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 from runtime.tasks import cancel
-from runtime.topics import create_topics
 
 log = structlog.get_logger()
 

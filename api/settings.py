@@ -7,15 +7,13 @@ from hashlib import sha256
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
+from runtime.http.settings import HttpSettings
+from runtime.kafka.settings import GroupName, KafkaSettings
+from runtime.logs import LogSettings
+from runtime.postgres.settings import ConnectTimeout, PostgresUrl
 from runtime.settings import (
     ENVIRONMENT,
     LAST_PORT,
-    ConnectTimeout,
-    GroupName,
-    HttpSettings,
-    KafkaSettings,
-    LogSettings,
-    PostgresUrl,
     RetentionDays,
     SettingsError,
     describe_sections,

@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaConsumer
 
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT
-from runtime.settings import KafkaSettings
-from runtime.topics import create_topics
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 from telemetry.streams import STREAMS
 from tests.stored_offsets import Offsets
 

@@ -146,7 +146,7 @@ def main(
         int, typer.Option(min=1, help="that each of these rates is measured for")
     ] = SECONDS,
     record: Annotated[
-        bool, typer.Option("--record", help="Add the figures to docs/benchmarks, and redraw.")
+        bool, typer.Option("--record", help="Add the figures to docs/benchmarks.")
     ] = False,
 ) -> None:
     """Drain a backlog and load it raw, in turn; print rates, ratios, CPU, memory and latency.
@@ -172,8 +172,6 @@ def main(
         if latency:
             known["latency_ms"] = recorded(latencies)
         history.record("drain", {"messages": length, "pairs": pairs, **known})
-        file = history.FOLDER / "drain.svg"
-        history.draw(history.read(file.with_suffix(".jsonl")), file)
 
 
 def measure_pairs(addresses: Addresses, *, messages: int, pairs: int) -> list[Pair]:

@@ -51,42 +51,6 @@ def spread(values: Sequence[float]) -> dict[str, float] | None:
     return {name: float(f"{value:.4g}") for name, value in ends.items()}
 
 
-def draw(entries: Sequence[Entry], file: Path) -> None:
-    """Draw the drain's history as SVG: the ratio, and below it the consumer's CPU, over commits.
-
-    Medians, with a bar from the least to the most; backlogs of different lengths are different
-    lines. Equal entries give an equal file.
-    """
-    import matplotlib as mpl  # noqa: PLC0415 - only a result that is recorded needs it
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    # Text stays text, and neither chance nor the date goes into the file.
-    with mpl.rc_context({"svg.hashsalt": "wattline", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(max(6.0, 2.0 + 0.6 * len(entries)), 5.0), layout="constrained")
-        ratio, cpu = figure.subplots(2, 1, sharex=True)
-        for axes, name, title in (
-            (ratio, "ratio", "consumer ÷ raw limit, rows/s"),
-            (cpu, "consumer_cpu_us", "consumer's CPU per message, µs"),
-        ):
-            for messages in sorted({entry["messages"] for entry in entries}):
-                places = [n for n, one in enumerate(entries) if one["messages"] == messages]
-                values = [entries[place][name] for place in places]
-                middles = [value["median"] for value in values]
-                bars = [
-                    [value["median"] - value["min"] for value in values],
-                    [value["max"] - value["median"] for value in values],
-                ]
-                label = f"{messages:,} messages"
-                axes.errorbar(places, middles, yerr=bars, marker="o", capsize=3, label=label)
-            axes.set_title(title, fontsize="medium", loc="left")
-            axes.set_ylim(bottom=0)
-            axes.grid(axis="y", alpha=0.3)
-        ratio.legend(fontsize="small", loc="lower right")
-        commits = [entry["commit"] for entry in entries]
-        cpu.set_xticks(range(len(entries)), commits, rotation=45, ha="right")
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-
-
 def _commit() -> str:
     """Return the commit's short id, with a + where other files than results differ from it.
 

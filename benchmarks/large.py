@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, Producer
 
 from benchmarks.backlog import Backlog, read_ends
 from deploy.local.stack import Addresses
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC, STREAMS, Stream
 from telemetry.timestamps import SECOND_US, format_timestamp
 from tests.record_batches import Sent, send_batch

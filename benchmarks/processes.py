@@ -11,8 +11,8 @@ from typing import Self
 import psutil
 from psycopg.conninfo import conninfo_to_dict
 
-from deploy.local.kafka import PROGRAM as BROKER
-from deploy.local.postgres import PROGRAM as POSTMASTER
+from deploy.local.kafka.node import PROGRAM as BROKER
+from deploy.local.postgres.server import PROGRAM as POSTMASTER
 from deploy.local.stack import Addresses
 
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}

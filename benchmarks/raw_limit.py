@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from deploy.local.addresses import psql_environment
-from deploy.local.unprivileged import programs
+from deploy.local.postgres.unprivileged import programs
 from telemetry.streams import STREAMS, Stream
 
 CHUNK_ROWS = 20_000

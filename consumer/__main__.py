@@ -7,11 +7,11 @@ import uvloop
 
 from consumer import service
 from consumer.commands import dead_letters, devices, offsets, partitions, schema
-from consumer.commands.terminal import fail
 from consumer.settings import Settings, describe
 from runtime.http.server import PortTaken
 from runtime.logs import configure_logs
 from runtime.settings import SettingsError
+from runtime.terminal import fail
 
 SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
     f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()

@@ -22,7 +22,7 @@ from consumer.pipeline import Pipeline
 from consumer.postgres.database import Database
 from consumer.postgres.offsets import read_offsets
 from consumer.settings import WatchdogSettings
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
 log = structlog.get_logger()

@@ -20,8 +20,8 @@ from consumer.owned import Owned
 from consumer.pipeline import Pipeline
 from consumer.postgres.database import Database
 from consumer.settings import WatchdogSettings
-from runtime.brokers import explained
-from runtime.settings import KafkaSettings
+from runtime.kafka.brokers import explained
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
 log = structlog.get_logger()

@@ -5,19 +5,12 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from runtime.settings import (
-    ENVIRONMENT,
-    ConnectTimeout,
-    GroupName,
-    HttpSettings,
-    KafkaSettings,
-    LogSettings,
-    PostgresUrl,
-    RetentionDays,
-    describe_sections,
-    load,
-)
-from runtime.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
+from runtime.http.settings import HttpSettings
+from runtime.kafka.settings import GroupName, KafkaSettings
+from runtime.kafka.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
+from runtime.logs import LogSettings
+from runtime.postgres.settings import ConnectTimeout, PostgresUrl
+from runtime.settings import ENVIRONMENT, RetentionDays, describe_sections, load
 
 SMALL_BYTES = 1 << 20
 """What most producers pack into a batch at most, and what each partition may have unpacked."""

@@ -1,1 +1,4 @@
-"""What runs Wattline: the local stack, and the files of the container images."""
+"""How Wattline is run here: local/ starts Kafka and PostgreSQL, replica.py a service, demo/ all.
+
+The other folders are configuration for Compose, Prometheus and Grafana.
+"""

@@ -1,4 +1,4 @@
-"""A consumer, or another service, as a process of its own here: its log, its pages, its end."""
+"""A consumer or another service as a process on this machine: its log, its pages, its end."""
 
 import json
 import os
@@ -18,18 +18,17 @@ LogLine = dict[str, Any]
 
 
 class ReplicaError(Exception):
-    """The process ended before it said what was waited for. One line."""
+    """The process ended before it logged what was waited for; the message is one line."""
 
 
 class ReplicaLateError(ReplicaError):
-    """It runs, but did not say in time what was waited for."""
+    """The process runs, but did not log in time what was waited for."""
 
 
 class Replica:
-    """A running `python -m consumer run`, or another command; its pages are at a free port.
+    """A running `python -m consumer run`, or another command; port 0 picks a free port.
 
-    It logs to the end of a file and has a session of its own, so that it may outlive whoever
-    started it.
+    It appends its log to a file and has a session of its own, so that it may outlive this process.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Replica:
             )
 
     def wait_for(self, event: str, *, times: int = 1) -> LogLine:
-        """Return the log line of the event, once it has come this often; raises ReplicaError."""
+        """Return the event's log line once it has been logged this often; raises ReplicaError."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             code = self.process.poll()
@@ -76,11 +75,11 @@ class Replica:
             time.sleep(0.02)
 
     def events(self, event: str) -> list[LogLine]:
-        """Return the log lines of an event so far."""
+        """Return the log lines of the event so far."""
         return [line for line in self.log() if line.get("event") == event]
 
     def log(self) -> list[LogLine]:
-        """Return all complete lines so far; one that is not JSON is an event of that text."""
+        """Return all complete lines so far; a line that is not JSON is an event of that text."""
         with self.log_file.open() as log:
             log.seek(self._log_start)
             *lines, _ = log.read().split("\n")
@@ -88,11 +87,11 @@ class Replica:
 
     @property
     def address(self) -> str:
-        """Where its pages are, once it listens."""
+        """The URL of its pages; waits until it listens, raises ReplicaError."""
         return f"http://127.0.0.1:{self.wait_for('http_listening')['port']}"
 
     def get(self, path: str) -> tuple[int, str]:
-        """Return the status and the text of one of its pages; raises OSError."""
+        """Return the status and the text of one of its pages; raises OSError, ReplicaError."""
         try:
             with urllib.request.urlopen(self.address + path, timeout=5) as answer:  # noqa: S310  ours
                 return answer.status, answer.read().decode()
@@ -101,18 +100,18 @@ class Replica:
                 return error.code, error.read().decode()
 
     def metric(self, series: str) -> float:
-        """Return the sum of the series that begin with this text, as the page spells them."""
+        """Return the sum of all series whose lines on the page of metrics begin with this text."""
         _, page = self.get("/metrics")
         values = [line.rsplit(" ", 1)[1] for line in page.splitlines() if line.startswith(series)]
         return sum(map(float, values))
 
     def stop(self) -> int:
-        """Ask it to end and return its exit code."""
+        """End it with SIGTERM and return its exit code."""
         self.process.terminate()
         return self.wait()
 
     def kill(self) -> int:
-        """End it at once, as a crash would."""
+        """End it with SIGKILL, as a crash would, and return its exit code."""
         self.process.kill()
         return self.wait()
 

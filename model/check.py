@@ -1,10 +1,10 @@
-"""The check of flush.pml with Spin: the protocol holds, and each part of it is needed.
+"""Check flush.pml with Spin: the protocol holds, and fails without any one of its parts.
 
-    python3 model/check.py              every check; 0 if all ended as expected, else 1
-    python3 model/check.py NO_FENCE     a way in which that protocol fails, step by step
+    python3 model/check.py              every check; exits with 0 if all end as expected, else 1
+    python3 model/check.py NO_FENCE     how this variant of the protocol fails, step by step
 
-Searches are exhaustive: no bitstate hashing, and one that was cut short counts as failed. It needs
-spin and gcc, and of Python the standard library; where one is missing, it exits with 2.
+Searches are exhaustive: there is no bitstate hashing, and a search that is cut short has failed.
+Needs spin and gcc, and exits with 2 where they are missing; of Python only the standard library.
 """
 
 import argparse
@@ -26,7 +26,7 @@ MEMORY_MB = 2_000
 
 @dataclass(frozen=True)
 class Check:
-    """A protocol, one claim about it, and what is to be found: HOLDS or REFUTED."""
+    """A variant of the protocol, a claim about it, and the expected result: HOLDS or REFUTED."""
 
     variant: str
     claim: str
@@ -34,8 +34,8 @@ class Check:
     about: str
 
 
-# ASSERTIONS are those in the processes, and that nothing ends where it should go on; the others
-# are formulas at the end of the model.
+# ASSERTIONS are those in the processes, and that no process stops where it should go on. The
+# other claims are formulas at the end of the model.
 ASSERTIONS, EXACT, FORWARD, PROGRESS = "assertions", "exact", "forward", "progress"
 HOLDS, REFUTED, STUCK = "holds", "refuted", "stuck"
 CHECKS = (
@@ -56,7 +56,7 @@ CHECKS = (
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found: holds, refuted, or what kept it from being one; states and steps."""
+    """What a search found (HOLDS, REFUTED, or why neither is known), and its size and time."""
 
     found: str
     states: int
@@ -79,16 +79,16 @@ def run(check: Check) -> Result:
 
 def _search(check: Check, folder: Path) -> str:
     shutil.copy(MODEL, folder)
-    # Not optimised: most searches are done long before a better program would be compiled.
+    # Without optimisation: most searches take less time than an optimising compiler.
     flags = [f"-DMEMLIM={MEMORY_MB}"]
     options = [f"-m{LONGEST_PATH}"]
     if check.claim == ASSERTIONS:
         flags += ["-DSAFETY", "-DNOCLAIM"]
-        flags += ["-DBFS"] if check.expected == REFUTED else []  # the shortest path
+        flags += ["-DBFS"] if check.expected == REFUTED else []  # finds the shortest path
     else:
         options += ["-a", "-N", check.claim]
         if check.claim == PROGRESS:
-            flags += ["-DNFAIR=3"]  # by default, it can be fair to four processes only
+            flags += ["-DNFAIR=3"]  # the default allows fairness to four processes only
             options += ["-f"]  # weak fairness
     _do(["spin", "-a", *_switch(check.variant), MODEL.name], folder)
     _do(["gcc", *flags, "-o", "pan", "pan.c"], folder)
@@ -110,16 +110,16 @@ def _found(check: Check, output: str) -> str:
 
 
 def _unreached(output: str) -> list[str]:
-    """Return the steps that no path came to, and the assertions among them never judged."""
+    """Return the steps that no path reached: assertions among them have not been checked."""
     steps: list[str] = re.findall(rf'{MODEL.name}:\d+, state \d+, "(.*)"', output)
     return [step for step in steps if step != "-end-"]
 
 
 def explain(variant: str, folder: Path) -> int:
-    """Print the path to where the first of the protocol's claims that does not hold is broken."""
+    """Print the path that breaks the variant's first claim that does not hold."""
     for check in CHECKS:
         if check.variant == variant and _found(check, _search(check, folder)) in (REFUTED, STUCK):
-            shown = ["-t", "-p", "-g", "-l"]  # the path: its steps, and what they change
+            shown = ["-t", "-p", "-g", "-l"]  # the steps of the path, and what they change
             sys.stdout.write(_do(["spin", *shown, *_switch(variant), MODEL.name], folder))
             break
     else:
@@ -170,7 +170,7 @@ def _report() -> int:
     head = ("protocol", "claim", "expected", "found", "states", "depth", "s", "what it is about")
     sys.stdout.write(row.format(*head))
     wrong = 0
-    # Two at once take 4 GB at most, and half the time where there are two cores.
+    # Two at once: on two cores half the time, and at most 4 GB.
     with ThreadPoolExecutor(2) as two:
         for check, result in zip(CHECKS, two.map(run, CHECKS), strict=True):
             wrong += result.found != check.expected

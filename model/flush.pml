@@ -1,25 +1,25 @@
 /*
- * The protocol of one flush, and all that can come between its steps, small enough to try every
- * interleaving: `make model` does, with Spin. This protocol holds. Protocols that lack one part
+ * The protocol of one flush and everything that can happen between its steps, small enough that
+ * `make model` tries every interleaving with Spin. The protocol holds. Variants that lack one part
  * of it, chosen by -D, are refuted; check.py lists them. Steps are numbered as in
  * consumer/flush/sink.py.
  *
- * What is here: a partition of four records; two replicas, each killed or suspended between any
- * two steps; a group that moves the partition at any time, without waiting for its former owner;
+ * Modelled: a partition of four records; two replicas, each killed or suspended between any two
+ * steps; a group that moves the partition at any time, without waiting for its former owner;
  * connections that break, transactions that the server ends, answers to COMMIT that are lost;
- * and commits of Kafka's offset that arrive late, out of order, twice or never. All of it happens
+ * commits of Kafka's offset that arrive late, out of order, twice or never. All of these happen
  * any number of times.
  *
- * What is not: other partitions, which share nothing with this one; bisecting and dead letters'
- * reasons, which are decided within a transaction; an operator who sets offsets, for which the
- * replicas are to be stopped; a PostgreSQL that forgets what it committed; and the key of history,
- * which would make a counted duplicate of a record that is stored twice. So there is no second
- * line here: the offset alone has to do.
+ * Not modelled: other partitions, which share nothing with this one; bisection and the reasons of
+ * dead letters, which are decided within a transaction; an operator who sets offsets, for which
+ * the replicas must be stopped; a PostgreSQL that loses what it committed; and the key of history,
+ * which would turn a record that is stored twice into a counted duplicate. So there is no second
+ * line of defence here: the offset alone must be enough.
  */
 
 /* ---- The records ----------------------------------------------------------------------------
- * Offsets 0 to 3, one device. The record at 1 cannot be read and becomes a dead letter. The one
- * at 3 is late: by its own time it is the oldest.
+ * Offsets 0 to 3, one device. The record at offset 1 cannot be read and becomes a dead letter. The
+ * one at 3 is late: its own time is the oldest.
  */
 #define END        4
 #define UNREADABLE (1 << 1)
@@ -29,10 +29,10 @@
  * All of it changes in one step, as other sessions see it.
  */
 byte next_offset;            /* ingest_offset */
-byte history, dead_letters;  /* which records are there, as bits */
-byte current;                /* current state: the time of its reading; 0, there is none */
+byte history, dead_letters;  /* the records that are stored, as bits */
+byte current;                /* current state: the time of its reading; 0 if there is none */
 
-/* What is claimed of it. `store` adds that no record is stored twice. */
+/* What must hold for these. `store` adds that no record is stored twice. */
 #define HAS(o)       ((history & (1 << (o))) != 0)
 #define NONE_SKIPPED ((history | dead_letters) == (1 << next_offset) - 1)
 #define IN_PLACE     ((history & UNREADABLE) == 0 && (dead_letters & ~UNREADABLE) == 0)
@@ -40,24 +40,24 @@ byte current;                /* current state: the time of its reading; 0, there
                       (current == 0 && history == 0))
 
 /* ---- PostgreSQL: the open transaction -------------------------------------------------------
- * Step 1 locks the row of ingest_offset until the transaction ends. Whoever waits for it has
- * changed nothing yet, so the one transaction to model is the lock's holder.
+ * Step 1 locks the row of ingest_offset until the transaction ends. A transaction that waits for
+ * the lock has changed nothing yet, so only the lock's holder is modelled.
  */
 #define NOBODY 2
 byte holder = NOBODY;
-byte tx_from, tx_next;  /* its batch: the offsets from one to before the other */
+byte tx_from, tx_next;  /* its batch: the offsets from tx_from to before tx_next */
 bool tx_commit;         /* COMMIT has arrived */
 bool tx_orphan;         /* its client is gone */
-bool committed[2];      /* pg_xact_status of a replica's last transaction, once it has ended */
+bool committed[2];      /* pg_xact_status of each replica's last transaction, once it has ended */
 
 /* ---- Kafka, and trouble ------------------------------------------------------------------ */
-byte owner;             /* whose the partition is, says the group */
-byte sent;              /* commits of Kafka's offset that are or were under way, as bits */
-byte kafka_offset;      /* the one that arrived last */
+byte owner;             /* the replica that the group assigns the partition to */
+byte sent;              /* commits of Kafka's offset that have been sent, as bits */
+byte kafka_offset;      /* the commit that arrived last */
 bool calm;              /* nothing goes wrong any more */
 
-/* The rows of a batch. Which reading is newest is decided at step 3; the lock is held by then, so
- * deciding it at COMMIT is the same.
+/* The rows of a batch. The newest reading is chosen at step 3, but the lock is held from there on,
+ * so choosing it at COMMIT is the same.
  */
 inline store()
 {
@@ -99,7 +99,7 @@ end:
         next_offset = tx_next;
         assert(NONE_SKIPPED && IN_PLACE);
         assert(STATE_NEWEST);
-        committed[holder] = !tx_orphan;                      /* nobody asks after an orphan */
+        committed[holder] = !tx_orphan;                      /* no replica asks about an orphan */
         end_transaction()
     }
     :: atomic { holder != NOBODY && !calm -> end_transaction() }  /* stopped, out of time, … */
@@ -108,9 +108,9 @@ end:
 }
 
 /* ---- A replica ------------------------------------------------------------------------------
- * From Pipeline._open to Pipeline._record. It looks at the group between flushes, and when it
- * likes: so both may think that they own the partition, for as long as they like (a zombie). A
- * flush that is cancelled when the time to drain is up leaves what a kill leaves.
+ * From opening a partition to the record of its flush, in consumer/pipeline.py. A replica looks at
+ * the group between flushes, at any time: so both may believe that they own the partition, for any
+ * time (a zombie). A flush that is cancelled at the end of draining leaves what a kill leaves.
  */
 #ifdef KAFKA_IS_TRUTH
 #define START  kafka_offset
@@ -146,7 +146,7 @@ proctype Replica(byte me)
 
 end_unassigned: unassigned:
     owner == me;
-open:                        /* PostgreSQL says from where: the lock keeps no reader out */
+open:                        /* PostgreSQL has the offset; the lock does not stop readers */
     if
     :: atomic { true -> believed = START; next = 0 }
     OR_KILLED
@@ -158,22 +158,22 @@ end_read: read:              /* a batch of one record or two */
     :: atomic { owner != me -> believed = 0; goto unassigned }
     OR_KILLED
     fi;
-flush:                       /* 1. the offset, from where it is believed to be */
+flush:                       /* 1. advance the offset, if it is where the replica believes */
     if
 #ifdef STUBBORN
     :: FENCED -> goto flush
 #else
-    :: FENCED -> goto open   /* no row is changed, locked or not: the batch is dropped */
+    :: FENCED -> goto open   /* no row changes, locked or not: drop the batch */
 #endif
 #ifdef NO_RECHECK
     :: !FENCED -> atomic { holder == NOBODY -> begin() }
 #else
-    /* Waits for the lock, and looks at the row again, as READ COMMITTED does. */
+    /* Wait for the lock and look at the row again, as READ COMMITTED does. */
     :: atomic { holder == NOBODY && !FENCED -> begin() }
 #endif
     OR_KILLED
     fi;
-write:                       /* 2., 3., 4. the rows, which nobody sees yet; and COMMIT is sent */
+write:                       /* 2., 3., 4. the rows, not visible yet; then COMMIT is sent */
     if
     :: atomic { holder == me -> tx_commit = true }
     :: atomic { holder == me && !calm -> tx_orphan = true; goto unknown } /* it never arrives */
@@ -181,7 +181,7 @@ write:                       /* 2., 3., 4. the rows, which nobody sees yet; and 
     :: holder != me -> goto flush                                         /* the server ended it */
     OR_KILLED
     fi;
-    /* 5. The answer comes when the transaction has ended; or is lost, before or after that. */
+    /* 5. The answer comes when the transaction has ended, or is lost before or after that. */
     if
     :: holder != me && committed[me] -> goto stored
     :: holder != me && !committed[me] -> goto flush
@@ -198,14 +198,14 @@ unknown:
 #ifdef NO_SETTLE
     goto flush;
 #endif
-    /* Sink._settle asks what became of it: again, while it is in progress. That is for the counts:
-     * a batch that was committed and is tried again would be refused at step 1. */
+    /* Settle: ask PostgreSQL for the outcome, again while the transaction is in progress. Only the
+     * counts need it: a committed batch that is tried again would be fenced at step 1. */
     if
     :: holder != me && committed[me]
     :: holder != me && !committed[me] -> goto flush
     OR_KILLED
     fi;
-stored:                      /* it is known: go on from there, and tell Kafka, sooner or later */
+stored:                      /* the commit is known: go on from there, and tell Kafka at some time */
     if
     :: atomic {
         true ->
@@ -218,8 +218,8 @@ stored:                      /* it is known: go on from there, and tell Kafka, s
 }
 
 /* ---- Kafka ----------------------------------------------------------------------------------
- * Its offset is never ahead of the stored one. It may go back, when an old commit arrives late:
- * that harms nobody, since nobody starts from it.
+ * Its offset is never ahead of the stored one. It may go back when an old commit arrives late:
+ * that does no harm, because no replica starts from it.
  */
 #define ARRIVES(o) \
     atomic { (sent & (1 << (o))) && kafka_offset != (o) -> \
@@ -239,12 +239,12 @@ active proctype Calm() { calm = true }                       /* at any time */
 init { atomic { run Replica(0); run Replica(1) } }
 
 /* ---- The claims over time -------------------------------------------------------------------
- * At every moment, what is stored is exactly the records below the offset. And however much went
- * wrong: once it is calm, all is stored, provided that whoever can go on does so some time (weak
- * fairness).
+ * At every moment, exactly the records below the offset are stored. And whatever went wrong, once
+ * it is calm all records are stored, provided that each process that can go on does so at some
+ * time (weak fairness).
  */
 ltl exact    { [] (NONE_SKIPPED && IN_PLACE && STATE_NEWEST && kafka_offset <= next_offset) }
 ltl progress { <> (next_offset == END) }
 
-/* This one is not claimed: Kafka's offset may go back. */
+/* This is not claimed, because Kafka's offset may go back. */
 ltl forward  { [] (kafka_offset == END -> [] (kafka_offset == END)) }

@@ -27,8 +27,9 @@ from producer_sim.sending.pace import Policy
 from producer_sim.sending.sender import SenderError
 from producer_sim.sending.transmit import system_clock
 from producer_sim.settings import DatabaseSettings, ProductSettings
+from runtime.kafka.settings import KafkaSettings
 from runtime.printable import printable
-from runtime.settings import KafkaSettings, SettingsError, load
+from runtime.settings import SettingsError, load
 from runtime.terminal import Terminal
 from telemetry.timestamps import EARLIEST_US, format_timestamp
 

@@ -1,9 +1,9 @@
-"""The simulator's own settings; the broker's are in `runtime.settings`."""
+"""The simulator's own settings; the broker's are in `runtime.kafka`."""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from runtime.settings import PostgresUrl
+from runtime.postgres.settings import PostgresUrl
 
 
 class DatabaseSettings(BaseSettings):

@@ -1,16 +1,35 @@
-"""Logs: one JSON object a line on standard error, a constant event name and its fields."""
+"""Logs on standard error: one JSON object a line, with a constant event name and its fields."""
 
 import logging
 import sys
+from typing import Literal
 
 import structlog
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
 
 from runtime.printable import printable
-from runtime.settings import LogSettings
+from runtime.settings import ENVIRONMENT
+
+
+class LogSettings(BaseSettings):
+    """What is logged, and in which format."""
+
+    model_config = ENVIRONMENT
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least level"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="json or console")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
 
 
 def configure_logs(settings: LogSettings) -> None:
-    """Send structlog's events, and what the libraries log, to standard error."""
+    """Send structlog's events and the libraries' log records to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -38,8 +57,8 @@ def configure_logs(settings: LogSettings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    # The clients log every failed attempt at a server that is away; this service logs the
-    # change of state instead (`availability`, `lag`).
+    # The clients log every failed attempt to reach a server that is away. The services log the
+    # change of state instead.
     for chatty in ("aiokafka", "psycopg", "uvicorn"):
         logging.getLogger(chatty).setLevel(
             logging.DEBUG if settings.log_level == "DEBUG" else logging.CRITICAL
@@ -49,9 +68,9 @@ def configure_logs(settings: LogSettings) -> None:
 def _printable(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Escape what a terminal would act on, as JSON does; a trace keeps its lines.
+    """Escape characters that a terminal would act on, as JSON does; a traceback keeps its lines.
 
-    What is no string is shown by its `repr`, which escapes too.
+    Values that are not strings are shown by their `repr`, which escapes too.
     """
     for name, value in event.items():
         if isinstance(value, str):

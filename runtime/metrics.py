@@ -1,4 +1,4 @@
-"""The metrics of one process."""
+"""The registry that a process keeps its metrics in."""
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
@@ -6,8 +6,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 
 def new_registry() -> CollectorRegistry:
-    """Return a registry that has the metrics of every Python process."""
-    # Twice the series, for a time that no one asks for.
+    """Return a registry with the metrics that every Python process has."""
+    # The time at which each series began would double their number.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # it lacks annotations
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

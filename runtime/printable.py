@@ -1,13 +1,12 @@
-"""What came from outside, as text that only shows: in a terminal, and in a log for people. Pure.
+"""Text from outside, made safe to show in a terminal or in a log for people. Pure.
 
-A client, a device or a server may call itself anything. Escapes move a cursor, change a window's
-title or put text into a clipboard; marks of direction turn a line around; a line break forges the
-next line.
+A client, a device or a server may have any name. Escape sequences move the cursor, change the
+window's title or fill the clipboard; direction marks reverse a line; a line break forges another.
 """
 
 
 def printable(text: str) -> str:
-    r"""Return the text with all that is no letter, figure, sign or space escaped: `\x1b`, `\n`."""
+    r"""Return the text with every character that is not printable escaped: `\x1b`, `\n`."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,4 +1,4 @@
-"""Tasks that run for ever, and their end."""
+"""How background tasks are ended."""
 
 import asyncio
 from collections.abc import Collection
@@ -8,10 +8,10 @@ _AGAIN_S = 5.0
 
 
 async def cancel(tasks: Collection["asyncio.Task[Any]"]) -> None:
-    """Cancel the tasks until they have ended; what they end with is theirs to say.
+    """Cancel the tasks again and again until all have ended; their results are not looked at.
 
-    Once is not enough: before Python 3.12 `asyncio.wait_for`, which clients make use of, drops a
-    cancellation that comes together with its result (CPython's issue 86296).
+    One cancellation may be lost: before Python 3.12 `asyncio.wait_for`, which the clients use,
+    drops one that comes together with its result (CPython issue 86296).
     """
     running = set(tasks)
     while running:

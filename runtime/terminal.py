@@ -1,6 +1,7 @@
-"""The terminal that every command prints to: text is text, whoever wrote it."""
+"""The terminal that every command prints to: strings are shown as they are, whoever wrote them."""
 
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -9,9 +10,9 @@ from runtime.printable import printable
 
 
 class Terminal(Console):
-    """A console to which strings are nothing but text: no markup, no emoji, no control characters.
+    """A console that shows strings without markup, emoji or control characters.
 
-    Each is one line. What is to have a style is a Text of our own.
+    Each string is one line. A `Text` may have a style and is printed with it.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -20,3 +21,12 @@ class Terminal(Console):
     def render_str(self, text: str, **how: Any) -> Text:
         plain = {"markup": False, "emoji": False, "highlight": False, "highlighter": None}
         return super().render_str(printable(text), **(how | plain))
+
+
+errors = Terminal(stderr=True, soft_wrap=True)
+
+
+def fail(message: str, *, code: int) -> NoReturn:
+    """End the command with this exit code and one line on standard error."""
+    errors.print(f"error: {message}")
+    sys.exit(code)

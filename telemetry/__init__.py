@@ -1,4 +1,4 @@
-"""The contract that producers and consumers share: readings, topics, reason codes.
+"""The contract that producers and consumers share: readings, topics, reason codes. All pure.
 
-Imports neither side; both sides, and the gateway, import it.
+Read readings first, then streams, then decode.
 """

@@ -1,12 +1,11 @@
 """The value of a record → `Reading` or `Rejected`. Pure: time is an argument.
 
-Most values are plainly good: msgspec reads those from the bytes in one pass, by a struct made
-from the pydantic model. Whatever is not plainly good goes through `explain`, which is the
-definition: JSON by the letter, then the model itself. The first way only ever saves time: it
-returns what the second would.
+There are two ways. `explain` is the definition: it parses JSON strictly and validates it with the
+pydantic model. The fast way reads plainly good values with msgspec in one pass, by a struct made
+from that model, and leaves all others to `explain`; it returns what `explain` would return.
 
-A reading may come in the gateway's envelope, which has a fast way of its own: plain messages are
-read without a look at it.
+A reading may come in the gateway's envelope. That has a fast way of its own, so that plain
+messages are read without a look at it.
 """
 
 import re
@@ -46,10 +45,10 @@ _REASONS = {
 
 
 class Rejected(NamedTuple):
-    """Why a value is no reading.
+    """Why a value is not a reading.
 
-    `field` is the JSON name of the field at fault, where there is one; `detail` is one line for
-    people and holds nothing of the input.
+    `field` is the JSON name of the field at fault, if there is one. `detail` is one line for people
+    that quotes nothing of the input.
     """
 
     reason: Reason
@@ -59,18 +58,19 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """The instants between which a reading is accepted, in microseconds since 1970 UTC."""
+    """The earliest and the latest instant accepted, in microseconds since 1970 UTC."""
 
     earliest: int
     latest: int
 
     @classmethod
     def at(cls, now_us: int, *, retention_days: int) -> "TimeLimits":
+        """Return the limits at this time: from the retention to 5 minutes ahead."""
         return cls(now_us - retention_days * DAY_US, now_us + FUTURE_TOLERANCE_US)
 
 
 def decode(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
-    """Return the reading that the value holds, or the first reason why it holds none."""
+    """Return the reading in the value, or the first reason why there is none."""
     if not value or len(value) > MAX_VALUE_BYTES:
         return explain(value, stream, limits)
     try:
@@ -87,14 +87,14 @@ def decode(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading |
 
 
 def explain(value: bytes | None, stream: Stream, limits: TimeLimits) -> Reading | Rejected:
-    """Return what `decode` returns: the definition, for values that are not plainly good."""
+    """Return the reading in the value, or the first reason why there is none: the definition."""
     if not value:
         return Rejected(Reason.EMPTY_VALUE, "the value is null" if value is None else "no bytes")
     if len(value) > MAX_VALUE_BYTES:
         return Rejected(Reason.OVERSIZED, f"{len(value)} bytes, at most {MAX_VALUE_BYTES}")
     try:
         document = parse_json(value.decode())
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are among them
+    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
         foreign = name_foreign(value)
         detail = f"the value {foreign}" if foreign else _first_words(error)
         return Rejected(Reason.MALFORMED_JSON, detail)
@@ -129,7 +129,7 @@ def _explain_document(document: object, stream: Stream, limits: TimeLimits) -> R
 
 
 def _of_another_kind(document: dict[str, object], stream: Stream) -> Rejected | None:
-    """Return what an object is that has no field of the stream's own, None where it has one."""
+    """Reject an object that has no field of the stream; return None where it has one."""
     kinds = [one for one in STREAMS if document.keys() & {one.id_field, *one.fields}]
     if stream in kinds:
         return None
@@ -158,7 +158,7 @@ def _first_fault(error: ValidationError) -> Rejected:
 
 
 def _first_words(error: ValueError) -> str:
-    """Return the parser's message without what it quotes of the input."""
+    """Return the parser's message without its quotation of the input."""
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start}"
     return str(error).split(":", 1)[0]
@@ -170,12 +170,12 @@ def _kind(document: object) -> str:
 
 
 class QuickDecoders(NamedTuple):
-    """Two decoders to a struct of the message's fields in their order, time as text.
+    """Two decoders of a stream's messages, to a struct of the fields in order, with time as text.
 
-    `plain` reads the message, `wrapped` its envelope. What they return is a reading if the id and
-    the time are good and no zero is a -0; what they raise (msgspec.DecodeError, UnicodeDecodeError,
-    RecursionError) says nothing yet. Unknown fields are refused because msgspec does not look
-    inside of them: they must still be JSON.
+    `plain` reads a message, `wrapped` one in an envelope. The struct is a good reading if id and
+    time are valid and no zero is a -0. An error (msgspec.DecodeError, UnicodeDecodeError,
+    RecursionError) means only that `explain` must decide. Unknown fields are refused, because
+    msgspec skips their values without checking that they are JSON.
     """
 
     plain: Callable[[bytes], Any]
@@ -213,13 +213,13 @@ def _struct(name: str, members: list[Any]) -> type[msgspec.Struct]:
         members,
         rename="camel",
         forbid_unknown_fields=True,
-        kw_only=True,  # so that one that may be absent may stand before one that may not
+        kw_only=True,  # lets an optional field come before a required one
         gc=False,
     )
 
 
 QUICK_DECODERS = {stream.name: _quick_decoders(stream) for stream in STREAMS}
 _STREAM_NAMES = tuple(stream.name for stream in STREAMS)
-# msgspec reads the integer -0 as +0. Ids and times may hold "-0" too, but never before these.
+# msgspec reads the integer -0 as +0. Ids and times may contain "-0", but not before these.
 find_minus_zero = re.compile(rb"-0[\s,}]").search
 is_device_id = lru_cache(maxsize=32_768)(re.compile(DEVICE_ID, re.ASCII).fullmatch)

@@ -8,9 +8,9 @@ STREAM_TYPE, PAYLOAD = "streamType", "payload"
 
 
 def is_envelope(names: Container[str]) -> bool:
-    """Return whether an object with these names is an envelope, be it one that lacks a field.
+    """Return whether an object with these names is an envelope, even one that lacks a field.
 
-    A reading may have any other fields, so an object with the id of a device is a reading.
+    A reading may have any other fields, so an object with a device's id is a reading.
     """
     return (STREAM_TYPE in names or PAYLOAD in names) and not any(
         stream.id_field in names for stream in STREAMS

@@ -1,4 +1,4 @@
-"""Bytes that are not JSON, named where they are known: a mark, a compression, a prefix. Pure."""
+"""Names for bytes that are not JSON: other encodings, compression, a schema's prefix. Pure."""
 
 SCHEMA_PREFIX_BYTES = 5
 
@@ -20,22 +20,22 @@ _MARKS = (
     (b"x\x5e", "is compressed with deflate"),
     (b"x\x9c", "is compressed with deflate"),
     (b"x\xda", "is compressed with deflate"),
-    # Behind the prefix of an Avro or a Protobuf message stands no JSON that would prove it.
+    # Avro or Protobuf behind such a prefix cannot be told from other bytes.
     (b"\0", "begins with a zero byte, as a schema registry's prefix does"),
 )
 
 
 def name_foreign(value: bytes) -> str | None:
-    """Return what the bytes are that no JSON text begins with, as the end of a sentence on them."""
+    """Return what a value is that cannot be JSON, as the end of "the value …"; None if unknown."""
     if has_schema_prefix(value) and value[SCHEMA_PREFIX_BYTES:][:1] in (b"{", b"["):
         return "begins with a schema registry's prefix"
     return next((name for mark, name in _MARKS if value.startswith(mark)), None)
 
 
 def has_schema_prefix(value: bytes) -> bool:
-    """Return whether the value may be Confluent's wire format: a zero byte, a schema's id, a body.
+    """Return whether the value may be in Confluent's wire format: zero byte, schema id, body.
 
-    No JSON text begins with a zero byte. See "Wire format" in the documentation of Confluent's
+    No JSON text begins with a zero byte. Source: "Wire format" in the documentation of Confluent's
     Schema Registry.
     """
     return value[:1] == b"\0" and len(value) > SCHEMA_PREFIX_BYTES

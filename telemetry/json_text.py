@@ -1,4 +1,4 @@
-"""JSON by the letter of RFC 8259, of bounded depth."""
+"""Strict JSON, as RFC 8259 defines it, of limited depth. Pure."""
 
 import json
 import re
@@ -6,18 +6,18 @@ from itertools import accumulate
 from typing import NoReturn
 
 MOST_LEVELS = 64
-"""RFC 8259, section 9: a parser may bound how deep containers nest."""
+"""A parser may limit how deep containers nest (RFC 8259, section 9)."""
 
-# Strings, one that has no end included: what is left of a text has its brackets outside of strings.
+# A string, also one without an end. Without these, all brackets of a text are structure.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?(?:"|\Z)', re.DOTALL)
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level deeper, or back: a signed byte
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # a level down or up: 1 or -1, as a byte
 _OTHERS = bytes(set(range(256)) - set(b"[{]}"))
 
 
 def parse_json(text: str) -> object:
-    """Return what the text holds; every number is a float, of a repeated name the last counts.
+    """Return the value of the text; every number is a float, of a repeated name the last counts.
 
-    Raises ValueError where the text is not JSON, or more than 64 levels deep; NaN and Infinity are
+    Raises ValueError where the text is not JSON or more than 64 levels deep. NaN and Infinity are
     not JSON.
     """
     if is_too_deep(text):
@@ -26,7 +26,11 @@ def parse_json(text: str) -> object:
 
 
 def is_too_deep(text: str) -> bool:
-    """Return whether containers nest too deep, in a text that is JSON up to there."""
+    """Return whether containers nest too deep, in a text that is JSON up to that depth.
+
+    The text is counted, not the parsed value: the parser recurses, and of a repeated name it drops
+    the earlier values, however deep.
+    """
     if text.count("[") + text.count("{") <= MOST_LEVELS:
         return False
     steps = _STRING.sub("", text).encode().translate(_STEPS, _OTHERS)
@@ -37,5 +41,5 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-# One for all texts: `json.loads` would make one for each, which costs as much as reading a message.
+# Made once: `json.loads` would make one for each text, which costs as much as reading a message.
 _loads = json.JSONDecoder(parse_int=float, parse_constant=_refuse).decode

@@ -1,4 +1,4 @@
-"""The two messages: what a field may hold, and nothing else about it."""
+"""The two messages, and the bounds of their fields: the one source of both. Pure."""
 
 from typing import Annotated, NamedTuple
 
@@ -10,10 +10,10 @@ from telemetry.timestamps import parse_timestamp
 
 
 class Reading(NamedTuple):
-    """One accepted reading, in the form both topics share.
+    """One accepted reading, in the form that both topics share.
 
-    `recorded_at` is in microseconds since 1970-01-01 UTC; `measures` follow the order of
-    `Stream.measures`, None where the device did not tell one.
+    `recorded_at` is in microseconds since 1970-01-01 UTC. `measures` are in the order of
+    `Stream.measures`, None where the device left one out.
     """
 
     device_id: str
@@ -35,13 +35,13 @@ def _instant(value: object) -> int:
 DEVICE_ID = r"[A-Za-z0-9._:-]{1,64}"
 DeviceId = Annotated[str, Field(pattern=f"^{DEVICE_ID}$")]
 Energy = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
-"""kWh since the reading before, or a register's standing."""
+"""kWh since the reading before, or the value of the device's register."""
 Voltage = Annotated[float | None, Field(ge=0, le=1_000, allow_inf_nan=False)]
-"""Volts; many meters do not tell it."""
+"""Volts; optional."""
 StateOfCharge = Annotated[float | None, Field(ge=0, le=100, allow_inf_nan=False)]
-"""Per cent; many vehicles do not tell it."""
+"""Per cent; optional."""
 Temperature = Annotated[float | None, Field(ge=-60, le=150, allow_inf_nan=False)]
-"""Degrees Celsius; many vehicles do not tell it."""
+"""Degrees Celsius; optional."""
 Instant = Annotated[
     int, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]

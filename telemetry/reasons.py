@@ -1,10 +1,10 @@
-"""Why a message was dead-lettered: stable codes, in the order in which they are decided."""
+"""Why a message becomes a dead letter: stable codes, in the order in which they are checked."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """One stable reason code. Where several apply, the first in this order is given."""
+    """A stable reason code. Where several apply, the first in this order is given."""
 
     EMPTY_VALUE = "empty_value"
     OVERSIZED = "oversized"

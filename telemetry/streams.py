@@ -1,16 +1,16 @@
-"""The two streams: where a kind of reading comes from and where it goes."""
+"""The two streams: the topic, the message and the tables of each kind of reading."""
 
 from dataclasses import dataclass
 
 from telemetry.readings import MeterReading, VehicleReading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one of each: a set of them is cheap
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # hashed by identity: cheap
 class Stream:
-    """A topic, its message, and the tables that its readings end in.
+    """A topic, its message, and the tables of its readings.
 
     `fields` are the measures' names in JSON, `measures` their columns, in the same order. A device
-    may leave out all of them but `energy_field`.
+    may leave out all of them except `energy_field`.
     """
 
     name: str

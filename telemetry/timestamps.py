@@ -1,4 +1,4 @@
-"""RFC 3339 timestamps to whole microseconds since 1970-01-01 UTC."""
+"""RFC 3339 timestamps as whole microseconds since 1970-01-01 UTC, and back. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,14 +10,14 @@ SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 EARLIEST_US = (datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
 
-# RFC 3339, section 5.6, less the leap second. The hour is bounded here because newer
-# versions of `fromisoformat` take hour 24.
+# RFC 3339, section 5.6, without the leap second. The hour is limited here because
+# newer versions of `fromisoformat` take hour 24.
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
     r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 _MILLISECONDS = {f".{number:03}Z": number * 1_000 for number in range(1_000)}
-_LONGEST_UPPER = 32  # "2026-02-10T10:00:00.000000+00:00", all that fromisoformat needs
+_LONGEST_READ = 32  # "2026-02-10T10:00:00.000000+00:00": fromisoformat needs no more digits
 
 
 def parse_timestamp(text: str) -> int:
@@ -26,7 +26,7 @@ def parse_timestamp(text: str) -> int:
     Digits after the microsecond are cut off, not rounded.
     Raises ValueError for anything that is not an RFC 3339 timestamp of 2000-01-01 or later.
     """
-    # Most come as "2026-02-10T10:00:00.000Z", and many devices share a second.
+    # Most are written as "2026-02-10T10:00:00.000Z", and many devices share a second.
     fraction = _MILLISECONDS.get(text[19:])
     return _parse(text) if fraction is None else _whole_second(text[:19]) + fraction
 
@@ -39,7 +39,7 @@ def _whole_second(text: str) -> int:
 def _parse(text: str) -> int:
     if _RFC3339.fullmatch(text) is None:
         raise ValueError("not an RFC 3339 timestamp")
-    if len(text) > _LONGEST_UPPER:
+    if len(text) > _LONGEST_READ:
         text = _cut(text)
     instant = (datetime.fromisoformat(text.upper()) - EPOCH) // MICROSECOND
     if instant < EARLIEST_US:
@@ -58,8 +58,8 @@ def format_timestamp(instant_us: int) -> str:
 
 
 def _cut(text: str) -> str:
-    """Drop the digits of the fraction that follow the sixth."""
+    """Return the text without the digits of the fraction after the sixth."""
     whole, fraction = text.split(".", 1)
     digits = re.match("[0-9]+", fraction)
-    assert digits is not None  # noqa: S101  the pattern has matched: mypy cannot know
+    assert digits is not None  # noqa: S101  the pattern has matched, which mypy cannot know
     return f"{whole}.{digits[0][:6]}{fraction[digits.end() :]}"

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.refusal import Bound
 from runtime.http.server import configuration, listen
-from runtime.settings import HttpSettings
+from runtime.http.settings import HttpSettings
 
 PATIENCE_S = 20.0
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"

@@ -20,7 +20,7 @@ from api.figures.pace import Rate
 from api.figures.remembered import Remembered
 from api.postgres.database import Connection, Database
 from api.queries.rows import rows
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 
 MOST_LETTERS = 100_000
 MOST_METERS = 5  # of each vehicle

@@ -12,7 +12,7 @@ from api.figures.pace import Look, Pace, Partition, Rate
 from api.postgres.database import Database
 from api.problems import Problem
 from api.queries.rows import rows
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
 _LOOK_S = 10.0

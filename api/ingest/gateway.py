@@ -13,8 +13,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from api.settings import GatewaySettings
-from runtime.brokers import Availability
-from runtime.settings import KafkaSettings
+from runtime.kafka.brokers import Availability
+from runtime.kafka.settings import KafkaSettings
 
 log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ from api.postgres.failures import away, explained
 from api.postgres.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
 from api.problems import Problem, busy
 from api.settings import PoolSettings
-from runtime.session import ENCODING, pinned, write_json
-from runtime.silence import TCP, bounded, tcp_session
+from runtime.postgres.session import ENCODING, pinned, write_json
+from runtime.postgres.silence import TCP, bounded, tcp_session
 
 Connection = AsyncConnection[DictRow]
 _Pool = AsyncConnectionPool[Connection]

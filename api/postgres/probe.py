@@ -9,8 +9,8 @@ from psycopg.rows import dict_row
 from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
 from api.settings import PoolSettings
-from runtime.session import ENCODING, pinned
-from runtime.silence import TCP, bounded
+from runtime.postgres.session import ENCODING, pinned
+from runtime.postgres.silence import TCP, bounded
 
 # Seconds to connect, and then to answer.
 _PATIENCE_S = 2

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from consumer.commands.terminal import fail
+from runtime.terminal import fail
 
 _AGE = re.compile(r"([0-9]{1,6})([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}

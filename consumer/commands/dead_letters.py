@@ -17,7 +17,7 @@ from consumer.commands.letters import (
 )
 from consumer.commands.purge import purge
 from consumer.commands.redrive import redrive
-from consumer.commands.terminal import fail, out, table, with_database
+from consumer.commands.terminal import out, table, with_database
 from consumer.dead_letters.table import (
     Choice,
     Entry,
@@ -28,6 +28,7 @@ from consumer.dead_letters.table import (
     read_dead_letters,
 )
 from consumer.postgres.database import Connection
+from runtime.terminal import fail
 
 # A terminal takes a minute over some megabytes, which nobody reads.
 SHOWN_BYTES = 1 << 16

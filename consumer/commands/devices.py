@@ -12,10 +12,11 @@ import typer
 from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.progress import progress
-from consumer.commands.terminal import fail, out, table, with_database
+from consumer.commands.terminal import out, table, with_database
 from consumer.postgres.database import Connection
 from consumer.upkeep import devices
 from consumer.upkeep.devices import Removed, Silent, SilentDevice
+from runtime.terminal import fail
 from telemetry.readings import DEVICE_ID
 from telemetry.streams import STREAMS
 

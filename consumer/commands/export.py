@@ -12,9 +12,10 @@ from typing import Annotated, TextIO
 import typer
 
 from consumer.commands.letters import choosing, none_of
-from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.commands.terminal import out, with_database
 from consumer.dead_letters.table import Choice, read_dead_letters
 from consumer.postgres.database import Connection
+from runtime.terminal import errors, fail
 
 
 @choosing

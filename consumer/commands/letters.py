@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from consumer.commands.terminal import fail, nothing_of, out, table
+from consumer.commands.terminal import nothing_of, out, table
 from consumer.dead_letters.table import Choice, Entry, Letter, Summary, count_of_other_groups
 from consumer.postgres.database import Connection
 from consumer.settings import GroupSettings
 from runtime.settings import load
+from runtime.terminal import fail
 from telemetry.reasons import Reason
 from telemetry.streams import BY_TOPIC
 from telemetry.timestamps import as_datetime, parse_timestamp

@@ -10,7 +10,7 @@ import typer
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from consumer.commands.terminal import errors, fail, nothing_of, out, table, with_database
+from consumer.commands.terminal import nothing_of, out, table, with_database
 from consumer.kafka import admin
 from consumer.kafka.admin import Group
 from consumer.kafka.fetched import Unreadable
@@ -19,7 +19,9 @@ from consumer.offsets import Bounds, Move, Offsets
 from consumer.postgres import offsets
 from consumer.postgres.database import Connection
 from consumer.settings import GroupSettings, SourceSettings
-from runtime.settings import KafkaSettings, load
+from runtime.kafka.settings import KafkaSettings
+from runtime.settings import load
+from runtime.terminal import errors, fail
 from telemetry.streams import BY_TOPIC
 from telemetry.timestamps import parse_timestamp
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from consumer.commands.terminal import errors
+from runtime.terminal import errors
 
 
 @contextmanager

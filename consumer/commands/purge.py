@@ -15,10 +15,11 @@ from consumer.commands.letters import (
     none_of,
     print_counts,
 )
-from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.commands.terminal import out, with_database
 from consumer.dead_letters import table as dead_letters
 from consumer.dead_letters.table import Summary
 from consumer.postgres.database import Connection
+from runtime.terminal import errors, fail
 
 
 def purge(

@@ -10,12 +10,14 @@ from aiokafka.errors import KafkaError
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import choosing, none_of, place, print_counts
 from consumer.commands.progress import progress
-from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.commands.terminal import out, with_database
 from consumer.dead_letters import table as dead_letters
 from consumer.dead_letters.redrive import Redrive, Tally
 from consumer.dead_letters.table import Choice
 from consumer.postgres.database import Connection
-from runtime.settings import KafkaSettings, load
+from runtime.kafka.settings import KafkaSettings
+from runtime.settings import load
+from runtime.terminal import errors, fail
 
 
 @choosing

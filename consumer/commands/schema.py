@@ -4,13 +4,14 @@ import time
 
 import typer
 
-from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.commands.terminal import out, with_database
 from consumer.errors import UnfitDatabase
 from consumer.postgres import schema
 from consumer.postgres.database import Connection
 from consumer.settings import HistorySettings
 from consumer.upkeep import retention
 from runtime.settings import load
+from runtime.terminal import errors, fail
 
 app = typer.Typer(help="Create or check tables, views, types and functions.", no_args_is_help=True)
 

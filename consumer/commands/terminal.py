@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
@@ -14,7 +14,7 @@ from rich.table import Table
 from consumer.postgres.database import Connection, connect
 from consumer.settings import DatabaseSettings
 from runtime.settings import load
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, fail
 
 Result = TypeVar("Result")
 
@@ -24,7 +24,6 @@ MOST_GROUPS = 10
 # A narrow terminal wraps lines, which loses less than cut columns; in a pipe a row is a line.
 LEAST_WIDTH = 120 if sys.stdout.isatty() else 200
 out = Terminal(width=max(shutil.get_terminal_size().columns, LEAST_WIDTH))
-errors = Terminal(stderr=True, soft_wrap=True)
 
 
 def with_database(work: Callable[[Connection], Awaitable[Result]]) -> Result:
@@ -64,9 +63,3 @@ def table(*headers: str) -> Table:
         numeric = header in NUMERIC
         made.add_column(header, justify="right" if numeric else "left", no_wrap=header != "detail")
     return made
-
-
-def fail(message: str, *, code: int) -> NoReturn:
-    """End the command with one line on standard error."""
-    errors.print(f"error: {message}")
-    sys.exit(code)

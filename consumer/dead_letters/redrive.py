@@ -30,8 +30,8 @@ from psycopg.rows import class_row
 from consumer.dead_letters.table import READ_AT_ONCE, Choice, Letter, StoredHeader, on_chosen
 from consumer.postgres.database import Connection
 from consumer.postgres.statements import statement
-from runtime.brokers import explained
-from runtime.settings import KafkaSettings
+from runtime.kafka.brokers import explained
+from runtime.kafka.settings import KafkaSettings
 
 START_PATIENCE_S = 10.0
 PAGE_PATIENCE_S = 30.0

@@ -37,8 +37,8 @@ class _Form:
 
     def read(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return what `read_instants` does of texts that are all as long as the form."""
-        written = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
-        written = written.reshape(len(texts), -1)
+        text = "".join(texts).encode("ascii", "replace")
+        written = np.frombuffer(text, np.uint8).reshape(len(texts), -1)
         digits = written[:, self._digits] - np.uint8(ord("0"))
         usual = (digits <= self._most).all(axis=1)
         usual &= (written[:, self._marks] == self._mark_bytes).all(axis=1)

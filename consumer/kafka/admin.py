@@ -23,8 +23,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from consumer.backoff import backoff
 from consumer.kafka.connection import stop
 from consumer.offsets import Bounds, Offsets
-from runtime.brokers import explained
-from runtime.settings import KafkaSettings
+from runtime.kafka.brokers import explained
+from runtime.kafka.settings import KafkaSettings
 
 PATIENCE_S = 10.0
 

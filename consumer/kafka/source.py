@@ -42,9 +42,9 @@ from consumer.kafka.records import Records
 from consumer.kafka.unpacking import DECODERS, ROOM
 from consumer.metrics import Metrics
 from consumer.settings import SourceSettings
-from runtime.brokers import Availability, explained
-from runtime.settings import KafkaSettings
-from runtime.topics import create_topics
+from runtime.kafka.brokers import Availability, explained
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 from telemetry.streams import STREAMS
 
 log = structlog.get_logger()

@@ -9,7 +9,7 @@ from consumer.kafka import admin
 from consumer.kafka.fetched import Unreadable
 from consumer.kafka.source import limit_unpacking
 from consumer.settings import SourceSettings
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 
 _PATIENCE_S = 3.0
 _WAIT_MS = 500

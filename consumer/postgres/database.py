@@ -21,8 +21,8 @@ from consumer.postgres.arrays import ArrayDumper
 from consumer.postgres.failures import cause_of, is_outage, is_refusal, is_worth_waiting
 from consumer.postgres.refusals import CHECK, Refusals, Work
 from consumer.settings import DatabaseSettings
-from runtime.session import ENCODING, pinned, write_json
-from runtime.silence import TCP, bounded, tcp_session
+from runtime.postgres.session import ENCODING, pinned, write_json
+from runtime.postgres.silence import TCP, bounded, tcp_session
 
 log = structlog.get_logger()
 

@@ -1,1 +1,4 @@
-"""`make demo`: the whole way of 600,000 readings on real servers, checked at the end."""
+"""`make demo`: 600,000 readings from a simulator through real servers to the API, all checked.
+
+Read __main__ first.
+"""

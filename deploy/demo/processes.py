@@ -1,4 +1,4 @@
-"""The consumers and the API that the demo starts, and leaves running to be looked at."""
+"""The consumers and the API that the demo starts and leaves running."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from deploy.replica import Replica, ReplicaError, ReplicaLateError
 _SECONDS_TO_STOP = 20.0
 API_PORT = 8000
 _OF_THE_API = {
-    # Open to whoever is on this machine, whatever keys the caller's environment names.
+    # Open to every user of this machine, without the keys of the caller's environment.
     "HTTP_HOST": "127.0.0.1",
     "API_KEYS": "",
 }
@@ -22,14 +22,14 @@ _OF_THE_API = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """What runs once it is started."""
+    """The running consumers and the running API."""
 
     consumers: list[Replica]
     api: Replica
 
 
 class Counted:
-    """A counter of several processes."""
+    """A counter summed over several processes."""
 
     def __init__(self, replicas: Sequence[Replica], series: str) -> None:
         self._replicas = replicas
@@ -37,7 +37,7 @@ class Counted:
         self._seen = [0.0] * len(replicas)
 
     def total(self) -> int:
-        """Return their sum; of one that does not answer just now, what it said last counts."""
+        """Return the sum; for a process that does not answer now, its last answer counts."""
         for number, replica in enumerate(self._replicas):
             with suppress(OSError):
                 self._seen[number] = replica.metric(self._series)
@@ -47,8 +47,8 @@ class Counted:
 def start_processes(environment: Mapping[str, str], *, consumers: int, folder: Path) -> Processes:
     """Start processes that outlive this one, and remember them in the folder.
 
-    Those of an earlier demo are stopped before. The API listens on port 8000, where that can be
-    had. Raises ReplicaError where one does not start, OSError.
+    Those of an earlier demo are stopped first. The API listens on port 8000 if that is free.
+    Raises ReplicaError where a process does not start, OSError.
     """
     stop_processes(folder)
     logs = folder / "logs"
@@ -62,7 +62,7 @@ def start_processes(environment: Mapping[str, str], *, consumers: int, folder: P
         api.wait_for("http_listening")
     except ReplicaLateError:
         raise
-    except ReplicaError:  # for want of the port, most likely: then any will do
+    except ReplicaError:  # most likely the port is taken: use any other
         api = _api(environment, logs, port=0)
         _remember(folder, replicas, api)
         api.wait_for("http_listening")
@@ -72,7 +72,7 @@ def start_processes(environment: Mapping[str, str], *, consumers: int, folder: P
 
 
 def stop_processes(folder: Path) -> list[str]:
-    """Stop what is remembered in the folder; return what still ran: `consumer`, `api`."""
+    """Stop the processes remembered in the folder; return which still ran: `consumer`, `api`."""
     file = _file(folder)
     if not file.exists():
         return []

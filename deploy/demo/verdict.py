@@ -1,4 +1,4 @@
-"""What a demo has shown: of the stored data and of the answers apart, and its exit code."""
+"""The verdict on a demo: on the stored data, on the API's answers, and the exit code."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from producer_sim.oracle.verdict import CLEAN, TOO_SLOW, WRONG, Report
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One line for each finding, and the exit code that they come to."""
+    """One line for each finding, and the exit code that follows from them."""
 
     lines: tuple[str, ...]
     code: int
 
 
 def judge(report: Report, *, simulator: int) -> Verdict:
-    """Judge a report by the exit code of the simulator, too.
+    """Return the verdict on a report and on the exit code of the simulator.
 
-    CLEAN; WRONG: something is wrong or failed; TOO_SLOW: nothing is, but this machine was too busy
-    for all of the answers.
+    CLEAN: all is right. WRONG: something is wrong or has failed. TOO_SLOW: nothing is, but this
+    machine was too busy to check all answers.
     """
     data, wrong = report.violated(compare.CHECKS), report.violated(answers.CHECKS)
     lines = [

@@ -1,7 +1,7 @@
-"""How long a message takes from being sent until its row can be seen, as an onlooker measures it.
+"""How long it takes from sending a message until its row is visible, measured from outside.
 
-The onlooker asks PostgreSQL for the stored offsets twenty times a second: rows up to an offset can
-be seen at the latest when the offset can, for they are committed together.
+The onlooker reads the stored offsets from PostgreSQL twenty times a second. Rows and offset are
+committed together, so once the offset is visible, all rows below it are.
 """
 
 import threading
@@ -13,13 +13,13 @@ from typing import Self
 
 import duckdb
 
-from runtime.session import connect
+from runtime.postgres.session import connect
 
-_LOOK_S = 0.05
+_INTERVAL_S = 0.05
 
 
 class Onlooker:
-    """Notes in the background when each partition's offset was first seen."""
+    """Notes in the background when each offset of each partition was first seen."""
 
     def __init__(self, *, database_url: str, consumer_group: str) -> None:
         self._database_url = database_url
@@ -43,11 +43,11 @@ class Onlooker:
 
     @property
     def last_change_us(self) -> int:
-        """When an offset was last seen to move, in microseconds since 1970."""
+        """When an offset last changed, in microseconds since 1970 UTC; 0 if none has."""
         return max((seen[3] for seen in self._seen), default=0)
 
     def quantiles(self, ledger: Path, shares: Sequence[float]) -> list[float]:
-        """Return the seconds within which these shares of the ledger's messages could be seen."""
+        """Return the seconds within which these shares of the ledger's messages were visible."""
         with duckdb.connect() as database:
             database.execute(
                 "CREATE TABLE seen (topic text, partition int, next_offset bigint, at_us bigint)"
@@ -70,7 +70,7 @@ class Onlooker:
     def _look(self) -> None:
         known: dict[tuple[str, int], int] = {}
         with connect(self._database_url, application_name="wattline-demo") as connection:
-            while not self._done.wait(_LOOK_S):
+            while not self._done.wait(_INTERVAL_S):
                 rows = connection.execute(
                     "SELECT topic, partition, next_offset FROM ingest_offset"
                     " WHERE consumer_group = %s",

@@ -14,10 +14,10 @@ from rich.text import Text
 from deploy.local import stack
 from deploy.local.addresses import psql_environment
 from deploy.local.errors import LocalStackError
+from deploy.local.postgres.unprivileged import programs
 from deploy.local.process import tail
 from deploy.local.status import status
-from deploy.local.unprivileged import programs
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, errors
 
 app = typer.Typer(
     help="A real Apache Kafka and a real PostgreSQL on this machine, without containers.",
@@ -37,11 +37,10 @@ Folder = Annotated[
     ),
 ]
 Purge = Annotated[bool, typer.Option("--purge", help="Remove data and logs too.")]
-errors = Terminal(stderr=True, soft_wrap=True)
 
 
 class Progress:
-    """Tells a person what happens: results on stdout, what passes by on stderr."""
+    """Tells a person what happens: results on stdout, progress on stderr."""
 
     def __init__(self) -> None:
         self._status = errors.status("")
@@ -51,7 +50,7 @@ class Progress:
         typer.echo(line)
 
     def jars(self, done: int, total: int) -> None:
-        """Show how far the download is; where nobody watches, only that it begins."""
+        """Show how far the download is; without a terminal, only that it begins."""
         if errors.is_terminal:
             self._status.update(f"downloading Kafka: {done} of {total} jars")
         elif done == 0:
@@ -59,7 +58,7 @@ class Progress:
 
     @contextmanager
     def busy(self, text: str) -> Iterator[None]:
-        """Show that something is going on, on a terminal."""
+        """Show the text with a spinner, on a terminal."""
         self._status.update(text)
         with self._status:
             yield
@@ -67,7 +66,7 @@ class Progress:
 
 @app.command("up")
 def up_(folder: Folder = stack.FOLDER) -> None:
-    """Start what is missing, and wait until it answers."""
+    """Start the servers that do not run, and wait until they answer."""
     progress = Progress()
     with progress.busy("starting Kafka and PostgreSQL"):
         stack.up(folder, progress=progress)
@@ -75,7 +74,7 @@ def up_(folder: Folder = stack.FOLDER) -> None:
 
 @app.command("down")
 def down_(folder: Folder = stack.FOLDER, *, purge: Purge = False) -> None:
-    """Stop what runs; data and logs are kept."""
+    """Stop the servers; keep data and logs."""
     progress = Progress()
     with progress.busy("stopping"):
         stack.down(folder, purge=purge, progress=progress)
@@ -83,7 +82,7 @@ def down_(folder: Folder = stack.FOLDER, *, purge: Purge = False) -> None:
 
 @app.command("status")
 def status_(folder: Folder = stack.FOLDER) -> None:
-    """Show what runs; exit code 0 when both servers do."""
+    """Show what runs; exit code 0 when both servers run."""
     servers = status(folder)
     table = Table("server", "state", "address", "pid", "version", "data", "log")
     for server in servers:
@@ -91,8 +90,8 @@ def status_(folder: Folder = stack.FOLDER) -> None:
         rest = (server.address, server.pid, server.version, server.data, server.log)
         table.add_row(server.server, state, *rest)
     for column in table.columns:
-        column.overflow = "fold"  # a path that is cut off is of no use
-    # Into a pipe: as wide as it must be, so that each server is one line.
+        column.overflow = "fold"  # a path must not be cut off
+    # In a pipe, wide enough for one line a server.
     Terminal(width=None if sys.stdout.isatty() else 1_000).print(table)
     if not all(server.good for server in servers):
         raise typer.Exit(1)
@@ -100,7 +99,7 @@ def status_(folder: Folder = stack.FOLDER) -> None:
 
 @app.command("env")
 def env_(folder: Folder = stack.FOLDER) -> None:
-    """Print the addresses as export lines: eval "$(python -m deploy.local env)"."""
+    """Print the addresses as export lines for eval "$(python -m deploy.local env)"."""
     addresses = stack.addresses(folder)
     if addresses is None:
         raise LocalStackError("the local stack is not running: python -m deploy.local up")
@@ -122,7 +121,7 @@ def psql_(
 
 
 def main() -> None:
-    """Run a command; every foreseen failure is one line and exit code 1."""
+    """Run a command; an expected failure is one line and exit code 1."""
     try:
         app()
     except LocalStackError as error:

@@ -1,4 +1,4 @@
-"""Where the two servers are: ours, or those that the environment names."""
+"""The addresses of the two servers: our own, or those in the environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from psycopg.conninfo import conninfo_to_dict
 
 from deploy.local.errors import LocalStackError
-from runtime.settings import check_postgres_url
+from runtime.postgres.settings import check_postgres_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deploy.local.state import State
 
 KAFKA, DATABASE = "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"
-# Up to the last @: an unescaped one may be a part of the password.
+# Up to the last @, because the password may contain one that is not escaped.
 PASSWORD = re.compile(
     r"(?<=://)([^:/@]*:).*(?=@)|([?&]\w*password=)[^&]*|(\b\w*password\s*=\s*)('[^']*'|\S+)",
     re.DOTALL,
@@ -27,19 +27,19 @@ PASSWORD = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where both servers are, as the settings of consumer and simulator take them."""
+    """The addresses of both servers, as the settings of the services take them."""
 
     kafka_bootstrap_servers: str
     database_url: str
 
     def exports(self) -> str:
-        """Lines for a shell to evaluate."""
+        """Return lines for a shell to evaluate."""
         values = {KAFKA: self.kafka_bootstrap_servers, DATABASE: self.database_url}
         return "".join(f"export {name}={shlex.quote(text)}\n" for name, text in values.items())
 
 
 def psql_environment(database_url: str) -> dict[str, str]:
-    """What tells psql the address: a command line could be read by every user of the machine."""
+    """Return the environment that gives psql the address; all users can read a command line."""
     names = {
         "host": "PGHOST",
         "port": "PGPORT",
@@ -52,10 +52,10 @@ def psql_environment(database_url: str) -> dict[str, str]:
 
 
 def given(environment: Mapping[str, str], state: State) -> dict[str, str]:
-    """The addresses in the environment that name other servers than our own.
+    """Return the addresses in the environment that name other servers than our own.
 
-    Whoever has evaluated the output of `env` has our own addresses in the environment, and
-    still wants `up` to start these servers. Raises LocalStackError for a URL that cannot be used.
+    After `eval "$(… env)"` our own addresses are in the environment, and `up` must still start
+    these servers. Raises LocalStackError for a URL that cannot be used.
     """
     own = {server.address for server in (state.kafka, state.postgres) if server}
     values = {name: environment.get(name, "").strip() for name in (KAFKA, DATABASE)}
@@ -69,5 +69,5 @@ def given(environment: Mapping[str, str], state: State) -> dict[str, str]:
 
 
 def without_password(address: str) -> str:
-    """An address that may be shown: a URL or a connection string, its password left out."""
+    """Return the URL or connection string without its password, so that it may be shown."""
     return PASSWORD.sub(lambda found: f"{found[1] or found[2] or found[3]}…", address)

@@ -1,8 +1,7 @@
-"""The folders of a stack are its user's alone: logs and data tell what the servers were told.
+"""Close the folders of a stack to other users, because logs and data show what the servers know.
 
-As root there is one exception: user `nobody`, who runs PostgreSQL then, has to pass through the
-folders above data that lie where `nobody` could once reach them. Such a folder may be passed
-through, and not be listed.
+There is one exception where we are root: PostgreSQL runs as `nobody`, who must pass through the
+folders above the data. These can be passed through, but not listed.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OWN, PASSABLE = 0o700, 0o711
-_DATA = ("postgres/data", "*/postgres/data", "*/*/postgres/data")  # of stacks in it, too
+_DATA = ("postgres/data", "*/postgres/data", "*/*/postgres/data")  # also of stacks inside it
 
 
 def close(folder: Path) -> None:
-    """Let only its user into the folder, whatever mode it has; raises OSError."""
+    """Close the folder to other users, whatever its mode is; raises OSError."""
     mode = PASSABLE if os.geteuid() == 0 and _holds_data(folder) else OWN
     if folder.stat().st_mode & 0o777 != mode:
         folder.chmod(mode)
 
 
 def make(folder: Path) -> Path:
-    """Make the folder, with those above it, or close the one that is there; raises OSError."""
+    """Make the folder and its parents, or close the one that exists; raises OSError."""
     folder.mkdir(mode=OWN, parents=True, exist_ok=True)
     close(folder)
     return folder

@@ -1,9 +1,9 @@
-"""What can go wrong with the local stack.
+"""The errors of the local stack.
 
 LocalStackError           one line for a person, perhaps with the server's log
-├── MissingPartError      something that `pip install` should have brought is not there
-├── JarError              a jar cannot be had, or is not the one in the lock file
-├── StateError            the state file is not one of ours, or another run holds the stack
+├── MissingPartError      something that `pip install` should have installed is missing
+├── JarError              a jar cannot be downloaded, or is not the one in the lock file
+├── StateError            the stack's own files cannot be used, or another run holds the stack
 └── ServerError           a server did not start, or did not stop
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LocalStackError(Exception):
-    """The message is one line; `log` is the file whose last lines tell the rest."""
+    """The message is one line; the last lines of the file `log` tell more."""
 
     def __init__(self, message: str, *, log: Path | None = None) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class LocalStackError(Exception):
 
 
 class MissingPartError(LocalStackError):
-    """A wheel, a Java or a user that the stack needs is not there."""
+    """A wheel, a Java or a user that the stack needs is missing."""
 
 
 class JarError(LocalStackError):
@@ -36,4 +36,4 @@ class StateError(LocalStackError):
 
 
 class ServerError(LocalStackError):
-    """Kafka or PostgreSQL did not do what it was told within its time."""
+    """Kafka or PostgreSQL did not start or stop in time."""

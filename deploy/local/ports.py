@@ -1,6 +1,6 @@
 """Free TCP ports on the loopback address.
 
-A server that is told its port binds it later than we have looked: see `started_on`.
+Another program may take a port between our look and the server's start: see `started_on`.
 """
 
 import secrets
@@ -13,17 +13,17 @@ from deploy.local.errors import LocalStackError
 Started = TypeVar("Started")
 
 HOST = "127.0.0.1"
-# Below the range from which Linux (32768 up) and macOS (49152 up) take the ports of outgoing
-# connections: a stopped server's port then is not lost to somebody's passing connection.
+# Below the ports of outgoing connections (Linux: from 32768, macOS: from 49152), so that no such
+# connection takes the port of a stopped server.
 FIRST, LAST = 20_000, 32_000
 ATTEMPTS = 200
 STARTS = 3
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now."""
+    """Return whether a server could listen on `port` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the servers do it: connections of a former server in TIME_WAIT are no obstacle.
+        # As the servers do: connections in TIME_WAIT must not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -33,7 +33,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(host: str, port: int, *, seconds: float = 1.0) -> bool:
-    """Whether something accepts a connection there within `seconds`."""
+    """Return whether something accepts a connection there within `seconds`."""
     try:
         socket.create_connection((host, port), seconds).close()
     except OSError:
@@ -42,7 +42,7 @@ def answers(host: str, port: int, *, seconds: float = 1.0) -> bool:
 
 
 def free_port(*, preferred: int | None = None, taken: frozenset[int] = frozenset()) -> int:
-    """A free port: the preferred one if it can be had, else one at random, none of `taken`.
+    """Return the preferred port if it is free, else a random free one; never one of `taken`.
 
     Raises OSError when none is found.
     """
@@ -56,7 +56,7 @@ def free_port(*, preferred: int | None = None, taken: frozenset[int] = frozenset
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """So many free ports, no two alike; raises OSError."""
+    """Return this many different free ports; raises OSError."""
     ports: tuple[int, ...] = ()
     while len(ports) < count:
         ports += (free_port(taken=frozenset(ports)),)
@@ -66,9 +66,9 @@ def free_ports(count: int) -> tuple[int, ...]:
 def started_on(
     pick: Callable[[], Sequence[int]], start: Callable[[Sequence[int]], Started]
 ) -> Started:
-    """Start a server on the ports that are picked; on others where one is lost before it is bound.
+    """Start a server on picked ports; pick others where one is taken before the server binds it.
 
-    Where `start` raises LocalStackError it has left nothing running.
+    A `start` that raises LocalStackError must leave nothing running.
     """
     for _ in range(STARTS - 1):
         ports = pick()

@@ -1,4 +1,4 @@
-"""A server as a process of its own: started detached, known again later, stopped cleanly."""
+"""A server as a process of its own: started detached, found again later, stopped cleanly."""
 
 from __future__ import annotations
 
@@ -18,19 +18,25 @@ from deploy.local.errors import ServerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploy.local.unprivileged import Account
-
 ROTATE_BYTES = 16 * 1024 * 1024
 TAIL_LINES = 12
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Account:
+    """The user that a server runs as where we are root."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerProcess:
     """A running server, or one that ran.
 
-    A pid alone may be somebody else's by now. `born` (see `birth`) and `argument`, the file or
-    folder on its command line that no other program names, tell whether it is still ours.
+    Another process may have its pid by now. `born` (see `birth`) and `argument`, a file or folder
+    that only this server has on its command line, tell whether it is still ours.
     """
 
     pid: int
@@ -39,8 +45,8 @@ class ServerProcess:
     argument: str
 
     def is_alive(self) -> bool:
-        """Whether this very process runs; a zombie does not."""
-        words = command(self.pid)  # none for an instant: while the program is being loaded
+        """Return whether this very process runs; a zombie does not."""
+        words = command(self.pid)  # empty for an instant, while the program is being loaded
         return birth(self.pid) == self.born and (not words or self.argument in words)
 
     def send(self, number: signal.Signals) -> None:
@@ -49,21 +55,21 @@ class ServerProcess:
             os.kill(self.pid, number)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; False when it still runs after `seconds`."""
+        """Wait for its end; return False if it still runs after `seconds`."""
         deadline = time.monotonic() + seconds
-        # Not `is_alive`: a process loses its command line a little before it ends.
+        # Not `is_alive`: a process loses its command line shortly before it ends.
         while birth(self.pid) == self.born:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
-        with contextlib.suppress(ChildProcessError):  # not our child, or reaped already
+        with contextlib.suppress(ChildProcessError):  # not our child, or waited for already
             os.waitpid(self.pid, 0)
         return True
 
     def stop(self, number: signal.Signals, *, seconds: float) -> bool:
-        """Ask for a clean end, and after `seconds` kill. Returns whether the end was clean."""
+        """Ask for a clean end, and kill after `seconds`; return whether the end was clean."""
         self.send(number)
-        self.send(signal.SIGCONT)  # one that was suspended would never see the first signal
+        self.send(signal.SIGCONT)  # a suspended process would not see the first signal
         if self.wait(seconds):
             return True
         self.send(signal.SIGKILL)
@@ -72,10 +78,10 @@ class ServerProcess:
 
 
 def birth(pid: int) -> str:
-    """What tells a process from a later one of the same pid; empty when there is none.
+    """Return what tells a process from a later one with the same pid; empty where there is none.
 
-    On Linux the boot and the clock ticks since then, for a start time in seconds moves when
-    somebody sets the clock; elsewhere the start time.
+    On Linux that is the boot and the clock ticks since then, because a start time in seconds
+    moves when the clock is set; elsewhere it is the start time.
     """
     try:
         process = psutil.Process(pid)
@@ -85,7 +91,7 @@ def birth(pid: int) -> str:
     except psutil.Error:
         return ""
     try:
-        # Field 22; the name in field 2 may hold blanks and brackets, so count from its end.
+        # Field 22. The name in field 2 may contain spaces and brackets, so count from its end.
         ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
         return f"{BOOT_ID.read_text().strip()}:{ticks}"
     except OSError:
@@ -93,7 +99,7 @@ def birth(pid: int) -> str:
 
 
 def command(pid: int) -> list[str]:
-    """The command line of a process, empty when it cannot be read."""
+    """Return the command line of a process, empty where it cannot be read."""
     try:
         return psutil.Process(pid).cmdline()
     except psutil.Error:
@@ -101,9 +107,9 @@ def command(pid: int) -> list[str]:
 
 
 def find(program: str, argument: str) -> ServerProcess | None:
-    """A process of `program` with `argument` on its command line.
+    """Return the process of `program` with `argument` on its command line.
 
-    This finds a server again whose start was interrupted before its pid was written down.
+    It finds a server whose start was interrupted before its pid was written down.
     """
     for process in psutil.process_iter(["cmdline", "create_time"]):
         words = process.info["cmdline"] or []
@@ -118,7 +124,7 @@ def find(program: str, argument: str) -> ServerProcess | None:
 
 
 def works_in(folder: Path) -> bool:
-    """Whether a process has `folder` as its working directory, as far as we may see."""
+    """Return whether a process that we may look at has `folder` as its working directory."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.cwd() == str(folder):
@@ -137,9 +143,9 @@ def spawn(
 ) -> ServerProcess:
     """Start a program that outlives this one.
 
-    It gets a session of its own, no input, and the end of `log` for its output: nothing of the
-    caller's, so whoever waits for the end of our output does not wait for the server's. As root
-    it runs as `account`. Raises OSError when the program cannot be executed.
+    It gets a session of its own, no input, and appends its output to `log`. It holds none of our
+    files, so a reader of our output does not wait for the server to end. Where we are root it runs
+    as `account`. Raises OSError where the program cannot be executed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > ROTATE_BYTES:
@@ -157,20 +163,20 @@ def spawn(
             group=account.gid if account else None,
             extra_groups=() if account else None,
         )
-    child.returncode = 0  # it outlives us: Popen shall neither wait for it nor warn
+    child.returncode = 0  # it outlives us: Popen must neither wait for it nor warn
     return ServerProcess(
         pid=child.pid, born=birth(child.pid), started_at=time.time(), argument=argument
     )
 
 
 def environment_of_servers() -> dict[str, str]:
-    """A small environment: CLASSPATH, JAVA_TOOL_OPTIONS or PGDATA of the caller would mislead."""
+    """Return a small environment, without the caller's CLASSPATH, JAVA_TOOL_OPTIONS or PGDATA."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def tail(log: Path) -> list[str]:
-    """The last lines of a log, fewer when it is short, none when there is none."""
+    """Return the last lines of a log, none where there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16_384))
@@ -180,6 +186,6 @@ def tail(log: Path) -> list[str]:
 
 
 def check_alive(process: ServerProcess, *, name: str, log: Path) -> None:
-    """Raises ServerError when the server is gone."""
+    """Raise ServerError when the server has ended."""
     if not process.is_alive():
         raise ServerError(f"{name} ended while it was starting", log=log)

@@ -1,23 +1,23 @@
-"""Who is told what the stack does."""
+"""The listener that is told what the stack does."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """The methods are called from several threads."""
+    """A listener, called from several threads."""
 
     def say(self, line: str) -> None:
-        """One thing has been done."""
+        """Hear of one thing that has been done."""
 
     def jars(self, done: int, total: int) -> None:
-        """So many of Kafka's jars have been downloaded."""
+        """Hear how many of Kafka's jars have been downloaded, and how many there are."""
 
 
 class Silence:
-    """A Progress that tells nobody."""
+    """A Progress that ignores all it is told."""
 
     def say(self, line: str) -> None:
-        """Drop it."""
+        """Ignore it."""
 
     def jars(self, done: int, total: int) -> None:
-        """Drop it."""
+        """Ignore it."""

@@ -1,10 +1,10 @@
-"""Both servers together: what is missing is started, what runs is left alone.
+"""Both servers together: start those that do not run, stop those that do.
 
-    addresses = up(folder)        starts, or finds running
-    down(folder, purge=True)      stops, and with `purge` removes the data
+    addresses = up(folder)
+    down(folder, purge=True)      with `purge`, removes data and logs
 
 A folder holds one stack: kafka/, postgres/, logs/ and the state file. Stacks in different
-folders know nothing of each other.
+folders are independent.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.local import closed, kafka, postgres
+from deploy.local import closed
 from deploy.local.addresses import DATABASE, KAFKA, Addresses, given
 from deploy.local.errors import LocalStackError
+from deploy.local.kafka import node as kafka
+from deploy.local.postgres import server as postgres
+from deploy.local.postgres.unprivileged import remove_data
 from deploy.local.progress import Progress, Silence
 from deploy.local.startup import Startup, kafka_process, postgres_process
 from deploy.local.state import FILE, LOCK, KafkaState, PostgresState, State, held, read, write
-from deploy.local.unprivileged import remove_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,10 +42,10 @@ def up(
     environment: Mapping[str, str] = os.environ,
     progress: Progress | None = None,
 ) -> Addresses:
-    """Start what is missing in `folder`, both servers at once, and wait until they answer.
+    """Start the servers of `folder` that do not run, both at once, and wait until they answer.
 
-    An address in `environment` stands for that server. Harmless when all runs already, and
-    safe when two runs meet. Raises LocalStackError, OSError.
+    For an address in `environment` no server is started. Does nothing where all runs already, and
+    is safe beside another run. Raises LocalStackError, OSError.
     """
     folder, progress = folder.resolve(), progress or Silence()
     _open_folder(folder)
@@ -55,7 +57,7 @@ def up(
         missing = [name for name in (KAFKA, DATABASE) if name not in elsewhere]
         if missing:
             _check_room(folder)
-        write(folder, startup.state)  # from here on `down` knows that the folder is ours
+        write(folder, startup.state)  # tells `down` that the folder is ours
         with ThreadPoolExecutor(2) as both:
             start = {KAFKA: startup.kafka, DATABASE: startup.postgres}
             started = {name: both.submit(start[name]) for name in missing}
@@ -64,7 +66,7 @@ def up(
 
 
 def _open_folder(folder: Path) -> None:
-    """Make the folder, or close the one that is there: unless it holds what others put there."""
+    """Make the folder, or close an existing one unless it holds files that are not ours."""
     strange = folder.exists() and any(one.name not in OWN_NAMES for one in folder.iterdir())
     if folder == FOLDER or not strange:
         closed.make(folder)
@@ -82,10 +84,10 @@ def _check_room(folder: Path) -> None:
 
 
 def down(folder: Path = FOLDER, *, purge: bool = False, progress: Progress | None = None) -> None:
-    """Stop what runs in `folder`, both servers at once, and with `purge` remove all it holds.
+    """Stop the servers of `folder`, both at once; with `purge`, remove their data and logs.
 
-    Harmless when nothing runs. Only our own processes are stopped, and only our own files
-    removed. Raises LocalStackError, OSError.
+    Does nothing where nothing runs. Only our own processes are stopped, and only our own files
+    are removed. Raises LocalStackError, OSError.
     """
     folder, progress = folder.resolve(), progress or Silence()
     if read(folder) is None:
@@ -129,7 +131,7 @@ def _without_processes(state: State) -> State:
 
 
 def _remove(folder: Path) -> None:
-    """Remove what `up` has made; anything else in the folder stays, and so does the folder."""
+    """Remove what `up` has made, and the folder unless it holds something else."""
     remove_data(folder / "postgres")
     for name in ("kafka", "logs"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -142,7 +144,7 @@ def _remove(folder: Path) -> None:
 def addresses(
     folder: Path = FOLDER, *, environment: Mapping[str, str] = os.environ
 ) -> Addresses | None:
-    """The addresses of the running servers, without asking them; None when one is missing."""
+    """Return the addresses of the running servers, without asking them; None if one is missing."""
     state = read(folder.resolve()) or State()
     found = given(environment, state)
     for name, own in ((KAFKA, state.kafka), (DATABASE, state.postgres)):

@@ -1,4 +1,4 @@
-"""Start one server of the stack unless it runs, and remember every step of it at once."""
+"""Start one server of the stack unless it runs, and write each step to the state file at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deploy.local import kafka, postgres
 from deploy.local.addresses import without_password
 from deploy.local.errors import LocalStackError
-from deploy.local.jars import class_path
-from deploy.local.kafka import KafkaNode
+from deploy.local.kafka import node as kafka
+from deploy.local.kafka.jars import class_path
+from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_port, started_on
-from deploy.local.postgres import PostgresServer
+from deploy.local.postgres import server as postgres
+from deploy.local.postgres.server import PostgresServer
 from deploy.local.process import ServerProcess, find
 from deploy.local.state import KafkaState, PostgresState, State, read, write
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def node(folder: Path, state: KafkaState) -> KafkaNode:
-    """The stack's Kafka as its state says."""
+    """Return the stack's Kafka as its state describes it."""
     return KafkaNode(
         folder=folder / "kafka",
         log=folder / "logs" / "kafka.log",
@@ -35,7 +36,7 @@ def node(folder: Path, state: KafkaState) -> KafkaNode:
 
 
 def server(folder: Path, state: PostgresState) -> PostgresServer:
-    """The stack's PostgreSQL as its state says."""
+    """Return the stack's PostgreSQL as its state describes it."""
     return PostgresServer(
         folder=folder / "postgres",
         log=folder / "logs" / "postgres.log",
@@ -45,7 +46,7 @@ def server(folder: Path, state: PostgresState) -> PostgresServer:
 
 
 def kafka_process(folder: Path, state: KafkaState | None) -> ServerProcess | None:
-    """The running Kafka, even one whose start was interrupted before it was written down."""
+    """Return the running Kafka, also one whose start was interrupted; None if it does not run."""
     if state is None:
         return None
     if state.process and state.process.is_alive():
@@ -54,7 +55,7 @@ def kafka_process(folder: Path, state: KafkaState | None) -> ServerProcess | Non
 
 
 def postgres_process(folder: Path, state: PostgresState | None) -> ServerProcess | None:
-    """The running PostgreSQL, likewise."""
+    """Return the running PostgreSQL in the same way."""
     if state is None:
         return None
     if state.process and state.process.is_alive():
@@ -63,7 +64,7 @@ def postgres_process(folder: Path, state: PostgresState | None) -> ServerProcess
 
 
 class Startup:
-    """One `up`: both methods may run at the same time."""
+    """One run of `up`. Its two methods may run at the same time."""
 
     def __init__(self, *, folder: Path, progress: Progress) -> None:
         self.state = read(folder) or State()
@@ -73,7 +74,7 @@ class Startup:
         self._picked: set[int] = set()
 
     def kafka(self) -> str:
-        """Start Kafka unless it runs; returns its address."""
+        """Start Kafka unless it runs; return its address."""
         began, old = time.monotonic(), self.state.kafka
         process = kafka_process(self._folder, old)
         if old and process:
@@ -105,7 +106,7 @@ class Startup:
         return address
 
     def postgres(self) -> str:
-        """Start PostgreSQL unless it runs; returns its address, with the password."""
+        """Start PostgreSQL unless it runs; return its address, with the password."""
         began, old = time.monotonic(), self.state.postgres
         process = postgres_process(self._folder, old)
         if old and process:
@@ -147,9 +148,9 @@ class Startup:
             write(self._folder, self.state)
 
     def _ports(self, name: str, *kept: int | None) -> Callable[[], list[int]]:
-        """Picks the ports that a server had before, others for those that are not free any more.
+        """Return a function that picks the ports that a server had before, as far as they are free.
 
-        None of them is picked twice, nor after the server could not have it.
+        Others are picked at random. No port is picked twice, even if the server could not bind it.
         """
         wanted = list(kept)
 

@@ -1,4 +1,4 @@
-"""What the stack remembers between two commands, in a file that only its user can read."""
+"""What a stack remembers between two commands, in a file that only its user can read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS_TO_WAIT = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaState:
-    """The ports are kept over a stop, the process is the last one that was started."""
+    """Kafka's ports, which it keeps after a stop, and the process that was started last."""
 
     address: str
     port: int
@@ -35,7 +35,7 @@ class KafkaState:
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresState:
-    """Likewise, with the password that the data folder was made with."""
+    """PostgreSQL's port and process likewise, and the password of its data folder."""
 
     address: str
     port: int
@@ -46,7 +46,7 @@ class PostgresState:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """The servers that were ever started in a folder."""
+    """The servers that have been started in a folder."""
 
     kafka: KafkaState | None = None
     postgres: PostgresState | None = None
@@ -56,7 +56,7 @@ STATE = pydantic.TypeAdapter(State)
 
 
 def read(folder: Path) -> State | None:
-    """The state of the stack in `folder`, None when there is no stack; raises StateError."""
+    """Return the state of the stack in `folder`, None where there is none; raises StateError."""
     file = folder / FILE
     try:
         return STATE.validate_json(file.read_bytes())
@@ -77,7 +77,7 @@ def write(folder: Path, state: State) -> None:
 
 @contextlib.contextmanager
 def held(folder: Path, *, seconds: float = SECONDS_TO_WAIT) -> Iterator[None]:
-    """One run at a time: waits for another one that holds the folder; raises StateError."""
+    """Hold the folder against other runs, once no other run holds it; raises StateError."""
     path, deadline = folder / LOCK, time.monotonic() + seconds
     while True:
         with path.open("a") as file:
@@ -94,5 +94,5 @@ def _try_lock(handle: int, path: Path) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    # The other run may have purged the folder: then this is a lock on a file that is no more.
+    # The other run may have purged the folder: then the locked file has been removed.
     return path.exists() and os.path.samestat(os.fstat(handle), path.stat())

@@ -1,4 +1,4 @@
-"""What each server of a stack is doing."""
+"""The status of each server of a stack."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerStatus:
-    """One row of `status`; what does not apply is empty. The address holds no password."""
+    """One row of `status`; what does not apply is empty. The address is without its password."""
 
     server: str
-    state: str  # running, not answering, stopped; of a server that is not ours, reachable or not
+    state: str  # ours: running, not answering, stopped; another's: reachable, unreachable
     address: str = ""
     pid: str = ""
     version: str = ""
@@ -35,14 +35,14 @@ class ServerStatus:
 
     @property
     def good(self) -> bool:
-        """Whether a client can use it."""
+        """Whether a client can use the server."""
         return self.state in ("running", "reachable")
 
 
 def status(
     folder: Path, *, environment: Mapping[str, str] = os.environ
 ) -> tuple[ServerStatus, ServerStatus]:
-    """Kafka's status and PostgreSQL's; raises StateError."""
+    """Return Kafka's status and PostgreSQL's; raises StateError."""
     folder = folder.resolve()
     state = read(folder) or State()
     elsewhere = given(environment, state)
@@ -87,7 +87,7 @@ def _postgres(folder: Path, state: State) -> ServerStatus:
 
 
 def _short(path: Path) -> str:
-    """A path as it is typed from here."""
+    """Return the path as it would be typed in the working directory."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
@@ -108,7 +108,7 @@ def _elsewhere(name: str, address: str) -> ServerStatus:
 
 
 def _endpoints(name: str, address: str) -> list[tuple[str, int]]:
-    """Hosts and ports of an address of either kind; none when it cannot be read."""
+    """Return the hosts and ports of an address of either server; none if it cannot be read."""
     if name == "Kafka":
         pairs = [part.strip().rpartition(":") for part in address.split(",")]
         return [(host.strip("[]"), int(port)) for host, _, port in pairs if port.isdecimal()]

@@ -16,7 +16,7 @@ from producer_sim.sending.pace import Pace, Policy
 from producer_sim.sending.sender import Sender
 from producer_sim.sending.stop import Stop
 from producer_sim.sending.transmit import create_missing_topics, system_clock, transmit
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.timestamps import format_timestamp
 
 

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from producer_sim.oracle.statements import statement
-from runtime.session import connect
+from runtime.postgres.session import connect
 from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import as_datetime
 

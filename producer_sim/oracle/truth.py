@@ -7,7 +7,7 @@ Energies are whole units of 0.0001 kWh in memory and kWh in the files. Times are
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +94,7 @@ _TABLES: tuple[tuple[str, type[Device] | type[Bond] | type[Withheld]], ...] = (
     ("bonds", Bond),
     ("withheld", Withheld),
 )
-_TYPES: dict[str, Any] = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
+_TYPES: dict[Any, Any] = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 def write_truth(directory: Path, truth: Truth) -> dict[str, Any]:
@@ -181,8 +181,8 @@ def _file(name: str) -> str:
 def _table(kind: type[Any], rows: tuple[Any, ...]) -> pa.Table:
     columns = {}
     for field in fields(kind):
-        of_type = _TYPES[str(getattr(field.type, "__name__", field.type)).split(" ")[0]]
-        columns[field.name] = pa.array([getattr(row, field.name) for row in rows], of_type)
+        held, *_ = get_args(field.type) or (field.type,)  # of `int | None`, int
+        columns[field.name] = pa.array([getattr(row, field.name) for row in rows], _TYPES[held])
     return pa.table(columns)
 
 

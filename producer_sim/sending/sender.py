@@ -17,7 +17,7 @@ from producer_sim.ledger.ledger import Book
 from producer_sim.ledger.reports import Reporter
 from producer_sim.sending.partitions import Partitions
 from producer_sim.sending.stop import Stop
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 
 MOST_IN_FLIGHT = 100_000

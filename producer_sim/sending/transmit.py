@@ -12,9 +12,9 @@ from producer_sim.ledger.ledger import Book
 from producer_sim.sending.pace import Pace
 from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
-from runtime.brokers import Availability
-from runtime.settings import KafkaSettings
-from runtime.topics import create_topics
+from runtime.kafka.brokers import Availability
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 
 FLUSH_SECONDS = 30.0
 _MOST_AT_ONCE = 8_192

@@ -12,7 +12,7 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge
 
 from runtime.http.refusal import Bound, Refusal
-from runtime.settings import HttpSettings
+from runtime.http.settings import HttpSettings
 
 _LOOK_S = 1.0
 _LOOKS_IN_A_TIMEOUT = 4

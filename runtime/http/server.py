@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from runtime.http.connection import protocol
 from runtime.http.crowd import Crowd
-from runtime.settings import HttpSettings
+from runtime.http.settings import HttpSettings
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import METER, Stream
 from tests.acceptance.conftest import Environment, query, until
 from tests.corpus.readings import reading

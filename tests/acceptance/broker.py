@@ -4,9 +4,9 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.local import kafka
 from deploy.local.errors import LocalStackError
-from deploy.local.kafka import KafkaNode
+from deploy.local.kafka import node as kafka
+from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_ports, started_on
 from deploy.local.process import ServerProcess
 

@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, Replica
-from runtime.settings import KafkaSettings
-from runtime.topics import DEFAULT_PARTITIONS, create_topics
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import DEFAULT_PARTITIONS, create_topics
 from telemetry.streams import STREAMS
 from tests import kafka_clients
 

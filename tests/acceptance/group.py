@@ -3,7 +3,7 @@
 from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.replica import Replica
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from tests.acceptance.conftest import Environment, until
 
 

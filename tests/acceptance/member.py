@@ -21,7 +21,7 @@ from consumer.pipeline import Pipeline
 from consumer.postgres.database import Database
 from consumer.settings import DatabaseSettings, FlushSettings, SourceSettings
 from deploy.replica import PATIENCE_S
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from tests import kafka_clients
 from tests.acceptance.conftest import Environment
 

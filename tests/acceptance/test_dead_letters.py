@@ -31,7 +31,7 @@ from consumer.postgres.database import connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from tests import kafka_clients
 from tests.acceptance.broker import Broker
 from tests.acceptance.conftest import Environment, environ, produce, query, until

@@ -16,8 +16,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from deploy.replica import PATIENCE_S, ROOT, Replica
-from runtime.settings import KafkaSettings
-from runtime.topics import create_topics
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 from tests import kafka_clients
 from tests.acceptance.broker import Broker
 from tests.acceptance.conftest import Environment, environ, query, until

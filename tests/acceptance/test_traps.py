@@ -29,7 +29,7 @@ from consumer.kafka.records import Records
 from consumer.kafka.source import Source
 from consumer.settings import FlushSettings, SourceSettings
 from deploy.local.stack import Addresses
-from runtime.topics import DEFAULT_PARTITIONS
+from runtime.kafka.topics import DEFAULT_PARTITIONS
 from telemetry.streams import METER
 from tests.acceptance.conftest import Environment, query
 from tests.acceptance.member import (

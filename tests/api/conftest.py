@@ -16,8 +16,9 @@ from api.app import create_app
 from api.settings import ListenSettings, Settings
 from deploy.local.stack import Addresses
 from runtime.http.server import configuration
-from runtime.settings import KafkaSettings, load
-from runtime.topics import create_topics
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
+from runtime.settings import load
 from tests.databases import Template
 
 Rows = psycopg.Connection[DictRow]

@@ -11,7 +11,7 @@ from api.ingest import gateway as gateway_module
 from api.ingest.gateway import Gateway, Message, Unacknowledged
 from api.settings import GatewaySettings
 from deploy.local.stack import Addresses
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from tests import kafka_clients
 
 LIMIT = 1_000

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 from confluent_kafka import KafkaException, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from runtime.topics import DEFAULT_PARTITIONS
+from runtime.kafka.topics import DEFAULT_PARTITIONS
 from tests import kafka_clients
 
 _SECONDS = 20.0

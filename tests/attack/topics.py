@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaError, Message
 
-from runtime.topics import DEFAULT_PARTITIONS
+from runtime.kafka.topics import DEFAULT_PARTITIONS
 from telemetry.streams import METER, STREAMS
 from tests import kafka_clients
 from tests.api.readings import encode, meter, stamp, vehicle

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from deploy.local import kafka, postgres
-from deploy.local.kafka import KafkaNode
+from deploy.local.kafka import node as kafka
+from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_ports, started_on
-from deploy.local.postgres import PostgresServer, new_password
+from deploy.local.postgres import server as postgres
+from deploy.local.postgres.server import PostgresServer, new_password
+from deploy.local.postgres.unprivileged import remove_data
 from deploy.local.process import ServerProcess
-from deploy.local.unprivileged import remove_data
 from tests.faults.proxy import Proxy
 
 Server = TypeVar("Server")

@@ -30,8 +30,8 @@ from psycopg import sql
 from consumer.postgres.schema import schema_text
 from deploy.replica import ROOT, Replica
 from producer_sim.oracle.verify import verify
-from runtime.settings import KafkaSettings
-from runtime.topics import DEFAULT_PARTITIONS, create_topics
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import DEFAULT_PARTITIONS, create_topics
 from telemetry.streams import STREAMS
 from tests.faults.failpoints import Trap
 from tests.faults.progress import Progress

@@ -39,7 +39,7 @@ from consumer.kafka.records import Record, Records
 from consumer.postgres.database import Connection, connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from tests import kafka_clients
 from tests.integration.conftest import GROUP, NOW, rows
 

@@ -1,4 +1,4 @@
-"""Ports that somebody else takes after we have looked: the servers start on others."""
+"""If another program takes a port after we have looked, the server starts on another one."""
 
 import socket
 from collections.abc import Iterator
@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import kafka, ports, postgres, startup
+from deploy.local import ports, startup
+from deploy.local.kafka import node as kafka
+from deploy.local.postgres import server as postgres
+from deploy.local.postgres.unprivileged import remove_data
 from deploy.local.progress import Silence
 from deploy.local.stack import Addresses
 from deploy.local.startup import Startup, kafka_process, postgres_process
 from deploy.local.state import read
-from deploy.local.unprivileged import remove_data
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A stack of the test's own; whatever it has started is stopped at the end."""
+    """A stack of the test's own; all that it has started is stopped at the end."""
     yield tmp_path
     state = read(tmp_path)
     assert state is not None
@@ -28,7 +30,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def look_free_once(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this port pass for free at the first look."""
+    """Make this port look free at the first look."""
     looked = iter([port])
 
     def free_port(*, preferred: int | None, taken: frozenset[int]) -> int:
@@ -52,7 +54,7 @@ def test_postgres_starts_on_another_port(folder: Path, monkeypatch: pytest.Monke
 def test_kafka_starts_on_another_port_and_does_not_take_a_stranger_for_itself(
     folder: Path, servers: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who answers at the lost port is a Kafka, too."""
+    """The program that answers at the lost port is a Kafka, too."""
     host, _, port = servers.kafka_bootstrap_servers.rpartition(":")
     if host not in (ports.HOST, "localhost"):
         pytest.skip("the tests' Kafka is not on this machine")

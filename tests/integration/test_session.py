@@ -1,4 +1,4 @@
-"""How a session with PostgreSQL begins: what is pinned, and what DATABASE_URL may say otherwise."""
+"""How a session with PostgreSQL begins: which settings are pinned, and which a URL may change."""
 
 import socket
 import uuid
@@ -20,7 +20,7 @@ from consumer.postgres.database import connect as connect_consumer
 from consumer.postgres.schema import apply_schema, check_schema
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
-from runtime.session import connect
+from runtime.postgres.session import connect
 from tests.integration.conftest import GROUP, flush_of, meter_value, record
 
 PROGRAMS = ("consumer", "api", "simulator")
@@ -30,7 +30,7 @@ NAME = "Łódź \N{HIGH VOLTAGE SIGN}"
 
 
 async def shown(program: str, url: str) -> tuple[str, ...]:
-    """Return what the settings SHOWN are in a session of the program."""
+    """Return the values of the settings SHOWN in a session of the program."""
     asked = "SELECT {}".format(
         ", ".join(f"current_setting('{name}') AS s_{name}" for name in SHOWN)
     )
@@ -70,7 +70,7 @@ async def session(url: str) -> AsyncIterator[psycopg.AsyncConnection]:
 
 
 def configure(url: str, **settings: str) -> None:
-    """Set what every session with this database begins with."""
+    """Set the defaults of every session with this database."""
     with psycopg.connect(url, autocommit=True) as connection:
         database = sql.Identifier(connection.info.dbname)
         for name, value in settings.items():

@@ -17,7 +17,7 @@ from api.postgres.database import Database
 from api.settings import PoolSettings
 from consumer.postgres.database import connect
 from consumer.settings import DatabaseSettings
-from runtime.silence import bounded
+from runtime.postgres.silence import bounded
 from tests.faults.proxy import DOWN, UP, Proxy
 
 Lend = Callable[[str], AbstractAsyncContextManager[AsyncConnection[Any]]]

@@ -22,7 +22,7 @@ from api.page.words import DASH, kwh
 from api.postgres.database import Database
 from api.settings import PoolSettings
 from deploy.local.stack import Addresses
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from tests import kafka_clients
 from tests.page.conftest import Site, serving

@@ -1,4 +1,4 @@
-"""A broker that can be talked to in every way: plain, by TLS, with certificates, with passwords."""
+"""A broker that is reached in every way: plain, by TLS, with certificates, with passwords."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from deploy.local import kafka
-from deploy.local.kafka import KafkaNode
+from deploy.local.kafka import node as kafka
+from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port
 from tests import kafka_clients
 from tests.needed import program
@@ -28,11 +28,11 @@ PROTOCOLS = {
     "astray": "PLAINTEXT",
 }
 NOWHERE = "nowhere"
-"""Where `astray` sends its clients; nobody listens there."""
+"""Where `astray` sends its clients; nothing listens there."""
 
 
 class Authority:
-    """A certificate authority of the test's own, and what it has signed."""
+    """A certificate authority of the test's own, and the certificates that it has signed."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()

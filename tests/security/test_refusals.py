@@ -1,4 +1,4 @@
-"""What keeps a client from the broker is said, in every program: not "unable to bootstrap"."""
+"""Every program names the setting that keeps it from the broker, not just "unable to bootstrap"."""
 
 import asyncio
 import subprocess
@@ -10,9 +10,9 @@ import pytest
 
 from deploy.local.ports import HOST, free_port
 from deploy.replica import PATIENCE_S, ROOT, Replica
-from runtime.brokers import Availability, Unreachable
-from runtime.settings import KafkaSettings
-from runtime.topics import create_topics
+from runtime.kafka.brokers import Availability, Unreachable
+from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.topics import create_topics
 from tests.acceptance.conftest import Environment, environ
 from tests.api.process import Process
 from tests.security.conftest import PASSWORD, USER, Secured
@@ -122,7 +122,7 @@ def unreachable(settings: KafkaSettings) -> Unreachable:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused_is_said(secured: Secured, name: str) -> None:
+def test_the_cause_of_a_refusal_is_named(secured: Secured, name: str) -> None:
     make, said = REFUSED[name]
     settings = make(secured)
     error = unreachable(kafka(settings))
@@ -144,11 +144,11 @@ def test_what_is_refused_is_said(secured: Secured, name: str) -> None:
     ],
     ids=["plain", "TLS", "client's certificate", "SCRAM", "PLAIN"],
 )
-def test_what_is_right_is_served(secured: Secured, make: Callable[[Secured], Settings]) -> None:
+def test_right_settings_are_accepted(secured: Secured, make: Callable[[Secured], Settings]) -> None:
     asyncio.run(create_topics(kafka(make(secured))))
 
 
-def test_a_server_that_is_away_is_no_refusal_and_its_cause_is_said(secured: Secured) -> None:
+def test_a_server_that_is_away_is_not_a_refusal_and_its_cause_is_named(secured: Secured) -> None:
     nobody = f"{HOST}:{free_port()}"
     error = unreachable(KafkaSettings(bootstrap_servers=f"{nobody},no.such.host.invalid:9092"))
     assert not error.is_refusal
@@ -157,19 +157,19 @@ def test_a_server_that_is_away_is_no_refusal_and_its_cause_is_said(secured: Secu
     assert "bootstrap" not in str(error)
 
 
-def test_where_one_server_is_away_the_refusal_of_another_is_what_is_said(secured: Secured) -> None:
+def test_a_refusal_is_named_before_a_server_that_is_away(secured: Secured) -> None:
     servers = f"{HOST}:{free_port()},{secured.at('tls')}"
     error = unreachable(KafkaSettings(bootstrap_servers=servers))
     assert str(error).startswith(f"{secured.at('tls')}: KAFKA_SECURITY_PROTOCOL")
 
 
-def test_an_address_that_brokers_advertise_and_nobody_reaches_is_said(secured: Secured) -> None:
+def test_an_advertised_address_that_cannot_be_reached_is_named(secured: Secured) -> None:
     error = unreachable(KafkaSettings(bootstrap_servers=secured.at("astray")))
     port = secured.ports["nowhere"]
     assert str(error) == f"advertised by the brokers: {HOST}:{port}: Connection refused"
 
 
-def test_a_state_that_lasts_is_said_once_and_a_new_refusal_again() -> None:
+def test_a_lasting_state_is_reported_once_and_another_refusal_again() -> None:
     brokers = Availability()
     away = Unreachable("away", is_refusal=False)
     password = Unreachable("password", is_refusal=True)
@@ -186,7 +186,7 @@ def environment(database_url: str, group: str) -> Environment:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_service_says_it_in_its_log_and_waits(
+def test_the_service_logs_the_refusal_and_waits(
     secured: Secured, environment: Environment, tmp_path: Path, name: str
 ) -> None:
     make, said = REFUSED[name]
@@ -203,7 +203,7 @@ def test_the_service_says_it_in_its_log_and_waits(
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_api_says_it_in_its_log_and_waits(
+def test_the_api_logs_the_refusal_and_waits(
     secured: Secured, environment: Environment, tmp_path: Path, name: str
 ) -> None:
     make, said = REFUSED[name]
@@ -215,7 +215,9 @@ def test_the_api_says_it_in_its_log_and_waits(
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_simulator_says_it_and_waits(secured: Secured, tmp_path: Path, name: str) -> None:
+def test_the_simulator_prints_the_refusal_and_waits(
+    secured: Secured, tmp_path: Path, name: str
+) -> None:
     make, said = REFUSED[name]
     simulator = subprocess.Popen(
         [sys.executable, "-m", "producer_sim", "run", "--duration", "1s", "--no-ledger"],
@@ -241,7 +243,7 @@ def test_the_simulator_says_it_and_waits(secured: Secured, tmp_path: Path, name:
         ("dead-letters redrive", 1),
     ],
 )
-def test_commands_say_it_in_one_line(
+def test_commands_print_the_refusal_in_one_line(
     secured: Secured, environment: Environment, name: str, command: str, code: int
 ) -> None:
     make, said = REFUSED[name]

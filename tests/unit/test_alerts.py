@@ -1,4 +1,4 @@
-"""What raises an alert and what does not, by Prometheus' own tool."""
+"""What raises an alert and what does not, checked by Prometheus' own tool."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.needed import program
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 
 
-def test_the_alerts_are_raised_by_what_they_are_about_and_by_nothing_else() -> None:
+def test_each_alert_is_raised_by_its_cause_and_by_nothing_else() -> None:
     promtool = program("promtool", package="prometheus")
     ended = subprocess.run(
         [promtool, "test", "rules", "alerts_test.yml"],

@@ -10,7 +10,7 @@ import pytest
 from consumer.health import Readiness, application
 from consumer.metrics import Metrics
 from runtime.http.server import PortTaken, listen
-from runtime.settings import HttpSettings
+from runtime.http.settings import HttpSettings
 
 
 class Answer(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the images are made of is what the code needs. Nothing here can build one."""
+"""The images contain what the code needs. No image is built here."""
 
 import re
 
@@ -12,7 +12,7 @@ COPIED = {
 }
 
 
-def test_what_is_copied_exists_and_is_let_through() -> None:
+def test_every_copied_file_exists_and_is_in_the_build_context() -> None:
     let_through = {
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
     }

@@ -1,4 +1,4 @@
-"""JSON by the letter, of bounded depth."""
+"""Strict JSON, of limited depth."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from tests.corpus.json_texts import CONSTANTS, NEAR_MISSES, TEXTS, mutations
 
 
 def is_json(text: str) -> bool:
-    """Ask the standard library, and count the levels of what it returns."""
+    """Return whether the standard library reads the text, and its value is not too deep."""
     try:
         document = json.loads(text, parse_int=float, parse_constant=_refuse)
         return _levels(document) <= MOST_LEVELS
@@ -42,7 +42,7 @@ def is_json_to_us(text: str) -> bool:
 @settings(max_examples=150)
 @given(TEXTS)
 def test_every_json_text_is_read_as_the_standard_library_reads_it(text: str) -> None:
-    # A repeated name may hide what is deep: such a text is not what this asks about.
+    # A repeated name may hide depth from the standard library: such a text is left out here.
     if is_json(text) and is_json_to_us(text):
         assert repr(parse_json(text)) == repr(json.loads(text, parse_int=float))
     elif text.count("[") + text.count("{") <= MOST_LEVELS:
@@ -76,7 +76,13 @@ def test_64_levels_are_read_and_65_are_not(opening: str, closing: str) -> None:
         parse_json(opening * (most + 1) + "1" + closing * (most + 1))
 
 
-def test_brackets_in_strings_and_beside_each_other_are_no_levels() -> None:
+@pytest.mark.parametrize("text", ['{"a":%s,"a":1}' % ("[" * 64 + "]" * 64), "[" * 65 + "x"])
+def test_depth_counts_before_anything_else_about_the_text(text: str) -> None:
+    with pytest.raises(ValueError, match="64 levels"):
+        parse_json(text)
+
+
+def test_brackets_in_strings_and_beside_each_other_are_not_levels() -> None:
     quoted = ",".join(['"\\"["'] * 100)
     for text in ('["' + "[{" * 1_000 + '"]', "[" + "[]," * 1_000 + "1]", f'["\\\\",{quoted}]'):
         assert is_json_to_us(text)

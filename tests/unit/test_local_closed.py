@@ -1,4 +1,4 @@
-"""The folders of a stack are its user's alone, whatever mode they had."""
+"""The folders of a stack are closed to other users, whatever mode they had."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_a_new_folder_is_closed_and_those_above_it_are_left_alone(tmp_path: Path
 
 
 @pytest.mark.parametrize("before", [0o777, 0o755, 0o750])
-def test_a_folder_that_is_there_is_closed(tmp_path: Path, before: int) -> None:
+def test_an_existing_folder_is_closed(tmp_path: Path, before: int) -> None:
     tmp_path.chmod(before)
     make(tmp_path)
     assert mode(tmp_path) == 0o700

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from deploy.local import kafka, postgres
 from deploy.local.addresses import Addresses, given, without_password
 from deploy.local.errors import LocalStackError
-from deploy.local.kafka import KafkaNode
+from deploy.local.kafka import node as kafka
+from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port, is_free
-from deploy.local.postgres import PostgresServer
+from deploy.local.postgres import server as postgres
+from deploy.local.postgres.server import PostgresServer
 from deploy.local.state import KafkaState, State
 
 

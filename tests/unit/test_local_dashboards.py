@@ -1,4 +1,4 @@
-"""Dashboard and alerts ask for metrics that a replica has, of the consumer or of the API."""
+"""Dashboard and alerts use metrics that the consumer or the API has, and the runbook's sections."""
 
 import json
 import re
@@ -18,7 +18,7 @@ SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_s
 
 
 def exposed() -> set[str]:
-    """Every name of ours that /metrics can show."""
+    """Return every name of ours that /metrics can show."""
     answering = api.metrics.Metrics()
     answering.watch(Database(PoolSettings(database_url="postgresql://nowhere/none")))
     registries = consumer.metrics.Metrics().registry, answering.registry
@@ -28,20 +28,20 @@ def exposed() -> set[str]:
 
 
 @pytest.mark.parametrize("file", [DASHBOARD, ALERTS], ids=lambda file: file.name)
-def test_every_metric_asked_for_exists(file: Path) -> None:
+def test_every_metric_in_a_query_exists(file: Path) -> None:
     asked = set(re.findall(r"\btelemetry_\w+", file.read_text()))
     assert asked
     assert asked <= exposed()
 
 
-def test_every_page_of_the_runbook_that_an_alert_names_is_there() -> None:
+def test_every_alert_names_a_section_of_the_runbook() -> None:
     named = re.findall(r'runbook: "docs/runbook\.md, (.+)"', ALERTS.read_text())
     headings = re.findall(r"^## (.+)$", (DEPLOY.parent / "docs" / "runbook.md").read_text(), re.M)
     assert "PostgreSQL refuses a statement" in named
     assert set(named) <= {heading.replace("`", "") for heading in headings}
 
 
-def test_a_refusal_is_no_alert_of_an_outage() -> None:
+def test_a_refusal_raises_no_alert_of_an_outage() -> None:
     alerts = ALERTS.read_text().split("- alert: ")
     asking = {one.split("\n")[0] for one in alerts if "telemetry_database_refused" in one}
     assert asking == {"DatabaseRefuses", "UpkeepRefused"}

@@ -1,4 +1,4 @@
-"""The lock of Kafka's jars: read, written, held against the files."""
+"""The lock of Kafka's jars: read, written, compared with the files."""
 
 import hashlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import JarError
-from deploy.local.jars import LOCK, ROOTS, Jar, class_path, parse, render, verify
+from deploy.local.kafka.jars import LOCK, ROOTS, Jar, class_path, parse, render, verify
 
 JAR = Jar(group="org.example", artifact="thing", version="1.2", sha256="ab" * 32)
 

@@ -1,4 +1,4 @@
-"""A server's process is known again, and no other is taken for it."""
+"""A server's process is recognised later, and no other process is taken for it."""
 
 import dataclasses
 import signal
@@ -24,7 +24,7 @@ def sleeper(tmp_path: Path) -> Iterator[ServerProcess]:
         folder=tmp_path,
         environment={},
     )
-    # Until its program is loaded it has no command line to be known by.
+    # Until its program is loaded, it has no command line to recognise it by.
     while tail(tmp_path / "logs" / "sleeper.log") != ["up"]:
         time.sleep(0.01)
     yield process

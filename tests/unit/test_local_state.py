@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import StateError
-from deploy.local.postgres import new_password
+from deploy.local.postgres.server import new_password
 from deploy.local.process import ServerProcess
 from deploy.local.state import FILE, KafkaState, PostgresState, State, held, read, write
 
@@ -37,7 +37,7 @@ def test_there_is_no_stack_in_a_folder_without_a_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"kafka": {"port": "many"}}'])
-def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_state_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(StateError, match=FILE):
         read(tmp_path)
@@ -48,7 +48,7 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_whoever_waits_gets_the_folder_even_if_it_was_purged_meanwhile(tmp_path: Path) -> None:
+def test_a_run_that_waits_gets_the_folder_even_if_it_is_purged_meanwhile(tmp_path: Path) -> None:
     entered = threading.Event()
 
     def wait() -> None:

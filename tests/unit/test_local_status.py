@@ -1,4 +1,4 @@
-"""What `status` says of servers that are not the stack's own."""
+"""`status` of servers that are not the stack's own."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The protocol's model holds, and does not without any one of its parts."""
+"""The model of the protocol holds, and fails without any one of its parts."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.needed import program
 
 @pytest.fixture
 def spin() -> None:
-    """Skip where Spin is missing, or the compiler that it needs; in CI, fail."""
+    """Skip where Spin or its compiler is missing; in CI, fail."""
     program("spin", package="spin")
     program("gcc", package="gcc")
 
@@ -33,7 +33,7 @@ def test_the_protocol_holds_and_needs_each_of_its_parts(spin: None) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_protocol_that_fails_is_shown_step_by_step(spin: None) -> None:
+def test_a_variant_that_fails_is_shown_step_by_step(spin: None) -> None:
     done = check("NO_FENCE")
     assert done.returncode == 0, done.stderr
     assert "assertion violated" in done.stdout
@@ -45,5 +45,5 @@ def test_a_missing_program_is_named() -> None:
     assert done.stderr == "error: spin and gcc not found; on Debian: apt-get install spin gcc\n"
 
 
-def test_an_unknown_protocol_is_wrong_use() -> None:
+def test_an_unknown_variant_is_wrong_use() -> None:
     assert check("NO_SUCH").returncode == 2

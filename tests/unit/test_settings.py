@@ -1,4 +1,4 @@
-"""Settings from the environment: what they take, and the one line that names a wrong one."""
+"""Settings from the environment: which values are taken, and the line that names a wrong one."""
 
 import os
 import re
@@ -22,13 +22,10 @@ from consumer.settings import (
     SourceSettings,
     describe,
 )
-from runtime.settings import (
-    HttpSettings,
-    KafkaSettings,
-    LogSettings,
-    SettingsError,
-    load,
-)
+from runtime.http.settings import HttpSettings
+from runtime.kafka.settings import KafkaSettings
+from runtime.logs import LogSettings
+from runtime.settings import SettingsError, load
 
 NEEDED = {
     "KAFKA_BOOTSTRAP_SERVERS": "broker:9092",
@@ -46,7 +43,7 @@ SASL = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Without any setting of this machine's own."""
+    """Remove this machine's own settings."""
     names = {name for name, _, _ in describe()}
     for name in list(os.environ):
         if name.upper() in names:
@@ -138,7 +135,7 @@ def test_a_setting_that_cannot_be_used_is_named_in_one_line(
         "postgresql://wattline:hunter2/@database",
     ],
 )
-def test_a_password_that_is_not_escaped_is_refused_and_no_part_of_it_is_told(
+def test_a_password_that_is_not_escaped_is_refused_and_no_part_of_it_is_shown(
     environment: pytest.MonkeyPatch, url: str
 ) -> None:
     given(environment, **NEEDED | {"DATABASE_URL": url})
@@ -164,7 +161,7 @@ def test_a_url_that_is_escaped_is_taken(environment: pytest.MonkeyPatch, url: st
 
 
 @pytest.mark.parametrize("servers", ["user:hunter2@broker:9092", "SASL_SSL://hunter2:9092"])
-def test_a_broker_s_address_holds_no_password(
+def test_a_brokers_address_contains_no_password(
     environment: pytest.MonkeyPatch, servers: str
 ) -> None:
     given(environment, **NEEDED | {"KAFKA_BOOTSTRAP_SERVERS": servers})
@@ -236,7 +233,7 @@ def test_one_broker_or_several_are_taken(environment: pytest.MonkeyPatch, server
     assert load(KafkaSettings).bootstrap_servers == servers
 
 
-def test_variables_of_others_with_a_like_name_do_no_harm(environment: pytest.MonkeyPatch) -> None:
+def test_other_variables_with_similar_names_are_ignored(environment: pytest.MonkeyPatch) -> None:
     given(environment, **NEEDED, KAFKA_HEAP_OPTS="-Xmx1g", KAFKA_="", DATABASE="x", LOG_="y")
     assert Settings().kafka.bootstrap_servers == "broker:9092"
 
@@ -261,9 +258,7 @@ def test_secrets_are_in_no_representation(environment: pytest.MonkeyPatch) -> No
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-def test_a_complaint_quotes_no_value(
-    environment: pytest.MonkeyPatch, wrong: dict[str, str]
-) -> None:
+def test_an_error_quotes_no_value(environment: pytest.MonkeyPatch, wrong: dict[str, str]) -> None:
     given(environment, **NEEDED | SASL | wrong)
     with pytest.raises(SettingsError) as caught:
         Settings()

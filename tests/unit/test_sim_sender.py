@@ -21,7 +21,7 @@ from producer_sim.sending.pace import Pace, Policy
 from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
 from producer_sim.sending.transmit import transmit
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from telemetry.timestamps import SECOND_US
 

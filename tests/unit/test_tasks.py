@@ -1,4 +1,4 @@
-"""Tasks that run for ever end when they are to."""
+"""Background tasks end when they are cancelled, even if a cancellation is lost."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from runtime import tasks
 
 
 async def deaf(times: int) -> None:
-    """Run for ever, and drop so many cancellations."""
+    """Run for ever, and ignore this many cancellations."""
     while True:
         try:
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""What came from outside only shows: on a terminal, and in a log for people."""
+"""Text from outside is only shown, never acted on: on a terminal, and in a log for people."""
 
 import io
 import json
@@ -14,10 +14,9 @@ from rich.text import Text
 
 from consumer.commands import terminal
 from consumer.kafka.admin import _owned
-from runtime.logs import configure_logs
+from runtime.logs import LogSettings, configure_logs
 from runtime.printable import printable
-from runtime.settings import LogSettings
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, errors
 
 # A title for the window, a colour, a cleared screen, another direction, a forged line, half a
 # character, and what rich takes for markup.
@@ -44,7 +43,7 @@ def printed(*things: object) -> str:
     return screen.getvalue()
 
 
-def test_a_hostile_name_is_only_text_on_a_terminal() -> None:
+def test_a_hostile_name_is_shown_as_text_on_a_terminal() -> None:
     assert printed(HOSTILE) == SHOWN + "\n"
 
 
@@ -57,9 +56,9 @@ def test_a_hostile_name_in_a_table_is_one_cell_and_styles_of_our_own_stay() -> N
     assert len(printed(table).splitlines()) == 5
 
 
-def test_the_commands_consoles_are_such_terminals() -> None:
+def test_the_commands_print_to_such_terminals() -> None:
     assert isinstance(terminal.out, Terminal)
-    assert isinstance(terminal.errors, Terminal)
+    assert isinstance(errors, Terminal)
 
 
 @pytest.fixture
@@ -117,5 +116,5 @@ def test_a_log_for_machines_escapes_by_itself(log_for_machines: io.StringIO) -> 
 
 
 @pytest.mark.parametrize("assignment", [b"", b"\x00", b"\x00\x00\x7f\xff\xff\xff", b"\xff" * 40])
-def test_a_members_assignment_in_another_protocol_is_of_no_partitions(assignment: bytes) -> None:
+def test_an_assignment_in_another_protocol_has_no_partitions(assignment: bytes) -> None:
     assert _owned(assignment) == frozenset()

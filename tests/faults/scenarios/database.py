@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from deploy.local.unprivileged import account_for
+from deploy.local.postgres.unprivileged import account_for
 from deploy.replica import Replica
 from tests.faults.scenario import LeftOut, scenario
 from tests.faults.world import Flow, World

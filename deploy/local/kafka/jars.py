@@ -1,7 +1,7 @@
 """Kafka's jars: pinned in a lock file, kept in the user's usual cache of Java artifacts.
 
-Only what the lock names is fetched, straight by its coordinates: no dependency is resolved at
-a user's machine. `python -m deploy.local.lock_jars` resolves them anew and writes the lock.
+Only what the lock names is fetched, by its coordinates: nothing is resolved on a user's machine.
+`python -m deploy.local.kafka.lock_jars` resolves the jars anew and writes the lock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from deploy.local.errors import JarError, MissingPartError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-LOCK = Path(__file__).with_name("kafka-jars.lock")
+LOCK = Path(__file__).with_name("jars.lock")
 KAFKA_VERSION = "4.1.1"
 ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
 DOWNLOADS_AT_ONCE = 4
@@ -33,7 +33,7 @@ SHA256_HEX = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Jar:
-    """One line of the lock: where a jar stands in a repository, and its SHA-256 in hex."""
+    """One line of the lock: a jar's coordinates in a repository, and its SHA-256 in hex."""
 
     group: str
     artifact: str
@@ -45,13 +45,13 @@ class Jar:
 
     @property
     def path(self) -> Path:
-        """Where it lies in a repository of the Maven layout, relative to its root."""
+        """Its file in a repository with Maven's layout, relative to the root."""
         file = f"{self.artifact}-{self.version}.jar"
         return Path(*self.group.split("."), self.artifact, self.version, file)
 
 
 def parse(text: str) -> tuple[Jar, ...]:
-    """Read a lock: lines of `group:artifact:version sha256:hex`; raises JarError."""
+    """Return the jars of a lock, lines of `group:artifact:version sha256:hex`; raises JarError."""
     jars = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -65,28 +65,28 @@ def parse(text: str) -> tuple[Jar, ...]:
 
 
 def render(jars: Iterable[Jar]) -> str:
-    """Write a lock, sorted; the reverse of `parse`."""
+    """Return the sorted lock of these jars; the reverse of `parse`."""
     lines = sorted(f"{jar} sha256:{jar.sha256}" for jar in jars)
     head = (
         f"# What Apache Kafka {KAFKA_VERSION} runs on: {' and '.join(ROOTS)}",
-        "# with their runtime dependencies. Written by python -m deploy.local.lock_jars.",
+        "# with their runtime dependencies. Written by python -m deploy.local.kafka.lock_jars.",
     )
     return "\n".join((*head, *lines)) + "\n"
 
 
 def cache() -> Path:
-    """The user's repository of Java artifacts, the same that jgo and Maven use."""
+    """Return the user's repository of Java artifacts, the one that jgo and Maven use."""
     return Path(os.environ.get("M2_REPO") or Path.home() / ".m2" / "repository")
 
 
 def sha256(file: Path) -> str:
-    """The file's SHA-256 in hex; raises OSError."""
+    """Return the file's SHA-256 in hex; raises OSError."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def verify(jar: Jar, file: Path) -> None:
-    """Raises JarError when the file is not the jar of the lock."""
+    """Raise JarError when the file is not the jar of the lock."""
     found = sha256(file)
     if found != jar.sha256:
         raise JarError(
@@ -96,13 +96,13 @@ def verify(jar: Jar, file: Path) -> None:
 
 
 def silent(_done: int, _total: int) -> None:
-    """Tell nobody how far the download is."""
+    """Ignore how far the download is."""
 
 
 def class_path(*, lock: Path = LOCK, told: Callable[[int, int], None] = silent) -> tuple[Path, ...]:
-    """Every jar of the lock, downloaded where it is missing, and verified.
+    """Return the files of all jars of the lock: downloaded where they are missing, and verified.
 
-    `told` is called with the number of jars there, and of all. Raises JarError.
+    `told` is called with the number of jars downloaded and to download. Raises JarError.
     """
     jars, repository = parse(lock.read_text()), cache()
     missing = [jar for jar in jars if not (repository / jar.path).exists()]
@@ -110,19 +110,19 @@ def class_path(*, lock: Path = LOCK, told: Callable[[int, int], None] = silent) 
         _download(missing, repository, told)
     files = tuple(repository / jar.path for jar in jars)
     for jar, file in zip(jars, files, strict=True):
-        verify(jar, file)  # 46 jars take 0.1 s, so every start can afford it
+        verify(jar, file)  # at every start: 46 jars take 0.1 s
     return files
 
 
 def _download(missing: list[Jar], repository: Path, told: Callable[[int, int], None]) -> None:
-    """Fetch into a folder aside, verify, then move each jar into the cache in one step.
+    """Fetch into a folder beside the cache, verify, then move each jar into it in one step.
 
-    An interrupted download thus never leaves half a jar where others would trust it.
+    So an interrupted download never leaves half a jar in the cache, where others would trust it.
     """
     repository.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".wattline-", dir=repository))
     pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE)
-    # The machine's certificates count: a company's proxy may sign with its own.
+    # Trust the machine's certificates: a company's proxy may sign with its own.
     truststore.inject_into_ssl()
     try:
         told(0, len(missing))
@@ -146,7 +146,7 @@ def _fetch(jar: Jar, aside: Path, repository: Path) -> None:
         raise MissingPartError(
             "jgo, which downloads Kafka's jars, is not installed: pip install '.[local]'"
         ) from error
-    # A mirror that the user has configured for jgo is asked too, or instead ("central = …").
+    # A mirror in the user's configuration of jgo is asked too, or instead ("central = …").
     remotes = {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
     context = MavenContext(repo_cache=aside, remote_repos=remotes, timeout=30)
     artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
@@ -169,7 +169,7 @@ def _fetch(jar: Jar, aside: Path, repository: Path) -> None:
             f"{type(error).__name__} at {jar}"
         ) from error
     except RuntimeError as error:
-        raise JarError(f"Kafka's jars cannot be downloaded: {jar} is not to be had") from error
+        raise JarError(f"Kafka's jars cannot be downloaded: {jar} is not available") from error
     verify(jar, aside / jar.path)
     (repository / jar.path).parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):

@@ -1,6 +1,6 @@
-"""One Kafka node in a folder: its configuration, its start, whether it answers, its stop.
+"""One Kafka node in a folder: configure it, start it, wait until it answers, stop it.
 
-A node is broker and controller in one process (KRaft). Several nodes make a cluster when they
+A node is broker and controller in one process (KRaft). Several nodes form a cluster when they
 share a cluster id and name each other as voters:
 
     voters = {1: 21001, 2: 21002, 3: 21003}                     node id → controller port
@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.local import jars, java
 from deploy.local.errors import ServerError
+from deploy.local.kafka import jars, java
 from deploy.local.ports import HOST, answers
 from deploy.local.process import ServerProcess, check_alive, environment_of_servers, spawn
 
@@ -45,8 +45,8 @@ SECONDS_TO_FORMAT = 60.0
 JVM = (
     "-Xms128m",
     "-Xmx384m",
-    # Beside a database on a small machine: 200 MB resident where G1 takes 240, and no threads
-    # of its own between the pauses.
+    # On a small machine, beside a database: 200 MB resident where G1 takes 240, and no threads
+    # that run between the pauses.
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",  # no files in the system's temporary folder
@@ -56,15 +56,15 @@ JVM = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
     "-Dorg.slf4j.simpleLogger.showThreadName=false",
-    # Four hundred settings at each start would bury what matters.
+    # Each start would log four hundred settings and hide what matters.
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
 )
-# For a JVM that lives for seconds: a start takes half the work without the second compiler.
+# For a JVM that lives for seconds: without the second compiler a start takes half the CPU.
 BRIEF = ("-XX:TieredStopAtLevel=1",)
 
 
 def new_cluster_id() -> str:
-    """A random id as Kafka writes them: 22 characters, the first no dash."""
+    """Return a random id in Kafka's form: 22 characters, the first of them not a dash."""
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]).startswith("-"):
         pass
     return text
@@ -72,11 +72,11 @@ def new_cluster_id() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaNode:
-    """Where a node lives and listens; `settings` add to or override its configuration, and
-    `jvm` adds to its JVM's options.
+    """Where a node keeps its data and listens.
 
-    `voters` maps the id of every node of the cluster to its controller's port; none stands for
-    a cluster of this node alone. `cluster_id` matters when the folder is formatted.
+    `settings` add to its configuration or override it; `jvm` adds options of its JVM. `voters`
+    maps the id of every node of the cluster to its controller's port; None means that this node
+    is alone. `cluster_id` counts only when the folder is formatted.
     """
 
     folder: Path
@@ -91,22 +91,22 @@ class KafkaNode:
 
     @property
     def address(self) -> str:
-        """What a client's bootstrap.servers takes."""
+        """The address for a client's bootstrap.servers."""
         return f"{HOST}:{self.port}"
 
     @property
     def properties(self) -> Path:
-        """The configuration file, and what the node's process is known by."""
+        """The configuration file; the node's process is found by it."""
         return self.folder / "server.properties"
 
     @property
     def data(self) -> Path:
-        """Where topics and metadata are kept."""
+        """The folder of topics and metadata."""
         return self.folder / "data"
 
 
 def configuration(node: KafkaNode) -> dict[str, str]:
-    """The node's settings, by Kafka's names."""
+    """Return the node's settings by Kafka's names."""
     voters = node.voters or {node.node_id: node.controller_port}
     replicas, in_sync = str(min(3, len(voters))), str(2 if len(voters) > 2 else 1)  # noqa: PLR2004
     return {
@@ -121,9 +121,9 @@ def configuration(node: KafkaNode) -> dict[str, str]:
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(node.data),
-        # Topics are made on purpose, with the right number of partitions, or not at all.
+        # Topics are created explicitly, with the right number of partitions.
         "auto.create.topics.enable": "false",
-        # Readings are kept until they are purged by hand: a consumer may start years behind.
+        # Readings are kept until `down --purge`: a consumer may start years behind.
         "log.retention.ms": "-1",
         "log.retention.bytes": "-1",
         "log.segment.bytes": str(128 * 1024 * 1024),
@@ -138,10 +138,10 @@ def configuration(node: KafkaNode) -> dict[str, str]:
         "share.coordinator.state.topic.min.isr": in_sync,
         "share.coordinator.state.topic.num.partitions": "4",
         "log.cleaner.dedupe.buffer.size": "2097152",  # 128 MiB of a 384 MiB heap by default
-        # Tests join and leave groups all the time and evict members on purpose.
+        # Tests join and leave groups often and evict members on purpose.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
-        # After a kill the node is let in again only when its last session has run out: 9 s.
+        # After a kill the node is admitted only once its last session has ended: by default 9 s.
         "broker.session.timeout.ms": "5000",
         "broker.heartbeat.interval.ms": "1000",
         **node.settings,
@@ -149,7 +149,7 @@ def configuration(node: KafkaNode) -> dict[str, str]:
 
 
 def render(settings: Mapping[str, str]) -> str:
-    """A Java properties file, which is ASCII with escapes."""
+    """Return the settings as a Java properties file, which is ASCII with escapes."""
 
     def escape(text: str) -> str:
         units = text.replace("\\", "\\\\").encode("utf-16-be")
@@ -160,9 +160,9 @@ def render(settings: Mapping[str, str]) -> str:
 
 
 def start(node: KafkaNode, *, class_path: Sequence[Path] | None = None) -> ServerProcess:
-    """Start the node, after formatting its folder the first time; it is not ready yet.
+    """Start the node; the first time, format its folder before. `wait_ready` waits for it.
 
-    `class_path` defaults to the locked jars, which are downloaded when missing. Raises
+    `class_path` defaults to the locked jars, which are downloaded where they are missing. Raises
     MissingPartError, JarError, ServerError, OSError.
     """
     class_path = class_path or jars.class_path()
@@ -215,7 +215,7 @@ def wait_ready(
 ) -> None:
     """Return once the node answers and knows `brokers` live brokers; raises ServerError.
 
-    Another Kafka may have taken its port: what counts is the answer of the node's own cluster.
+    Another Kafka may have taken its port, so the answer must come from the node's own cluster.
     """
     deadline = time.monotonic() + seconds
     with _quiet():
@@ -227,13 +227,13 @@ def wait_ready(
 
 
 def _cluster_id(node: KafkaNode) -> str:
-    """The id that the node's folder was formatted with."""
+    """Return the id that the node's folder was formatted with."""
     lines = (node.data / "meta.properties").read_text().splitlines()
     return next(line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id"))
 
 
 def _brokers_of(port: int, *, cluster_id: str) -> int:
-    """How many live brokers the node knows; 0 while it does not answer."""
+    """Return how many live brokers the node knows, 0 while it does not answer."""
 
     async def ask() -> int:
         client = AIOKafkaAdminClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=2_000)
@@ -248,14 +248,14 @@ def _brokers_of(port: int, *, cluster_id: str) -> int:
 
     if not answers(HOST, port):
         return 0
-    # In a thread, for the caller may have a running event loop of its own.
+    # In a thread, because the caller may have a running event loop.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, ask()).result()
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """While a server starts, aiokafka's complaints that it is not there yet tell nothing."""
+    """Silence aiokafka, which logs every failed attempt while a server starts."""
     logger = logging.getLogger("aiokafka")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -266,5 +266,5 @@ def _quiet() -> Iterator[None]:
 
 
 def stop(process: ServerProcess, *, seconds: float = SECONDS_TO_STOP) -> bool:
-    """Stop in order, so that no log needs recovery; False when it had to be killed."""
+    """Stop cleanly, so that no log needs recovery; return False if it had to be killed."""
     return process.stop(signal.SIGTERM, seconds=seconds)

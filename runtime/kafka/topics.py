@@ -1,10 +1,10 @@
-"""The two topics, made where they are missing."""
+"""Create the two topics where they are missing."""
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from runtime.brokers import explained
-from runtime.settings import KafkaSettings
+from runtime.kafka.brokers import explained
+from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 
 DEFAULT_PARTITIONS = 12
@@ -17,9 +17,9 @@ async def create_topics(
     partitions: int = DEFAULT_PARTITIONS,
     replication_factor: int = BROKER_DEFAULT,
 ) -> list[str]:
-    """Create the topics that are missing and return their names; existing ones stay as they are.
+    """Create the topics that are missing and return their names; leave existing ones as they are.
 
-    Raises aiokafka's KafkaError where the broker refuses, as Unreachable where none is reached.
+    Raises aiokafka's KafkaError where the broker refuses, Unreachable where no broker answers.
     """
     admin = AIOKafkaAdminClient(**kafka.aiokafka())
     try:
@@ -39,13 +39,13 @@ async def create_topics(
         error = for_code(code)
         if code == 0:
             created.append(topic)
-        elif error is not TopicAlreadyExistsError:  # another replica was faster
+        elif error is not TopicAlreadyExistsError:  # another replica may have been faster
             raise error(f"{topic}: {detail[0] if detail else error.description}")
     return created
 
 
 def _new_topic(name: str, partitions: int, replication_factor: int) -> NewTopic:
     topic = NewTopic(name, partitions, 1)
-    # The constructor refuses -1, the broker's default; the protocol has it since KIP-464.
+    # The constructor refuses -1, the broker's default, which the protocol takes since KIP-464.
     topic.replication_factor = replication_factor
     return topic

@@ -1,17 +1,17 @@
-"""Resolve Kafka's jars anew and write the lock file: `python -m deploy.local.lock_jars`.
+"""Resolve Kafka's jars anew and write the lock file: `python -m deploy.local.kafka.lock_jars`.
 
-A developer runs this once a new version of Kafka is wanted, and commits the result.
+Run it to change the version of Kafka, and commit the result.
 """
 
 import jgo
 import typer
 from jgo.maven import Artifact
 
-from deploy.local.jars import LOCK, ROOTS, Jar, render, sha256
+from deploy.local.kafka.jars import LOCK, ROOTS, Jar, render, sha256
 
 
 def locked(artifact: Artifact) -> Jar:
-    """Download one resolved artifact into the cache, and hash it."""
+    """Download a resolved artifact into the cache, and return its line of the lock."""
     return Jar(
         group=artifact.groupId,
         artifact=artifact.artifactId,
@@ -21,7 +21,7 @@ def locked(artifact: Artifact) -> Jar:
 
 
 def main() -> None:
-    """Write the lock of `ROOTS` and all their runtime dependencies."""
+    """Write the lock of `ROOTS` with all their runtime dependencies."""
     jars = {locked(artifact) for artifact in jgo.resolve("+".join(ROOTS))}
     LOCK.write_text(render(jars))
     typer.echo(f"{len(jars)} jars in {LOCK.name}")

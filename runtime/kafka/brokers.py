@@ -1,8 +1,7 @@
-"""Why no broker can be talked to, in words that name the setting.
+"""Why no broker can be reached, in one line that names the setting at fault.
 
-aiokafka only logs what a connection failed of, and raises one and the same error for a wrong
-password, a wrong certificate, a wrong protocol and a broker that is away. Here another connection
-finds out, once that error has come.
+aiokafka raises the same error for a wrong password, a wrong certificate, a wrong protocol and a
+broker that is away, and only logs the cause. So after that error a second connection finds it out.
 """
 
 import asyncio
@@ -23,16 +22,19 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from runtime.settings import KafkaSettings
+from runtime.kafka.settings import KafkaSettings
 
-_PATIENCE_S = 3.0
-_UNTRUSTED = {2, 18, 19, 20, 21}  # OpenSSL's X509_V_ERR_…: its issuer is not known, or is itself
+_TIMEOUT_S = 3.0
+_UNTRUSTED = {2, 18, 19, 20, 21}  # OpenSSL's X509_V_ERR_… for an unknown issuer or self-signed
 
 Address = tuple[str, int]
 
 
 class Unreachable(KafkaConnectionError):  # type: ignore[misc]  # noqa: N818  aiokafka's are untyped
-    """The message is one line. `is_refusal`: a broker answers, and no waiting mends it."""
+    """No broker can be used; the message is one line that says why.
+
+    `is_refusal`: a broker answers, so that waiting does not help.
+    """
 
     def __init__(self, text: str, *, is_refusal: bool) -> None:
         super().__init__(text)
@@ -45,24 +47,24 @@ class Unreachable(KafkaConnectionError):  # type: ignore[misc]  # noqa: N818  ai
 
 @dataclass(slots=True)
 class Availability:
-    """Whether the brokers answer, so that a state which lasts is said once."""
+    """Whether the brokers answer. Tells a change from a state that lasts, which is logged once."""
 
     is_available: bool | None = None
-    _said: str = ""
+    _reported: str = ""
 
     def found(self) -> bool:
-        """Return whether it is news that one answers."""
+        """Note that a broker answers; return whether that is a change."""
         is_news = self.is_available is not True
-        self.is_available, self._said = True, ""
+        self.is_available, self._reported = True, ""
         return is_news
 
     def missed(self, error: BaseException) -> bool:
-        """Return whether it is news that none does: the first time, and a refusal that is new."""
+        """Note that none answers; return whether that is a change or another refusal."""
         is_news = self.is_available is not False
         self.is_available = False
         if isinstance(error, Unreachable) and error.is_refusal:
-            is_news = is_news or self._said != error.text
-            self._said = error.text
+            is_news = is_news or self._reported != error.text
+            self._reported = error.text
         return is_news
 
 
@@ -74,67 +76,67 @@ class _Cause:
 
 @asynccontextmanager
 async def explained(kafka: KafkaSettings) -> AsyncIterator[None]:
-    """Raise Unreachable where a client finds no broker in the block, and it is seen why."""
+    """Raise Unreachable where a client in the block finds no broker and the cause can be found."""
     try:
         yield
     except (KafkaConnectionError, NodeNotReadyError) as error:
         if isinstance(error, Unreachable):
             raise
-        cause = await _look(kafka)
+        cause = await _diagnose(kafka)
         if cause is None:
             raise
         raise Unreachable(cause.text, is_refusal=cause.is_refusal) from error
 
 
-async def _look(kafka: KafkaSettings) -> _Cause | None:
-    """Return what is wrong with the brokers, as far as something is."""
+async def _diagnose(kafka: KafkaSettings) -> _Cause | None:
+    """Return what is wrong with the brokers; None where all of them answer."""
     servers = [server.rsplit(":", 1) for server in kafka.bootstrap_servers.split(",")]
-    found = await _visit_all(kafka, [(host.strip("[]"), int(port)) for host, port in servers])
+    found = await _probe_all(kafka, [(host.strip("[]"), int(port)) for host, port in servers])
     if answers := [one for one in found.values() if not isinstance(one, _Cause)]:
         # A client talks to brokers by the addresses that they advertise.
-        found = await _visit_all(kafka, sorted({each for one in answers for each in one}))
+        found = await _probe_all(kafka, sorted({each for one in answers for each in one}))
     causes = {one: cause for one, cause in found.items() if isinstance(cause, _Cause)}
     refusals = {one: cause for one, cause in causes.items() if cause.is_refusal}
-    said = [f"{host}:{port}: {cause.text}" for (host, port), cause in (refusals or causes).items()]
-    if not said:
+    lines = [f"{host}:{port}: {cause.text}" for (host, port), cause in (refusals or causes).items()]
+    if not lines:
         return None
     advertised = "advertised by the brokers: " if answers else ""
-    return _Cause(f"{advertised}{'; '.join(said)}", is_refusal=bool(refusals))
+    return _Cause(f"{advertised}{'; '.join(lines)}", is_refusal=bool(refusals))
 
 
-async def _visit_all(
+async def _probe_all(
     kafka: KafkaSettings, addresses: Iterable[Address]
 ) -> dict[Address, list[Address] | _Cause]:
-    found = await asyncio.gather(*(_visit(kafka, address) for address in addresses))
+    found = await asyncio.gather(*(_probe(kafka, address) for address in addresses))
     return dict(zip(addresses, found, strict=True))
 
 
-async def _visit(kafka: KafkaSettings, address: Address) -> list[Address] | _Cause:
-    """Return the addresses that the broker advertises, or what keeps it from saying them."""
+async def _probe(kafka: KafkaSettings, address: Address) -> list[Address] | _Cause:
+    """Return the addresses that the broker advertises, or why it does not tell them."""
     settings = kafka.aiokafka()
     del settings["bootstrap_servers"]
     connection = conn.AIOKafkaConnection(*address, **settings)
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             await connection.connect()
             metadata = await connection.send(MetadataRequest([]))
     except TimeoutError:
-        return _Cause(f"no answer within {_PATIENCE_S:.0f} s", is_refusal=False)
+        return _Cause(f"no answer within {_TIMEOUT_S:.0f} s", is_refusal=False)
     except OSError as error:
-        return _said_by(error, kafka) or await _found_out(address, error, kafka)
+        return _stated(error, kafka) or await _deduced(address, error, kafka)
     except KafkaError as error:
         await _close(connection)
-        return _said_by(error, kafka) or await _found_out(address, error, kafka)
+        return _stated(error, kafka) or await _deduced(address, error, kafka)
     await _close(connection)
     return [(host, port) for _, host, port, *_ in metadata.brokers]
 
 
 async def _close(connection: conn.AIOKafkaConnection) -> None:
-    await asyncio.wait([connection.close()], timeout=_PATIENCE_S)
+    await asyncio.wait([connection.close()], timeout=_TIMEOUT_S)
 
 
-def _said_by(error: BaseException, kafka: KafkaSettings) -> _Cause | None:
-    """Return the cause where the broker, or TLS, has said it."""
+def _stated(error: BaseException, kafka: KafkaSettings) -> _Cause | None:
+    """Return the cause where the error of the broker or of TLS states it."""
     if isinstance(error, SaslAuthenticationFailed):
         names = "KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD"
         return _Cause(f"{names}: refused: {_line(*error.args)}")
@@ -142,11 +144,11 @@ def _said_by(error: BaseException, kafka: KafkaSettings) -> _Cause | None:
         return _Cause(f"KAFKA_SASL_MECHANISM: the broker does not take {kafka.sasl_mechanism}")
     if isinstance(error, IllegalSaslStateError):
         return _wrong_protocol(kafka, "the port takes no passwords (SASL)")
-    said = [_said_by_tls(one, kafka) for one in _chain(error) if isinstance(one, ssl.SSLError)]
-    return next((one for one in said if one is not None), None)
+    by_tls = [_stated_by_tls(one, kafka) for one in _chain(error) if isinstance(one, ssl.SSLError)]
+    return next((one for one in by_tls if one is not None), None)
 
 
-def _said_by_tls(error: ssl.SSLError, kafka: KafkaSettings) -> _Cause | None:
+def _stated_by_tls(error: ssl.SSLError, kafka: KafkaSettings) -> _Cause | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         trust = "is not trusted" if error.verify_code in _UNTRUSTED else "is refused"
         why = error.verify_message
@@ -160,8 +162,8 @@ def _said_by_tls(error: ssl.SSLError, kafka: KafkaSettings) -> _Cause | None:
     return _Cause(f"KAFKA_SSL_CERTFILE: the broker {wish} certificate: {alert}")
 
 
-async def _found_out(address: Address, error: BaseException, kafka: KafkaSettings) -> _Cause:
-    """Return the cause where a connection was not made, or was ended without a word."""
+async def _deduced(address: Address, error: BaseException, kafka: KafkaSettings) -> _Cause:
+    """Return the cause where a connection was not made, or was closed without an error."""
     is_closed = isinstance(error, KafkaConnectionError | ConnectionResetError | ssl.SSLError)
     if not is_closed:
         number = getattr(error, "errno", None) or 0
@@ -184,18 +186,18 @@ def _wrong_protocol(kafka: KafkaSettings, text: str) -> _Cause:
 
 
 async def _speaks_tls(address: Address) -> bool | None:
-    """Say whether a handshake succeeds, whatever the certificates; None: nobody is there."""
+    """Return whether the port takes a TLS handshake, with any certificate; None if it is closed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             _, writer = await asyncio.open_connection(*address, ssl=context)
     except ConnectionRefusedError:
         return None
     except (OSError, TimeoutError):
         return False
     writer.transport.abort()
-    await asyncio.sleep(0)  # it is closed by the loop
+    await asyncio.sleep(0)  # the loop closes it
     return True
 
 

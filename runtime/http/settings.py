@@ -1,0 +1,39 @@
+"""The settings of a service's HTTP server."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from runtime.settings import ENVIRONMENT, LAST_PORT
+
+
+class HttpSettings(BaseSettings):
+    """Where health and metrics are served, and what a client may take of the server."""
+
+    model_config = ENVIRONMENT
+
+    http_host: str = Field("127.0.0.1", description="address to listen on")
+    http_port: int = Field(8080, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
+    http_max_connections: int = Field(
+        100, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
+    )
+    http_max_connections_per_address: int = Field(
+        0, ge=0, le=1_000_000, description="of these from one address; 0: unbound"
+    )
+    http_max_head_bytes: int = Field(
+        64 << 10, ge=1 << 10, le=1 << 20, description="bytes of a request's head; then 431"
+    )
+    http_max_headers: int = Field(
+        100, ge=10, le=10_000, description="headers of a request; then 431"
+    )
+    http_head_timeout_s: float = Field(
+        10.0, gt=0, le=3_600, description="seconds for a head, the first from connecting; then 408"
+    )
+    http_body_timeout_s: float = Field(
+        60.0, gt=0, le=86_400, description="seconds for a body, while it is read; then 408"
+    )
+    http_idle_timeout_s: float = Field(
+        30.0, gt=0, le=86_400, description="seconds from an answer to the next request"
+    )
+    http_write_timeout_s: float = Field(
+        30.0, gt=0, le=86_400, description="seconds for each 16 KiB of an answer to be taken"
+    )

@@ -1,0 +1,1 @@
+"""Kafka for every service. Read settings first, then brokers, then topics."""
