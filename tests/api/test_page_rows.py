@@ -66,6 +66,6 @@ async def test_thousands_of_meters_are_a_few_rows_and_strips(client: Client, row
     assert len(page) < 500_000
     # On the page of the fleet, too, a vehicle has a few.
     asked = {"vehicle_ids": ["odd"], "start": NOW - 24 * HOUR, "end": NOW, "most_meters": 5}
-    found = rows.execute(statement("page_meters"), asked).fetchone()
+    found = rows.execute(statement("vehicles_meters"), asked).fetchone()
     assert found is not None
     assert (len(found["meters"]), found["known"]) == (5, 1_000)

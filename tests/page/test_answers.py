@@ -137,13 +137,13 @@ def test_the_strips_of_coverage_are_what_the_coverage_is_computed_of(site: Site)
         for row in ids:
             asked = {"vehicle_id": row["vehicle_id"], "start": start, "end": end}
             wanted = connection.execute(
-                statement("performance"), asked | {"meter_id": None}
+                statement("vehicle_performance"), asked | {"meter_id": None}
             ).fetchone()
             assert wanted is not None
             # To the microsecond, as no chart needs it.
             asked |= {"meter_ids": [m["meter_id"] for m in wanted["meters"]]}
             asked |= {"apart": timedelta(), "most": 1_000_000}
-            bands = connection.execute(statement("page_coverage"), asked).fetchall()
+            bands = connection.execute(statement("vehicle_coverage"), asked).fetchall()
             own = [band for band in bands if band["device_id"] == row["vehicle_id"]]
             assert total(own) / 86_400 == pytest.approx(wanted["vehicle_coverage"], abs=1e-9)
             responsible = sum(

@@ -10,17 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.figures.ends import Span
-from api.figures.energies import Band, Energy, HourEnergy
-from api.figures.figures import Window, begun
+from api.figures.energies import Energy, HourEnergy
 from api.figures.intake import count_waiting
 from api.figures.pace import Look, Pace
 from api.figures.remembered import Remembered
+from api.figures.window import DayWindow, begun
+from api.openapi import example_of
 from api.page import words
-from api.page.chart.charts import Day, day_chart, fleet_chart
-from api.page.chart.plot import strip
+from api.page.chart.day import Day, day_chart
+from api.page.chart.fleet import fleet_chart
 from api.page.chart.scale import Scale, TimeScale, lines, ticks
+from api.page.chart.strip import Band, strip
 from api.page.chart.svg import area, path, tag
-from api.page.reference import example
 from api.problems import Problem
 
 START = datetime(2026, 2, 10, tzinfo=UTC)
@@ -260,14 +261,14 @@ def test_messages_wait_from_where_the_group_is_or_will_begin() -> None:
 
 
 def test_a_young_fleets_window_begins_with_the_hour_of_its_first_reading() -> None:
-    window = Window(START, START + 24 * HOUR, is_young=False)
+    window = DayWindow(START, START + 24 * HOUR, is_young=False)
     assert begun(window, {"is_older": True, "first_at": None}) == window
     assert begun(window, {"is_older": False, "first_at": None}) == window
     first = START + 10 * HOUR
     on_the_hour = begun(window, {"is_older": False, "first_at": first})
     assert on_the_hour.start == first - HOUR, "it belongs to the hour that it ends"
     after = begun(window, {"is_older": False, "first_at": first + timedelta(seconds=1)})
-    assert after == Window(first, window.end, is_young=True)
+    assert after == DayWindow(first, window.end, is_young=True)
     assert len(after.hours) == 14
 
 
@@ -313,6 +314,6 @@ def test_examples_are_found_however_deep_a_schema_is() -> None:
         "next": {"anyOf": [{"$ref": "#/components/schemas/Loop"}, {"type": "null"}]},
         "kwh": {"type": "number", "examples": [0.9]},
     }
-    shown = example(document, {"$ref": "#/components/schemas/Loop"})
+    shown = example_of({"$ref": "#/components/schemas/Loop"}, document["components"]["schemas"])
     assert isinstance(shown, dict)
     assert shown["kwh"] == 0.9
