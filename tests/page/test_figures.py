@@ -201,7 +201,7 @@ def test_what_waits_in_kafka_is_shown_while_every_consumer_is_stopped(
             connection.execute(
                 "UPDATE ingest_offset SET next_offset = next_offset + 5, updated_at = now()"
             )
-        page = until(client, lambda page: "has come past all" in page)
+        page = until(client, lambda page: "has taken in all of them" in page)
         assert tile(page, "Waiting in Kafka").startswith("0 messages")
 
 
