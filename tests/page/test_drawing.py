@@ -1,4 +1,4 @@
-"""Charts, words, the pace and what is remembered: pure, or nearly."""
+"""Charts, words, the pace and the cache, without servers."""
 
 import asyncio
 import itertools
@@ -42,7 +42,7 @@ def test_ticks_are_few_even_and_enclose_the_values(low: float, span: float, most
     assert steps == pytest.approx([steps[0]] * len(steps), rel=1e-3)
 
 
-def test_a_value_beyond_the_scale_is_put_at_its_end() -> None:
+def test_a_value_beyond_the_scale_is_drawn_at_its_end() -> None:
     scale = Scale(0, 100, 200, 0)
     assert [scale(value) for value in (0, 50, 100, 150, -5)] == [200, 100, 0, 0, 200]
 
@@ -52,7 +52,7 @@ def test_times_are_marked_from_midnight_on() -> None:
     assert [at.hour for at in scale.ticks(timedelta(hours=4))] == [8, 12]
 
 
-def test_a_line_breaks_where_nothing_came() -> None:
+def test_a_line_breaks_at_a_gap() -> None:
     points = [(START + timedelta(minutes=minute), 1.0) for minute in (0, 5, 10, 30, 60, 65)]
     assert [len(line) for line in lines(points, timedelta(minutes=10))] == [3, 1, 2]
 
@@ -130,10 +130,10 @@ def test_bands_below_a_pixel_are_drawn_as_one() -> None:
     assert [title.split(",")[0] for title in drawn(many)] == ["meter 0 and 39999 more"]
     same = [Band(one.start, one.end, "", "readings") for one in many]
     assert drawn(same)[0].startswith("readings, ")
-    # However they lie, there is no more than one a pixel.
+    # However they lie, at most one a pixel is drawn.
     apart = [Band(one.start, one.start + second, "", "x") for one in many[::50]]
     assert len(drawn(apart)) <= 900
-    # What can be told apart is.
+    # Bands of a pixel or more are drawn apart.
     day = [Band(START, START + HOUR, "", "a"), Band(START + HOUR, START + 2 * HOUR, "", "b")]
     assert len(drawn([*day, Band(START + 4 * HOUR, START + 4 * HOUR + second, "", "c")])) == 3
     assert len(drawn([day[0], Band(START + HOUR / 2, START + HOUR, "", "c")])) == 2
@@ -180,7 +180,7 @@ def test_code_between_backquotes_is_marked_and_escaped_too() -> None:
     assert words.marked("<b> `<i>`") == "&lt;b&gt; <code>&lt;i&gt;</code>"
 
 
-def test_hours_end_at_midnight_and_not_at_nothing() -> None:
+def test_a_span_that_ends_at_midnight_ends_at_24_00() -> None:
     assert words.hours(START, START + HOUR) == f"00:00{words.DASH}01:00 UTC"
     assert words.hours(START + 23 * HOUR, START + 24 * HOUR) == f"23:00{words.DASH}24:00 UTC"
     long = words.hours(START, START + 30 * HOUR)
@@ -205,22 +205,22 @@ def test_a_ratio_lies_on_its_side_of_every_band(share: float | None, said: str) 
     assert words.ratio(share) == said
 
 
-def test_a_clock_that_is_ahead_is_no_lag() -> None:
+def test_a_clock_that_is_ahead_is_not_a_lag() -> None:
     assert words.delay(-290.0) == "clocks are ahead: stored 5 min before its own time (median)"
     assert words.delay(1.4) == "lag: stored 1.4 s after it was taken (median)"
 
 
-def test_what_a_reading_does_not_tell_is_a_dash() -> None:
+def test_a_missing_measure_is_a_dash() -> None:
     assert words.charge(None) == words.degrees(None) == words.DASH
     assert (words.charge(57.31), words.degrees(-4.0)) == ("57.3 %", "\N{MINUS SIGN}4.0 °C")
 
 
-def test_why_vehicles_are_not_judged_is_counted() -> None:
+def test_vehicles_that_cannot_be_judged_are_counted_by_what_they_lack() -> None:
     said = words.unjudged({"silent": 1_200, "meter_silent": 0, "little": 3})
     assert said == "1,200 have readings for less than half of these hours; 3 drew less than 0.1 kWh"
 
 
-def test_the_pace_is_that_of_the_last_minute() -> None:
+def test_the_rate_is_that_of_the_last_minute() -> None:
     pace = Pace()
     assert pace.rate() is None
     for index in range(13):
@@ -233,30 +233,30 @@ def test_the_pace_is_that_of_the_last_minute() -> None:
     assert pace.rate() == (50.0, 60.0)
     earlier = Look(START + timedelta(seconds=115), {("m", 0): 3_500, ("v", 0): 2_350})
     pace.add(earlier)
-    assert pace.rate() == (50.0, 60.0), "a look that comes late is left out"
+    assert pace.rate() == (50.0, 60.0), "a look that arrives late is left out"
     pace.add(Look(START + timedelta(seconds=130), {("m", 0): 3, ("v", 0): 2_400}))
     assert pace.rate() is None, "offsets that were set back say nothing"
 
 
-def test_a_partition_that_begins_far_on_is_no_pace() -> None:
+def test_a_new_partition_does_not_count_towards_the_rate() -> None:
     pace = Pace()
     pace.add(Look(START, {("m", 0): 0}))
     pace.add(Look(START + timedelta(seconds=1), {("m", 0): 10}))
-    assert pace.rate() is None, "of a second it is chance"
+    assert pace.rate() is None, "over a second a rate is chance"
     pace.add(Look(START + timedelta(seconds=10), {("m", 0): 20, ("m", 1): 5_000_000}))
     assert pace.rate() is None
     pace.add(Look(START + timedelta(seconds=20), {("m", 0): 30, ("m", 1): 5_000_010}))
     assert pace.rate() == (2.0, 10.0)
 
 
-def test_messages_wait_from_where_the_group_is_or_will_begin() -> None:
+def test_messages_wait_from_the_groups_offset_or_the_partitions_beginning() -> None:
     spans = {
         ("m", 0): Span(0, 100),
         ("m", 1): Span(40, 100),
         ("m", 2): Span(40, 100),
         ("m", 3): Span(0, 100),
     }
-    # 10 wait; 60 of one never read; 60 of one whose beginning is gone; an end that is older.
+    # 10 of the first; 60 of one never read; 60 of one whose offset is gone; 0 before an older end.
     assert count_waiting({("m", 0): 90, ("m", 2): 7, ("m", 3): 101}, spans) == 130
 
 
@@ -272,7 +272,7 @@ def test_a_young_fleets_window_begins_with_the_hour_of_its_first_reading() -> No
     assert len(after.hours) == 14
 
 
-async def test_many_who_ask_at_once_cause_one_computation() -> None:
+async def test_many_requests_at_once_cause_one_computation() -> None:
     asked = 0
     go = asyncio.Event()
 
@@ -290,7 +290,7 @@ async def test_many_who_ask_at_once_cause_one_computation() -> None:
     assert (await remembered.get(wait_s=30)).value == 1
 
 
-async def test_what_was_known_stays_while_there_is_nothing_newer() -> None:
+async def test_a_known_value_is_kept_while_a_newer_one_fails() -> None:
     answers: list[int | Problem] = [1, Problem(503, "away")]
 
     async def compute() -> int:
