@@ -301,10 +301,11 @@ async def test_a_known_value_is_kept_while_a_newer_one_fails() -> None:
 
     remembered = Remembered(compute, keep_s=0)
     assert await remembered.get(wait_s=30) == (1, None)
-    value, fault = await remembered.get(wait_s=30)
-    assert value == 1
-    assert fault is not None
-    assert fault.status == 503
+    # A value that took long, on a busy machine, is kept for a multiple of that.
+    while (known := await remembered.get(wait_s=30)).fault is None:
+        await asyncio.sleep(0.001)
+    assert known.value == 1
+    assert known.fault.status == 503
 
 
 def test_examples_are_found_however_deep_a_schema_is() -> None:
