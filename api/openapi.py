@@ -8,6 +8,7 @@ from runtime.http.problem import MEDIA_TYPE
 Document = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/"
+_DEEPEST = 8
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
     "basic": {"type": "http", "scheme": "basic", "description": "any user, an API key as password"},
@@ -45,21 +46,26 @@ def _contents(operation: Document) -> list[Document]:
     return [one["content"] for one in told if "content" in one]
 
 
-def example_of(schema: Document, schemas: Document) -> Any:
-    """Return a value that the schema allows, made from the examples of its fields."""
+def example_of(schema: Document, schemas: Document, levels: int = _DEEPEST) -> Any:
+    """Return a value that the schema allows, made of the examples of its fields.
+
+    A schema may hold itself: below so many levels an object is empty.
+    """
+    value: Any
     match schema:
         case {"$ref": reference}:
-            value = example_of(schemas[reference.removeprefix(_REFERENCE)], schemas)
+            value = example_of(schemas[reference.removeprefix(_REFERENCE)], schemas, levels)
         case {"examples": [value, *_]} | {"default": value} | {"const": value}:
             pass
         case {"enum": [value, *_]}:
             pass
         case {"properties": fields}:
-            value = {name: example_of(field, schemas) for name, field in fields.items()}
+            inside = fields.items() if levels else ()
+            value = {name: example_of(field, schemas, levels - 1) for name, field in inside}
         case {"anyOf": [first, *_]}:
-            value = example_of(first, schemas)
+            value = example_of(first, schemas, levels)
         case {"items": item}:
-            value = [example_of(item, schemas)]
+            value = [example_of(item, schemas, levels)]
         case _:
             value = _BY_TYPE.get(schema.get("type", "object"), {})
     return value

@@ -1,5 +1,7 @@
-"""Long lists, a page at a time: the cursor is the key of the last item, so that no page skips or
-repeats what was there throughout. Pure.
+"""Long lists, a page at a time. Pure.
+
+A cursor is the key of a page's last item, so that no page skips or repeats an item that is there
+throughout.
 """
 
 import base64
@@ -35,7 +37,10 @@ class Page(BaseModel, Generic[Item]):
 def page_of(
     rows: Sequence[Row], limit: int, item: Callable[[Row], Item], key: Callable[[Row], list[object]]
 ) -> Page[Item]:
-    """Return a page of at most `limit` items; of the rows there is one more where more follow."""
+    """Return a page of at most `limit` items.
+
+    `rows` has one more where more follow; `key` is that of a row's cursor.
+    """
     shown = rows[:limit]
     more = len(rows) > limit
     return Page(items=[item(row) for row in shown], next=_cursor(key(shown[-1])) if more else None)
@@ -46,7 +51,10 @@ def _cursor(key: list[object]) -> str:
 
 
 def read_cursor(after: str | None, *kinds: type) -> list[object] | None:
-    """Return the key that a cursor holds, of values of these kinds; raises Problem (422)."""
+    """Return the key that a cursor holds, None without a cursor.
+
+    Its values are of these kinds; raises Problem (422) for any other key.
+    """
     if after is None:
         return None
     try:
@@ -57,16 +65,22 @@ def read_cursor(after: str | None, *kinds: type) -> list[object] | None:
     if (
         not isinstance(key, list)
         or len(key) != len(kinds)
-        # Exactly: to Python, true is an int.
+        # The exact type: to Python, true is an int.
         or not all(type(part) is kind for part, kind in zip(key, kinds, strict=True))
-        or not all(_can_be_asked_for(part) for part in key)
+        or not all(_is_storable(part) for part in key)
     ):
         raise Problem(422, "after: should be `next` of the page before", field="after")
     return key
 
 
-def _can_be_asked_for(part: object) -> bool:
-    """Return whether PostgreSQL takes it: no NUL, no half character, no endless number."""
+def read_id(after: str | None) -> str:
+    """Return the device's id that a cursor holds, "" without one; raises Problem (422)."""
+    key = read_cursor(after, str)
+    return "" if key is None else str(key[0])
+
+
+def _is_storable(part: object) -> bool:
+    """Return whether PostgreSQL accepts it: no NUL, no lone surrogate, no infinite number."""
     if isinstance(part, str):
         return "\0" not in part and not any("\ud800" <= letter <= "\udfff" for letter in part)
     return isinstance(part, float | int) and abs(part) < LARGEST_ID

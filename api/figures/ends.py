@@ -20,37 +20,37 @@ from telemetry.streams import STREAMS
 
 _ANSWER_S = 3.0
 _ALL_S = 8.0
-# They have no types in confluent-kafka.
+# These have no types in confluent-kafka.
 _FIRST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _END = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
-class Unanswered(Exception):  # noqa: N818  what the question is
-    """Kafka did not say, or not in time."""
+class Unanswered(Exception):  # noqa: N818  it says what became of the question
+    """Kafka did not answer, or not in time."""
 
 
 class Span(NamedTuple):
-    """The offset of the first record that a partition has, and the one after its last."""
+    """The offset of a partition's first record, and the one after its last."""
 
     first: int
     end: int
 
 
 class Ends:
-    """A client of Kafka's that asks, and neither reads nor writes."""
+    """A Kafka client that asks for offsets, and neither reads nor writes records."""
 
     def __init__(self, *, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         self._admin: AdminClient | None = None
 
     async def look(self) -> Mapping[Partition, Span]:
-        """Return the span of each partition; a topic that is not there has none.
+        """Return the span of each partition; a topic that does not exist has none.
 
         Raises Unanswered.
         """
         try:
             admin = self._admin = self._admin or self._client()
-            admin.poll(0)  # what it would log waits until it is asked
+            admin.poll(0)  # hands over its log lines, which would pile up otherwise
             async with asyncio.timeout(_ALL_S):
                 partitions = await self._partitions(admin)
                 firsts = await self._offsets(admin, partitions, _FIRST)
@@ -65,7 +65,7 @@ class Ends:
         """End the client; the next look makes another."""
         admin, self._admin = self._admin, None
         if admin is not None:
-            with admin:  # it has no other way to end
+            with admin:  # the client has no other way to be closed
                 pass
 
     async def _partitions(self, admin: AdminClient) -> list[Partition]:
@@ -90,7 +90,7 @@ class Ends:
             return {}
         asked = admin.list_offsets(
             {TopicPartition(*partition): spec for partition in partitions},
-            # As the consumers read: what a transaction has not committed does not wait for them.
+            # As the consumers read: records of an open transaction do not wait for them yet.
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=_ANSWER_S,
         )
@@ -102,5 +102,5 @@ class Ends:
     def _client(self) -> AdminClient:
         quiet = logging.getLogger("api.librdkafka")
         quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # the page says that Kafka does not answer
+        quiet.propagate = False  # the page says it when Kafka does not answer
         return AdminClient(self._kafka.librdkafka() | {"log_level": 2}, logger=quiet)

@@ -1,4 +1,4 @@
-"""How fast messages are taken in, and how many still wait in Kafka."""
+"""How fast a consumer group takes messages in, and how many still wait in Kafka."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from api.figures.ends import Ends, Span, Unanswered
 from api.figures.pace import Look, Pace, Partition, Rate
 from api.postgres.database import Database
 from api.problems import Problem
-from api.queries.rows import rows
+from api.queries.group_progress import group_progress
+from api.queries.refusals import schema_explained
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
@@ -31,13 +32,13 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many messages the group had not come past, and how many partitions there are."""
+    """How many messages the group had yet to take in, and how many partitions there are."""
 
     at: datetime
     messages: int
     partitions: int
     is_stuck: bool
-    """Messages waited at the look before, too, and none was taken in since."""
+    """Whether messages waited at the look before, too, and none was taken in since."""
 
 
 class Intake:
@@ -47,12 +48,12 @@ class Intake:
         self._database = database
         self._ends = Ends(kafka=kafka)
         self._pace = Pace()
-        # Of the last look, where messages waited.
+        # Those of the last look, where messages waited then.
         self._offsets: Mapping[Partition, int] | None = None
         self.group = group
         self.waiting: Waiting | None = None
         self.fault: str | None = None
-        """Who did not answer the last time, so that `waiting` is older than it should be."""
+        """The server that did not answer the last look; `waiting` is older then."""
 
     @property
     def rate(self) -> Rate | None:
@@ -68,8 +69,9 @@ class Intake:
             self._ends.close()
 
     async def look(self) -> None:
-        """Find out what waits. A look that fails leaves what was known, and says who failed."""
-        # PostgreSQL first: what is sent and stored between the questions waited, but never less.
+        """Find out what waits; a look that fails keeps what was known, and notes the fault."""
+        # PostgreSQL first: what is sent and stored in between counts as waiting, but the count is
+        # never too low.
         try:
             taken = await self.taken()
         except (Problem, psycopg.Error):
@@ -88,10 +90,9 @@ class Intake:
 
     async def taken(self) -> Taken:
         """Return how far the group has come by now; raises Problem (503)."""
-        asking = {"group": self.group, "topics": list(BY_TOPIC)}
         try:
-            async with self._database.read() as connection:
-                (row,) = await rows(connection, "page_offsets", **asking)
+            async with self._database.read() as connection, schema_explained():
+                row = await group_progress(connection, self.group, list(BY_TOPIC))
         except (Problem, psycopg.Error):
             self._pace.clear()
             raise
@@ -101,10 +102,10 @@ class Intake:
 
 
 def count_waiting(offsets: Mapping[Partition, int], spans: Mapping[Partition, Span]) -> int:
-    """Return how many messages lie between where a group is and the partitions' ends.
+    """Return how many messages lie between a group's offsets and the partitions' ends.
 
-    A partition that it never read begins at its first record; so does one whose first records are
-    gone, for they are not read any more.
+    Where the group never read a partition, or the records at its offset are gone, it begins with
+    the partition's first record.
     """
     return sum(
         max(0, span.end - max(span.first, offsets.get(partition, 0)))

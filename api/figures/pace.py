@@ -1,4 +1,4 @@
-"""How fast messages are taken in: the offsets in PostgreSQL, looked at every few seconds. Pure."""
+"""The rate at which messages are taken in, from looks at the offsets in PostgreSQL. Pure."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 OVER = timedelta(seconds=60)
-# Of less than this a rate is chance.
+# Over less time than this a rate is chance.
 _LEAST_S = 5.0
 
 Partition = tuple[str, int]
 
 
 class Look(NamedTuple):
-    """The next offset of each partition, and when that was so."""
+    """The next offset of each partition at a time."""
 
     at: datetime
     offsets: Mapping[Partition, int]
@@ -33,7 +33,7 @@ class Pace:
         self._looks: deque[Look] = deque()
 
     def add(self, look: Look) -> None:
-        """Take a look; a new partition, or an offset that was set back, begins anew."""
+        """Add a look; a new partition, or an offset that was set back, starts over."""
         if self._looks:
             last = self._looks[-1]
             if look.at <= last.at:
@@ -47,11 +47,11 @@ class Pace:
             self._looks.popleft()
 
     def clear(self) -> None:
-        """Forget all looks: what comes next is not known to follow on them."""
+        """Forget all looks, because the next one may not follow on them."""
         self._looks.clear()
 
     def rate(self) -> Rate | None:
-        """Return the rate over the last minute, or as much of it as is known."""
+        """Return the rate over the last minute or the known part of it, None for a short part."""
         if not self._looks:
             return None
         first, last = self._looks[0], self._looks[-1]

@@ -1,4 +1,4 @@
-"""A dear value: computed by one task at a time, kept a while, and shown while it is renewed."""
+"""Cache for an expensive value: one refresh at a time, the stale value served meanwhile."""
 
 import asyncio
 import time
@@ -10,19 +10,20 @@ from api.problems import Problem
 T = TypeVar("T")
 
 _RETRY_AFTER_S = 2.0
-# What takes long is computed less often: it shall not keep the database busy.
+# A value that takes long is computed less often, so that it does not keep the database busy: it is
+# kept, and a failure left alone, for so many times as long as it took.
 _KEPT_TIMES, _RETRIED_TIMES = 5, 2
 
 
 class Known(NamedTuple, Generic[T]):
-    """The newest value, if there is one, and why there is no newer one, if something is wrong."""
+    """The newest value, None before the first, and why there is no newer one, if that failed."""
 
     value: T | None
     fault: Problem | None
 
 
 class Remembered(Generic[T]):
-    """Computed when it is asked for and what is known is older than `keep_s`."""
+    """Computes the value when it is asked for and the known one is older than `keep_s`."""
 
     def __init__(self, compute: Callable[[], Awaitable[T]], *, keep_s: float) -> None:
         self._compute = compute
@@ -32,16 +33,16 @@ class Remembered(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, *, wait_s: float) -> Known[T]:
-        """Return what is known, after waiting this long for something newer where it is due.
+        """Return what is known, after waiting for up to `wait_s` where a newer value is due.
 
-        The computing goes on without whoever asked for it; the next one may find it done.
+        A computation outlives the request that started it; the next request may find it done.
         """
         if self._task is None and time.monotonic() >= self._good_until:
             self._task = asyncio.create_task(self._renew())
         if self._task is not None:
             done, _ = await asyncio.wait({self._task}, timeout=wait_s)
             for task in done:
-                task.result()  # raises what nobody foresaw
+                task.result()  # raises any error but a Problem
         return self._known
 
     async def close(self) -> None:

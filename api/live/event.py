@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from psycopg.rows import DictRow
 
-from api.models import MeterState, VehicleState
+from api.models.readings import MeterState, VehicleState
 from telemetry.timestamps import EPOCH, MICROSECOND
 
 

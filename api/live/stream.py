@@ -19,7 +19,7 @@ from api.live.listener import Listener, TooSlow
 from api.metrics import Metrics
 from api.postgres.database import Database
 from api.problems import Problem
-from api.queries.statements import statement
+from api.queries.changes import Place, changed_states, database_time, missed_states
 from api.settings import LiveSettings
 from api.shares import NoneLeft, Shares, ShareTaken
 from telemetry.timestamps import as_datetime
@@ -97,22 +97,20 @@ class Live:
             at = as_datetime(event_id) - OVERLAP
         except OverflowError:
             return
-        asked = {
-            "furthest_back": FURTHEST_BACK,
-            "all": listener.wants_all,
-            "meters": list(listener.meters),
-            "vehicles": list(listener.vehicles),
-            "limit": PAGE,
-        }
-        last: tuple[datetime, str, str] | None = (at, "", "")
+        last: Place | None = Place(at)
         while last is not None:
-            after = dict(zip(("since", "kind", "device_id"), last, strict=True))
             async with database.read() as connection:
-                cursor = await connection.execute(statement("missed_states"), asked | after)
-                rows = await cursor.fetchall()
+                rows = await missed_states(
+                    connection,
+                    last,
+                    meters=list(listener.meters),
+                    vehicles=list(listener.vehicles),
+                    furthest_back=FURTHEST_BACK,
+                    limit=PAGE,
+                )
             last = None
             if len(rows) == PAGE:
-                last = (rows[-1]["updated_at"], rows[-1]["kind"], rows[-1]["device_id"])
+                last = Place(rows[-1]["updated_at"], rows[-1]["kind"], rows[-1]["device_id"])
             for row in rows:
                 yield event_of(row)
             if listener.is_dropped:
@@ -140,13 +138,8 @@ class Live:
         begun = None
         async with self._database.read() as connection:
             if self._looked_at is None:
-                cursor = await connection.execute("SELECT now() AS now")
-                row = await cursor.fetchone()
-                assert row is not None  # noqa: S101  this statement always returns one row
-                begun = self._looked_at = row["now"]
-            since = self._looked_at - OVERLAP
-            cursor = await connection.execute(statement("changed_states"), {"since": since})
-            rows = await cursor.fetchall()
+                begun = self._looked_at = await database_time(connection)
+            rows = await changed_states(connection, self._looked_at - OVERLAP)
         fresh = [row for row in rows if self._is_news(row)]
         if rows:
             self._looked_at = max(self._looked_at, rows[-1]["updated_at"])

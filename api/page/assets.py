@@ -1,4 +1,4 @@
-"""The style sheet, the script and the icon, each under an address that changes with it."""
+"""The style sheet, the script and the icon, each at an address that changes with its content."""
 
 from functools import cache
 from importlib.resources import files
@@ -14,7 +14,7 @@ _KINDS = {
 
 @cache
 def assets() -> dict[str, Rendered]:
-    """Return the files of `static/` by their names: these and no others are sent."""
+    """Return the files of `static/` by their names; no other file is served."""
     found = {}
     for file in (files("api.page") / "static").iterdir():
         media_type = _KINDS.get("." + file.name.rpartition(".")[2])
@@ -24,5 +24,5 @@ def assets() -> dict[str, Rendered]:
 
 
 def address(name: str) -> str:
-    """Return the address of a file, for as long as it stays as it is."""
+    """Return the address of a file with its version, which may be cached for ever."""
     return f"/static/{name}?v={assets()[name].version}"

@@ -8,23 +8,32 @@ from itertools import groupby
 
 from psycopg.rows import DictRow
 
-from api.figures.energies import Band, Energy, HourEnergy
-from api.figures.figures import Window, begun
-from api.models import Hour, Performance
-from api.page.chart.charts import Day
+from api.figures.energies import Energy, HourEnergy
+from api.figures.window import DayWindow, begun
+from api.models.energy import Hour, Performance
+from api.page.chart.day import Day
 from api.page.chart.plot import pixel
+from api.page.chart.strip import Band
 from api.parts import Parts
 from api.problems import Problem
-from api.queries.rows import rows
-from api.queries.windows import EARLIEST
-from api.routes.analytics import performance
-from api.times import format_time
+from api.queries.current_state import current_state
+from api.queries.devices import select_device
+from api.queries.performance import vehicle_performance
+from api.queries.refusals import schema_explained
+from api.queries.vehicle_day import (
+    vehicle_begin,
+    vehicle_coverage,
+    vehicle_series,
+    vehicle_sessions,
+)
+from api.queries.windows import EARLIEST, Window
+from telemetry.streams import VEHICLE
 
 MOST_SESSIONS = 50
 MOST_ROWS = 500
-"""Of the tables that grow with what devices and people have sent."""
+"""So many rows has a table that grows with the readings or with the meters."""
 MOST_METERS = 10
-"""Whose readings are shown, each in a strip of its own."""
+"""So many meters' readings are shown, each in a strip of its own."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _POINT = timedelta(minutes=5)
 _ONE_DAY = timedelta(days=1)
@@ -32,9 +41,9 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The span that is drawn, and the UTC day that it is; None for the last 24 hours.
+    """The span that is drawn: a UTC day, or the last 24 hours where `day` is None.
 
-    `is_young`: those from the hour on in which the vehicle's first reading was taken.
+    `is_young`: the 24 hours are cut to begin with the hour of the vehicle's first reading.
     """
 
     start: datetime
@@ -45,7 +54,7 @@ class Asked:
 
     @property
     def known_until(self) -> datetime:
-        """Where the question ends: of a day that is not over, now."""
+        """Where the question ends: now, for a day that is not over."""
         return min(self.end, self.now) if self.start < self.now else self.end
 
     @property
@@ -63,7 +72,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class VehicleDay:
-    """All that the page of a vehicle tells."""
+    """Everything that the page of a vehicle shows."""
 
     asked: Asked
     performance: Performance
@@ -76,7 +85,7 @@ class VehicleDay:
 
 
 def asked_day(text: str | None, now: datetime) -> Asked:
-    """Return the UTC day that is asked for, by default the last 24 hours; raises Problem (422)."""
+    """Return the UTC day that a text names, by default the last 24 hours; raises Problem (422)."""
     if not text:
         end = now.replace(microsecond=0)
         return Asked(end - _ONE_DAY, end, None, now)
@@ -93,56 +102,64 @@ def asked_day(text: str | None, now: datetime) -> Asked:
 
 
 async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay:
-    """Return a vehicle's day; raises Problem (404 for one never heard of, 503).
+    """Return a vehicle's day.
 
-    The last 24 hours begin with its first reading's hour, where that lies in them.
+    The last 24 hours begin with the hour of its first reading, where that lies in them. Raises
+    Problem (404 for a vehicle that is not known, 503).
     """
     if asked.day is None:
-        asked = await _begin(parts, vehicle_id, asked)
+        asked = await _since_first_reading(parts, vehicle_id, asked)
     start, end = asked.start, asked.known_until
     if end <= start:  # midnight, to the microsecond
         end = start + timedelta(microseconds=1)
-    judged = await performance(parts, vehicle_id, start=format_time(start), end=format_time(end))
+    window = Window(start, end)
+    async with parts.database.read() as connection:
+        judged = await vehicle_performance(connection, vehicle_id, window)
     meter_ids = list(dict.fromkeys(span.meter_id for span in judged.meters))
-    asking = {"vehicle_id": vehicle_id, "device_id": vehicle_id, "start": start, "end": end}
-    asking |= {"meter_ids": meter_ids[:MOST_METERS], "apart": pixel(asked.start, asked.end)}
-    asking |= {"most": MOST_ROWS, "limit": MOST_SESSIONS}
-    names = ("page_series", "page_coverage", "page_sessions", "current_vehicle", "select_vehicle")
-    found = {}
-    async with parts.database.snapshot() as connection:
-        for name in names:
-            found[name] = await rows(connection, name, **asking)
-    device = next(iter(found["select_vehicle"]), None)
+    shown_ids = meter_ids[:MOST_METERS]
+    async with parts.database.snapshot() as connection, schema_explained():
+        series = await vehicle_series(connection, vehicle_id, window)
+        coverage = await vehicle_coverage(
+            connection,
+            vehicle_id,
+            window,
+            meter_ids=shown_ids,
+            apart=pixel(asked.start, asked.end),
+            limit=MOST_ROWS,
+        )
+        sessions = await vehicle_sessions(connection, vehicle_id, window, limit=MOST_SESSIONS)
+        current = await current_state(connection, VEHICLE, vehicle_id)
+        device = await select_device(connection, VEHICLE, vehicle_id)
     every = timedelta(seconds=device["reading_interval_seconds"] if device else 60)
+    chart = Day(
+        vehicle_id=vehicle_id,
+        window=(asked.start, asked.end),
+        hours=[_hour(hour) for hour in judged.hourly],
+        soc=_series(series, "soc"),
+        temperature=_series(series, "temperature"),
+        longest_gap=2 * max(_POINT, every),
+        sessions=[_session(row, start, end) for row in sessions],
+        meters=[
+            Band(span.start, span.end, span.meter_id, f"meter {span.meter_id}")
+            for span in judged.meters
+        ],
+        covered=_covered((vehicle_id, *shown_ids), coverage),
+    )
     return VehicleDay(
         asked=asked,
         performance=judged,
-        chart=Day(
-            vehicle_id=vehicle_id,
-            window=(asked.start, asked.end),
-            hours=[_hour(hour) for hour in judged.hourly],
-            soc=_series(found["page_series"], "soc"),
-            temperature=_series(found["page_series"], "temperature"),
-            longest_gap=2 * max(_POINT, every),
-            sessions=[_session(row, start, end) for row in found["page_sessions"]],
-            meters=[
-                Band(span.start, span.end, span.meter_id, f"meter {span.meter_id}")
-                for span in judged.meters
-            ],
-            covered=_covered((vehicle_id, *meter_ids[:MOST_METERS]), found["page_coverage"]),
-        ),
-        current=next(iter(found["current_vehicle"]), None),
+        chart=chart,
+        current=current,
         device=device,
-        sessions=found["page_sessions"],
-        unshown_meters=max(len(meter_ids) - MOST_METERS, 0),
+        sessions=sessions,
+        unshown_meters=len(meter_ids) - len(shown_ids),
     )
 
 
-async def _begin(parts: Parts, vehicle_id: str, asked: Asked) -> Asked:
-    asking = {"vehicle_id": vehicle_id, "start": asked.start, "end": asked.end}
-    async with parts.database.read() as connection:
-        (row,) = await rows(connection, "page_vehicle_begin", **asking)
-    start, _, is_young = begun(Window(asked.start, asked.end, is_young=False), row)
+async def _since_first_reading(parts: Parts, vehicle_id: str, asked: Asked) -> Asked:
+    async with parts.database.read() as connection, schema_explained():
+        row = await vehicle_begin(connection, vehicle_id, asked.start, asked.end)
+    start, _, is_young = begun(DayWindow(asked.start, asked.end, is_young=False), row)
     return replace(asked, start=start, is_young=is_young)
 
 
@@ -152,7 +169,7 @@ def _hour(hour: Hour) -> HourEnergy:
 
 
 def _series(points: Iterable[DictRow], measure: str) -> list[tuple[datetime, float]]:
-    """Return the points of those readings that tell it."""
+    """Return the points that have the measure."""
     return [(row["at"], row[measure]) for row in points if row[measure] is not None]
 
 
@@ -163,8 +180,8 @@ def _session(row: DictRow, start: datetime, end: datetime) -> Band:
 
 
 def _covered(names: Iterable[str], rows: Iterable[DictRow]) -> list[tuple[str, list[Band]]]:
-    """Return by device when its readings cover the day; one without any has no bands."""
-    # The vehicle's own come first, and a meter may bear the same name.
+    """Return the spans that each device's readings cover, in the order of these names."""
+    # The vehicle's own come first; a meter that has its id is joined with it.
     covered: dict[str, list[Band]] = {name: [] for name in names}
     for device_id, spans in groupby(rows, key=lambda row: row["device_id"]):
         bands = [Band(row["start"], row["end"], "", f"readings of {device_id}") for row in spans]

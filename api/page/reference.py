@@ -1,7 +1,7 @@
-"""The description of the API for people, made of its OpenAPI document. Pure.
+"""The description of the API for people, made of its OpenAPI document, examples and all. Pure.
 
-No viewer of other people's: those need inline styles, which the pages' content security policy
-forbids, and a megabyte of script for what is a list.
+The usual viewers need inline styles, which the pages' content security policy forbids, and a
+megabyte of script for a list.
 """
 
 import json
@@ -10,21 +10,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-Schema = Mapping[str, Any]
+from pydantic.alias_generators import to_camel
 
-_DEEPEST = 8
-_PLAIN: dict[str, object] = {
-    "string": "…",
-    "number": 1.5,
-    "integer": 1,
-    "boolean": True,
-    "null": None,
-}
+Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One of a path or a query."""
+    """A parameter of a path, a query or a header."""
 
     name: str
     place: str
@@ -35,7 +28,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, and an example of its body where it has a form of its own."""
+    """A status, and an example of its body, but for problems."""
 
     status: str
     description: str
@@ -56,33 +49,13 @@ class Operation:
 
 
 def operations(document: Schema) -> dict[str, list[Operation]]:
-    """Return all operations by their tag, in the document's order."""
+    """Return all operations by their tags, in the document's order."""
     by_tag: dict[str, list[Operation]] = {}
     for path, methods in document["paths"].items():
         for method, described in methods.items():
             operation = _operation(document, method, path, described)
             by_tag.setdefault(next(iter(described.get("tags", ["more"]))), []).append(operation)
     return by_tag
-
-
-def example(document: Schema, schema: Schema, depth: int = 0) -> object:
-    """Return a value of a schema: its own example where it has one."""
-    schema = _resolved(document, schema)
-    for known in ("example", "default", "const"):
-        if schema.get(known) is not None:
-            return schema[known]
-    for several in ("examples", "enum"):
-        if schema.get(several):
-            return schema[several][0]
-    for choice in ("anyOf", "oneOf", "allOf"):
-        if schema.get(choice):
-            return example(document, schema[choice][0], depth)
-    if depth < _DEEPEST and schema.get("type") == "object" and "properties" in schema:
-        properties = schema["properties"].items()
-        return {name: example(document, inner, depth + 1) for name, inner in properties}
-    if schema.get("type") == "array":
-        return [example(document, schema.get("items", {}), depth + 1)] if depth < _DEEPEST else []
-    return _PLAIN.get(schema.get("type", ""), {})
 
 
 def _operation(document: Schema, method: str, path: str, described: Schema) -> Operation:
@@ -97,7 +70,7 @@ def _operation(document: Schema, method: str, path: str, described: Schema) -> O
         for one in described.get("parameters", ())
     ]
     content = described.get("requestBody", {}).get("content", {}).get("application/json")
-    body = None if content is None else _body(document, content)
+    body = None if content is None else json.dumps(content["example"])
     return Operation(
         anchor=described["operationId"],
         method=method.upper(),
@@ -105,22 +78,15 @@ def _operation(document: Schema, method: str, path: str, described: Schema) -> O
         description=described.get("description", described.get("summary", "")),
         parameters=parameters,
         call=_call(document, method, path, described, body),
-        answers=[_answer(document, *one) for one in described["responses"].items()],
+        answers=[_answer(*one) for one in described["responses"].items()],
     )
 
 
-def _body(document: Schema, content: Schema) -> str:
-    given = content.get("example", next(iter(content.get("examples", {}).values()), None))
-    if isinstance(given, Mapping) and "value" in given:
-        given = given["value"]
-    return json.dumps(example(document, content["schema"]) if given is None else given)
-
-
 def _call(document: Schema, method: str, path: str, described: Schema, body: str | None) -> str:
-    """Return the operation as curl would ask it."""
+    """Return the command that calls the operation with curl."""
     for one in described.get("parameters", ()):
         if one["in"] == "path":
-            path = path.replace(f"{{{one['name']}}}", _in_path(document, one))
+            path = path.replace(f"{{{one['name']}}}", str(_of_field(document, one["name"])))
     lines = [f'curl -H "Authorization: Bearer $KEY" "$WATTLINE{path}"']
     if method != "get":
         lines[0] = lines[0].replace("curl", f"curl -X {method.upper()}")
@@ -130,21 +96,19 @@ def _call(document: Schema, method: str, path: str, described: Schema, body: str
     return " \\\n".join(lines)
 
 
-def _in_path(document: Schema, parameter: Schema) -> str:
-    name = parameter["name"]
-    schema = _resolved(document, parameter["schema"])
-    if schema.get("type") == "integer":
-        return "17"
-    return "mtr-00042" if name.startswith("meter") else "veh-00042"
+def _of_field(document: Schema, name: str) -> object:
+    """Return the example of the first field of any body that has a path parameter's name."""
+    schemas = document["components"]["schemas"].values()
+    fields = [one["properties"] for one in schemas if "properties" in one]
+    return next(one[to_camel(name)]["examples"][0] for one in fields if to_camel(name) in one)
 
 
-def _answer(document: Schema, status: str, described: Schema) -> Answer:
-    content = described.get("content", {}).get("application/json")
-    # Problem documents are all of one form, which is shown once.
-    shown = None if not content else example(document, content.get("schema", {}))
+def _answer(status: str, described: Schema) -> Answer:
+    # Problem documents have another media type: they are all of one form.
+    shown = described.get("content", {}).get("application/json", {}).get("example")
     text = json.dumps(shown, indent=2, ensure_ascii=False) if shown else None
     description = described.get("description", "")
-    # What FastAPI says of every success; the status has a word of its own.
+    # FastAPI says this of every success; the status' own phrase says more.
     if description == "Successful Response":
         description = HTTPStatus(int(status)).phrase
     return Answer(status, description, text)

@@ -1,6 +1,6 @@
-"""`/`, `/vehicles`, `/vehicles/{id}`, `/docs` and `/static/`: what a browser is shown.
+"""`/`, `/vehicles`, `/vehicles/{id}`, `/docs` and `/static/`.
 
-What goes wrong is a page here too, and says what to do.
+A problem is a page here too, which says what to do.
 """
 
 from collections.abc import Callable, Coroutine
@@ -9,46 +9,30 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api.figures.figures import BANDS, DAY_KEPT_S, HOUR, MOST_LETTERS, NOW_KEPT_S
-from api.page import words
-from api.page.assets import address, assets
-from api.page.chart.charts import day_chart, fleet_chart
+from api.figures.figures import DAY_KEPT_S, MOST_LETTERS, NOW_KEPT_S
+from api.figures.window import HOUR
+from api.page.assets import assets
+from api.page.chart.day import day_chart
+from api.page.chart.fleet import fleet_chart
 from api.page.day import MOST_ROWS, MOST_SESSIONS, asked_day, vehicle_day
 from api.page.reference import operations
+from api.page.render import html, page
+from api.parameters import DevicePath
 from api.parts import TheParts
 from api.problems import Problem
-from api.queries.statements import statement
+from api.queries.known_vehicles import known_vehicles
 from api.rendered import Rendered, rendered_once
 from telemetry.readings import DEVICE_ID
 
 MOST_LISTED = 100
 _NOW_WAIT_S, _FLEET_WAIT_S = 10.0, 1.5
 _FOREVER = "public, max-age=31536000, immutable"
-
-_environment = Environment(
-    loader=PackageLoader("api.page"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_environment.filters |= words.FILTERS
-_environment.globals |= {
-    "address": address,
-    "statuses": words.STATUSES,
-    "reasons": words.REASONS,
-    "meanings": words.MEANINGS,
-    "bands": BANDS,
-    "hour": HOUR,
-    "lacking": words.lacking,
-    "hours": words.hours,
-}
+_NO_ID = "an id has 1 to 64 letters, digits or characters of . _ : -, and nothing else"
 
 
 class PageRoute(APIRoute):
@@ -63,13 +47,7 @@ class PageRoute(APIRoute):
             except Problem as problem:
                 return problem_page(problem)
             except RequestValidationError:
-                return problem_page(
-                    Problem(
-                        422,
-                        "an id has 1 to 64 letters, digits or characters of . _ : -, and nothing"
-                        " else can be looked for",
-                    )
-                )
+                return problem_page(Problem(422, f"{_NO_ID} can be looked for"))
 
         return handled
 
@@ -81,7 +59,7 @@ router = APIRouter(
 
 @router.get("/")
 async def fleet(parts: TheParts) -> Response:
-    """The fleet at a glance; what takes long is shown once it is there."""
+    """The fleet at a glance; figures that take long are shown once they are there."""
     figures = parts.figures
     now = await figures.now.get(wait_s=_NOW_WAIT_S)
     if now.value is None or now.fault is not None:
@@ -97,7 +75,7 @@ async def fleet(parts: TheParts) -> Response:
         day, fault = hours.value.day, hours.fault
         # The last hour is drawn whole, although it is not over.
         chart = fleet_chart((day.window.start, day.window.hours[-1] + HOUR), hours.value.hours)
-    return _page(
+    return page(
         "fleet",
         now=now.value,
         intake=figures.intake,
@@ -116,28 +94,26 @@ async def vehicles(
     q: Annotated[str, Query(pattern=f"^({DEVICE_ID})?$", max_length=64)] = "",
     after: Annotated[str, Query(pattern=f"^({DEVICE_ID})?$", max_length=64)] = "",
 ) -> Response:
-    """The vehicles whose id begins so; the one of exactly that id, where there is one."""
-    asking = {"prefix": q, "after": after, "limit": MOST_LISTED + 1}
+    """The vehicles whose ids begin with `q`; the page of the vehicle whose id is `q`, if any."""
     async with parts.database.read() as connection:
-        cursor = await connection.execute(statement("page_vehicles"), asking)
-        rows = await cursor.fetchall()
+        rows = await known_vehicles(connection, prefix=q, after=after, limit=MOST_LISTED + 1)
     if q and not after and rows and rows[0]["vehicle_id"] == q:
         return RedirectResponse(f"/vehicles/{quote(q)}", status_code=303)
     shown = rows[:MOST_LISTED]
     following = shown[-1]["vehicle_id"] if len(rows) > MOST_LISTED else None
-    return _page("vehicles", rows=shown, q=q, following=following, now=datetime.now(UTC))
+    return page("vehicles", rows=shown, q=q, following=following, now=datetime.now(UTC))
 
 
 @router.get("/vehicles/{vehicle_id}")
 async def vehicle(
     parts: TheParts,
-    vehicle_id: Annotated[str, Path(pattern=f"^{DEVICE_ID}$", max_length=64)],
+    vehicle_id: DevicePath,
     day: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
     """A vehicle's last 24 hours, or a UTC day of it."""
     asked = asked_day(day, datetime.now(UTC))
     known = await vehicle_day(parts, vehicle_id, asked)
-    return _page(
+    return page(
         "vehicle",
         vehicle_id=vehicle_id,
         asked=known.asked,
@@ -157,7 +133,7 @@ async def docs(request: Request) -> Response:
 
 @router.get("/static/{name}")
 async def static(request: Request, name: str, v: str = "") -> Response:
-    """A file of this package; under its newest address for as long as a browser likes."""
+    """A file of this package; a browser may keep it for ever under its newest address."""
     asset = assets().get(name)
     if asset is None:
         raise Problem(404, "there is no such file")
@@ -168,21 +144,13 @@ async def static(request: Request, name: str, v: str = "") -> Response:
 
 def _docs(app: FastAPI) -> Rendered:
     document = app.openapi()
-    text = _text("reference", document=document, tags=operations(document))
+    text = html("reference", document=document, tags=operations(document))
     return Rendered(text.encode(), "text/html; charset=utf-8")
-
-
-def _page(name: str, **values: object) -> HTMLResponse:
-    return HTMLResponse(_text(name, **values), headers={"Cache-Control": "no-store"})
-
-
-def _text(name: str, **values: object) -> str:
-    return _environment.get_template(f"{name}.html").render(**values)
 
 
 def problem_page(problem: Problem) -> HTMLResponse:
     """Return the page that says what went wrong, with the status and headers of the problem."""
-    page = _page("problem", title=HTTPStatus(problem.status).phrase, problem=problem)
-    page.status_code = problem.status
-    page.headers.update(problem.headers)
-    return page
+    title = HTTPStatus(problem.status).phrase
+    answer = page("problem", status=problem.status, title=title, problem=problem)
+    answer.headers.update(problem.headers)
+    return answer

@@ -1,4 +1,4 @@
-"""Numbers, times and states as people read them. Pure."""
+"""Numbers, times and statuses as people read them. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from markupsafe import Markup, escape
 
 from api.figures.energies import DEGRADED, LEAST_COVERAGE, LEAST_KWH, OPTIMAL
-from api.models import Performance
+from api.models.energy import Performance
 
 DASH = "\N{EN DASH}"
 NOTHING = DASH
@@ -21,8 +21,8 @@ STATUSES = {
     "no_meter": "no meter",
 }
 MEANINGS = {
-    "optimal": "85 % of what was drawn, or more, was delivered",
-    "degraded": "at least 75 %, but not 85 %",
+    "optimal": "at least 85 % of what was drawn was delivered",
+    "degraded": "at least 75 %, but less than 85 %",
     "critical": "less than 75 %",
     "implausible": "more was delivered than drawn: not in the ratio",
     "insufficient_data": "not judged, and not in the ratio",
@@ -34,18 +34,18 @@ _LACKING = {
     "little": "drew less than 0.1 kWh",
 }
 REASONS = {
-    "shared_meter": "a meter is shared: outside sessions its energy is no vehicle's",
-    "implausible_jump": "a register jumped further than its power allows: that is not counted",
+    "shared_meter": "a meter is shared: outside sessions its energy counts for no vehicle",
+    "implausible_jump": "a register jumped further than its power allows: the jump is not counted",
 }
 
 
 def count(value: float | None) -> str:
-    """Return 12,345."""
+    """Return a number such as 12,345."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 
 def kwh(value: float | None) -> str:
-    """Return 1,234.5 kWh; large energies without a place, small ones with three."""
+    """Return an energy such as 1,234.5 kWh; large ones without decimals, small ones with three."""
     if value is None:
         return NOTHING
     places = 0 if abs(value) >= 10_000 else 1 if abs(value) >= 1 or value == 0 else 3  # noqa: PLR2004
@@ -53,12 +53,12 @@ def kwh(value: float | None) -> str:
 
 
 def percent(share: float | None, places: int = 1) -> str:
-    """Return 91.8 %, of a share of one."""
+    """Return a share of one in per cent, such as 91.8 %."""
     return NOTHING if share is None else f"{100 * share:,.{places}f} %"
 
 
 def ratio(share: float | None) -> str:
-    """Return 91.8 %, with as many places as it takes to lie on its side of a band's limit."""
+    """Return a ratio in per cent, with the decimals that keep it on its side of a band's limit."""
     if share is None:
         return NOTHING
     per_cent = 100 * share
@@ -71,27 +71,27 @@ def _side(per_cent: float) -> tuple[bool, ...]:
 
 
 def cut_percent(share: float) -> str:
-    """Return 99.9 % of all that is not whole: what is rounded up would hide a gap."""
+    """Return a share of one in per cent, rounded down: rounding up to 100.0 % would hide a gap."""
     return f"{int(1_000 * share + 1e-9) / 10:.1f} %"
 
 
 def charge(per_cent: float | None) -> str:
-    """Return 57.3 %, of a state of charge."""
+    """Return a state of charge such as 57.3 %."""
     return NOTHING if per_cent is None else f"{per_cent:.1f} %"
 
 
 def degrees(celsius: float | None) -> str:
-    """Return 31.4 °C."""
+    """Return a temperature such as 31.4 °C."""
     return NOTHING if celsius is None else f"{celsius:.1f} °C".replace("-", "\N{MINUS SIGN}")
 
 
 def rate(value: float) -> str:
-    """Return 1,234 a second, small ones with one place."""
+    """Return a rate such as 1,234; small ones with one decimal."""
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"  # noqa: PLR2004
 
 
 def span(seconds: float | None) -> str:
-    """Return 42 s, 7 min, 3 h or 12 days."""
+    """Return a duration such as 42 s, 7 min, 3 h or 12 days."""
     if seconds is None:
         return NOTHING
     seconds = max(seconds, 0.0)
@@ -104,17 +104,17 @@ def span(seconds: float | None) -> str:
 
 
 def clock(at: datetime) -> str:
-    """Return 14:05, in UTC."""
+    """Return a time of day in UTC such as 14:05."""
     return at.astimezone(UTC).strftime("%H:%M")
 
 
 def moment(at: datetime | None) -> str:
-    """Return 2026-02-10 14:05:09 UTC."""
+    """Return a time such as 2026-02-10 14:05:09 UTC."""
     return NOTHING if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def hours(start: datetime, end: datetime) -> str:
-    """Return 14:00 to 15:00 UTC, with the dates where it is no single day."""
+    """Return a span such as 14:00 to 15:00 UTC, with dates where it is not within one day."""
     first, last = start.astimezone(UTC), end.astimezone(UTC)
     if last.date() == first.date():
         return f"{clock(first)}{DASH}{clock(last)} UTC"
@@ -124,20 +124,20 @@ def hours(start: datetime, end: datetime) -> str:
 
 
 def lacking(one: Performance) -> list[str]:
-    """Return what a vehicle with `insufficient_data` lacks, each with its figure."""
+    """Return what a vehicle with `insufficient_data` lacks to be judged, with figures."""
     if one.efficiency.status != "insufficient_data":
         return []
     said = []
     if one.quality.vehicle_coverage < LEAST_COVERAGE:
         share = cut_percent(one.quality.vehicle_coverage)
-        said.append(f"its readings cover {share} of these hours; half of them is needed")
+        said.append(f"its readings cover {share} of these hours; at least half is needed")
     if not one.meters:
-        said.append("no meter's energy was its alone")
+        said.append("it has no meter of its own")
     elif one.quality.meter_coverage < LEAST_COVERAGE:
         share = cut_percent(one.quality.meter_coverage)
         said.append(
-            f"its meters' readings cover {share} of the time for which they charged it; half of it"
-            " is needed"
+            f"its meters' readings cover {share} of the time for which they charged it; at least"
+            " half is needed"
         )
     if one.meters and one.energy.ac_kwh < LEAST_KWH:
         said.append(f"its meters drew {kwh(one.energy.ac_kwh)}; {LEAST_KWH} kWh is needed")
@@ -145,14 +145,14 @@ def lacking(one: Performance) -> list[str]:
 
 
 def unjudged(vehicles: Mapping[str, int]) -> str:
-    """Return how many vehicles lack what for a judgement."""
+    """Return how many vehicles cannot be judged, by what they lack."""
     return "; ".join(
         f"{count(vehicles[key])} {why}" for key, why in _LACKING.items() if vehicles[key]
     )
 
 
 def delay(seconds: float | None) -> str:
-    """Return when readings are stored, seen from when they were taken by their device's clock."""
+    """Return how long after they were taken, by their devices' clocks, readings are stored."""
     if seconds is None:
         return "no newer one was stored in the last 5 min"
     if seconds < 0:
@@ -161,12 +161,12 @@ def delay(seconds: float | None) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Return text that may go on in another line after each `_`, `-` and `.`."""
+    """Return text that may break into lines after each `_`, `-` and `.`."""
     return Markup(re.sub("([_.-])", r"\1<wbr>", str(escape(text))))  # noqa: S704  it is escaped
 
 
 def marked(text: str) -> Markup:
-    """Return text with what stands between backquotes as code."""
+    """Return text in which the parts between backquotes are code."""
     parts = [
         Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
         for place, part in enumerate(text.split("`"))

@@ -1,0 +1,4 @@
+"""The questions that routes and pages ask PostgreSQL: each a function that is lent a connection.
+
+Read `rows` first, then `statements`. Who calls chooses the lane: `database.lookup()`, `read()`, …
+"""

@@ -1,6 +1,7 @@
-"""What charges come to: computed apart from the rows, for it may take long.
+"""The energy of charges, which may take long to compute.
 
-No lock is held meanwhile, and a page of sessions ends early rather than late.
+It is computed apart from the rows of sessions, so that no lock is held meanwhile, and a page of
+sessions may end early.
 """
 
 import time
@@ -10,34 +11,37 @@ from typing import Any
 from psycopg.rows import DictRow
 
 from api.postgres.database import Connection
+from api.queries.rows import all_rows
 from api.queries.statements import statement
 
-# After so many seconds a page ends. Sessions are computed some at a time, to look at the clock.
 ENOUGH_S = 2.0
+"""A page ends once computing its energies took so many seconds."""
+# So many are computed at a time before the clock is looked at.
 _AT_ONCE = 25
 
 Charge = Mapping[str, Any]
-"""`vehicle_id`, `meter_id`, `started_at`, and `ended_at`, which is None while it runs."""
+"""A session, or one that is not entered yet.
+
+`vehicle_id`, `meter_id`, `started_at`, and `ended_at`, which is None while it runs.
+"""
 
 
 async def energies(connection: Connection, charges: Sequence[Charge]) -> list[DictRow]:
     """Return `ac_kwh`, `dc_kwh` and `ratio` of each charge, in their order."""
-    cursor = await connection.execute(
-        statement("session_energy"),
-        {
-            "vehicle_ids": [charge["vehicle_id"] for charge in charges],
-            "meter_ids": [charge["meter_id"] for charge in charges],
-            "starts": [charge["started_at"] for charge in charges],
-            "ends": [charge["ended_at"] for charge in charges],
-        },
+    return await all_rows(
+        connection,
+        statement("charged_energy"),
+        vehicle_ids=[charge["vehicle_id"] for charge in charges],
+        meter_ids=[charge["meter_id"] for charge in charges],
+        starts=[charge["started_at"] for charge in charges],
+        ends=[charge["ended_at"] for charge in charges],
     )
-    return await cursor.fetchall()
 
 
 async def energies_in_time(connection: Connection, charges: Sequence[Charge]) -> list[DictRow]:
-    """Return the energies of the first charges: of all, or of those that the time was enough for.
+    """Return the energies of as many of the first charges as are computed in time.
 
-    Those of one are returned in any case, so that every page is a step towards the end.
+    The first one's are always among them, so that every page is a step towards the end.
     """
     found: list[DictRow] = []
     began, size = time.monotonic(), 1

@@ -1,26 +1,28 @@
-"""The pages' questions to PostgreSQL."""
+"""The rows that a statement returns, each a mapping by column."""
 
-from typing import Any
+from typing import Any, LiteralString
 
-from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from psycopg.rows import DictRow
 
 from api.postgres.database import Connection
-from api.problems import Problem
-from api.queries.notes import refused_while_noted
-from api.queries.statements import statement
 
-_LACKS = (UndefinedTable, UndefinedColumn, UndefinedFunction)
+Query = LiteralString | bytes
 
 
-async def rows(connection: Connection, name: str, **parameters: Any) -> list[DictRow]:
-    """Return the rows of `sql/NAME.sql`; raises Problem (503) where the schema lacks something."""
-    try:
-        with refused_while_noted():
-            cursor = await connection.execute(statement(name), parameters)
-        return await cursor.fetchall()
-    except _LACKS as error:
-        # The schema was not applied yet, or is an older one.
-        raise Problem(
-            503, "the database lacks what this version needs: apply the schema"
-        ) from error
+async def all_rows(connection: Connection, query: Query, **parameters: Any) -> list[DictRow]:
+    """Return every row."""
+    cursor = await connection.execute(query, parameters)
+    return await cursor.fetchall()
+
+
+async def first_row(connection: Connection, query: Query, **parameters: Any) -> DictRow | None:
+    """Return the first row, None where there is none."""
+    cursor = await connection.execute(query, parameters)
+    return await cursor.fetchone()
+
+
+async def only_row(connection: Connection, query: Query, **parameters: Any) -> DictRow:
+    """Return the row of a statement that always returns one."""
+    row = await first_row(connection, query, **parameters)
+    assert row is not None  # noqa: S101  the statement returns one, always
+    return row

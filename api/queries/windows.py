@@ -1,4 +1,4 @@
-"""The time that a question is about: start < recorded_at <= end. Pure."""
+"""The window that a question is about, start < recorded_at <= end, as clients write it. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,10 +8,10 @@ from telemetry.timestamps import as_datetime, parse_timestamp
 
 DEFAULT = timedelta(hours=24)
 LONGEST = timedelta(days=31)
-# Beyond these nothing can be stored, and a typing error is likelier than a question.
+# Nothing earlier is stored, and a time further ahead is more likely a typing error.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 FURTHEST_AHEAD = timedelta(days=366)
-# What has happened may lie ahead by as much as clocks differ, as a reading may.
+# A past event may lie ahead of our clock by as much as a reading may.
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 
@@ -24,9 +24,12 @@ class Window:
 
 
 def instant(text: str, field: str, now: datetime, *, ahead: timedelta = FURTHEST_AHEAD) -> datetime:
-    """Return the time that an RFC 3339 text names; raises Problem (422) with the field named."""
+    """Return the UTC time that an RFC 3339 text names.
+
+    Raises Problem (422), which names the field, for any other text and for a time further ahead.
+    """
     try:
-        # In a query a plus sign stands for a blank; no time holds one otherwise.
+        # In a query a plus sign stands for a blank, which RFC 3339 does not have.
         at = as_datetime(parse_timestamp(text.replace(" ", "+")))
     except (ValueError, OverflowError) as error:  # the latter: past the last day of year 9999
         raise Problem(
@@ -40,7 +43,7 @@ def instant(text: str, field: str, now: datetime, *, ahead: timedelta = FURTHEST
 
 
 def utc_day(at: datetime) -> tuple[datetime, datetime]:
-    """Return when the UTC day of a time begins and ends."""
+    """Return the begin and the end of the UTC day of a time."""
     begin = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return begin, begin + timedelta(days=1)
 
@@ -53,10 +56,10 @@ def window(
     longest: timedelta | None = LONGEST,
     on_the_hour: bool = False,
 ) -> Window:
-    """Return the window that is asked for, by default the last 24 hours.
+    """Return the window between two RFC 3339 texts, by default the last 24 hours.
 
-    `on_the_hour`: where no start is asked for, that of the hour in which it would lie. Raises
-    Problem (422) with the field named.
+    `on_the_hour`: without a start, begin with the hour in which it would lie. Raises Problem
+    (422), which names the field.
     """
     last = now if end is None else instant(end, "end", now)
     if start is not None:

@@ -1,1 +1,4 @@
-"""The paths of the API, one noun a file."""
+"""The paths of the API, one noun a file: parse, ask a query, return a model.
+
+A docstring of a route is its description in /openapi.json.
+"""

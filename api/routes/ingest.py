@@ -1,4 +1,4 @@
-"""Readings in: judged, handed to Kafka, and answered for once the broker has acknowledged them."""
+"""Readings in: judged, sent to Kafka, and answered once the broker has acknowledged them."""
 
 import asyncio
 import time
@@ -13,7 +13,8 @@ from api.ingest.batches import MOST_READINGS, NotABatch
 from api.ingest.elements import TooMany
 from api.ingest.envelopes import Sorted, read_batch, read_either, read_mixed, read_one
 from api.ingest.gateway import Unacknowledged
-from api.models import Accepted
+from api.models.readings import Accepted, SentMeterReading, SentVehicleReading
+from api.openapi import example_of
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems, unavailable
 from telemetry.decode import TimeLimits
@@ -22,22 +23,12 @@ from telemetry.streams import METER, VEHICLE
 
 router = APIRouter(prefix="/v1/telemetry", tags=["ingest"])
 
-# Of some kilobytes of the worst readings, judging takes some 30 ms.
+# Judging a body of so many bytes takes some 30 ms at the worst.
 _MOST_INLINE = 8 << 10
-_READINGS: dict[str, dict[str, Any]] = {
-    "meter": {
-        "meterId": "mtr-00042",
-        "kwhConsumedAc": 0.913,
-        "voltage": 229.8,
-        "timestamp": "2026-02-10T10:00:00.000Z",
-    },
-    "vehicle": {
-        "vehicleId": "veh-00042",
-        "soc": 57.3,
-        "kwhDeliveredDc": 0.842,
-        "batteryTemp": 31.4,
-        "timestamp": "2026-02-10T10:00:00.000Z",
-    },
+# The schemas are the contract's, the examples are those of the bodies that are sent.
+_READINGS = {
+    "meter": example_of(SentMeterReading.model_json_schema(mode="serialization"), {}),
+    "vehicle": example_of(SentVehicleReading.model_json_schema(mode="serialization"), {}),
 }
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "meter": MeterReading.model_json_schema(),
@@ -61,7 +52,7 @@ def _body(schema: dict[str, Any], example: object) -> dict[str, Any]:
 
 
 def _list(name: str, item: dict[str, Any]) -> dict[str, Any]:
-    # `maxItems` would be a promise of 422; what is too much is 413.
+    # `maxItems` would promise a 422, and too many readings are a 413.
     limit = f"at most {MOST_READINGS}"
     items = {"type": "array", "items": item, "minItems": 1, "description": limit}
     return {"type": "object", "required": [name], "properties": {name: items}}
@@ -127,7 +118,7 @@ async def ingest_mixed(request: Request, parts: TheParts) -> Response:
 
 
 PATHS = frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
-"""Those that take many readings, and so large bodies."""
+"""The paths that take readings, whose bodies may be large."""
 
 
 async def _ingest(
@@ -139,7 +130,7 @@ async def _ingest(
         if len(body) <= _MOST_INLINE:
             found = read(body, limits)
         else:
-            # On a thread, so that what is asked meanwhile is answered meanwhile.
+            # On a thread, so that other requests are answered meanwhile.
             async with parts.turns.turn(request):
                 found = await asyncio.to_thread(read, body, limits)
     except NotABatch as error:
@@ -149,7 +140,7 @@ async def _ingest(
         raise Problem(413, f"more than {MOST_READINGS} readings in a request") from error
     counted = parts.metrics.gateway_readings
     counted.labels("rejected").inc(len(found.refused))
-    # As `Rejection` has it; there may be thousands.
+    # In the form of `Rejection`, without making the models: there may be thousands.
     rejections = [
         {"index": one.index, "reason": reason, "field": field, "detail": detail}
         for one in found.refused

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -10,9 +11,12 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from api.live.event import Event
 from api.live.listener import Ended, Listener, TooSlow
 from api.middleware.caller import caller_of
-from api.models import DeviceId
+from api.models.bodies import DeviceId
+from api.models.readings import VehicleState
+from api.openapi import example_of
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
+from telemetry.timestamps import EPOCH, MICROSECOND
 
 router = APIRouter(prefix="/v1", tags=["state"])
 
@@ -21,22 +25,32 @@ _MOST_DEVICES = 100
 Names = Annotated[list[DeviceId] | None, Query(max_length=_MOST_DEVICES)]
 
 
+def _sent(event: Event) -> bytes:
+    return format_sse_event(
+        event=event.kind, id=str(event.id), data_str=event.state.model_dump_json(by_alias=True)
+    )
+
+
+def _example() -> str:
+    """Return the event of the example of a vehicle's state, stored a second after it was taken."""
+    state = VehicleState.model_validate(
+        example_of(VehicleState.model_json_schema(mode="serialization"), {})
+    )
+    stored_at = state.timestamp + timedelta(seconds=1)
+    stored = state.model_copy(update={"updated_at": stored_at})
+    event = Event((stored_at - EPOCH) // MICROSECOND, "vehicle", state.vehicle_id, stored)
+    return _sent(event).decode()
+
+
 _EVENTS: dict[int | str, dict[str, object]] = {
     200: {
         "description": "events `meter` and `vehicle`, whose data are states; `dropped` is the last",
-        "content": {
-            "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": 'event: vehicle\ndata: {"vehicleId":"veh-00042","soc":57.3,'
-                '"kwhDeliveredDc":0.842,"batteryTemp":31.4,"timestamp":"2026-02-10T10:00:00.000Z",'
-                '"updatedAt":"2026-02-10T10:00:01.000Z"}\nid: 1770717601000000\n\n',
-            }
-        },
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _example()}},
     }
 }
 
 
-# Not with `response_class=EventSourceResponse`: FastAPI would take this function for the generator.
+# With `response_class=EventSourceResponse` FastAPI would take this function for the generator.
 @router.get(
     "/live", response_class=Response, responses=_EVENTS | describe_problems(401, 422, 429, 503)
 )
@@ -60,7 +74,7 @@ async def live(
     )
     missed = None
     last_event_id = (last_event_id or "").strip()
-    if last_event_id:  # blank is none: an event without an id leaves that behind
+    if last_event_id:  # browsers send a blank one after an event without an id
         if not last_event_id.isascii() or not last_event_id.isdigit():
             raise Problem(422, "Last-Event-ID: should be the id of an event", field="Last-Event-ID")
         missed = int(last_event_id)
@@ -87,9 +101,3 @@ async def live(
             yield format_sse_event(event="dropped", data_str=problem.detail)
 
     return EventSourceResponse(events())
-
-
-def _sent(event: Event) -> bytes:
-    return format_sse_event(
-        event=event.kind, id=str(event.id), data_str=event.state.model_dump_json(by_alias=True)
-    )

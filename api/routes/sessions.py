@@ -2,21 +2,27 @@
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import ExclusionViolation
 from psycopg.rows import DictRow
 
-from api.json_body import JsonRoute
-from api.models import Session, SessionEnd, SessionStart
+from api.models.sessions import Session, SessionEnd, SessionStart
 from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.postgres.database import Connection
 from api.problems import Problem, describe_problems
 from api.queries.charges import Charge, energies, energies_in_time
-from api.queries.statements import statement
-from api.queries.windows import CLOCKS_DIFFER, instant, utc_day
+from api.queries.sessions import (
+    count_sessions,
+    insert_session,
+    select_session,
+    select_sessions,
+    set_session_end,
+)
+from api.queries.windows import CLOCKS_DIFFER, instant
+from api.routes.json_body import JsonRoute
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/sessions", tags=["sessions"])
@@ -27,7 +33,8 @@ _NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 
 _ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
 _END: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
 _MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
-_TAKEN = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter"}
+# The device that each constraint allows one session at a time.
+_EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter"}
 
 
 @router.post("/start", **_NEW)
@@ -48,11 +55,9 @@ async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()])
     async with _alone(parts, charge) as connection:
         await _check_day(parts, connection, charge)
         try:
-            cursor = await connection.execute(statement("start_session"), charge)
+            session = await insert_session(connection, charge)
         except ExclusionViolation as error:
-            raise _taken(error) from error
-        session = await cursor.fetchone()
-    assert session is not None  # noqa: S101  it was inserted
+            raise _overlap(error) from error
     return Session.model_validate(session | energy)
 
 
@@ -74,13 +79,11 @@ async def end_session(
         detail = "endedAt: should be later than the session's start"
         raise Problem(422, detail, field="endedAt")
     energy = await _energy(parts, begun | {"ended_at": ended_at})
-    parameters = {"session_id": session_id, "ended_at": ended_at}
     async with _alone(parts, begun) as connection:
         try:
-            cursor = await connection.execute(statement("end_session"), parameters)
+            session = await set_session_end(connection, session_id, ended_at)
         except ExclusionViolation as error:
-            raise _taken(error) from error
-        session = await cursor.fetchone()
+            raise _overlap(error) from error
     if session is None:
         raise _ended(session_id)
     return Session.model_validate(session | energy)
@@ -125,23 +128,26 @@ async def _list(
     limit: int,
     after: str | None,
 ) -> Page[Session]:
-    last = read_cursor(after, int)
-    parameters = {
-        "vehicle_id": vehicle_id,
-        "meter_id": meter_id,
-        "only_active": only_active,
-        "after": 0 if last is None else last[0],
-        "limit": limit + 1,
-    }
+    key = read_cursor(after, int)
     async with parts.database.read() as connection:
-        cursor = await connection.execute(statement("list_sessions"), parameters)
-        rows: list[DictRow] = await cursor.fetchall()
+        rows = await select_sessions(
+            connection,
+            vehicle_id=vehicle_id,
+            meter_id=meter_id,
+            only_active=only_active,
+            after=0 if key is None else cast("int", key[0]),
+            limit=limit + 1,
+        )
         computed = await energies_in_time(connection, rows[:limit])
-    # One more than are shown where more follow, be it only because the time was over.
-    shown = [row | energy for row, energy in zip(rows[:limit], computed, strict=False)] + rows[
-        len(computed) : len(computed) + 1
-    ]
-    return page_of(shown, len(computed), Session.model_validate, lambda row: [row["session_id"]])
+    sessions = [row | energy for row, energy in zip(rows, computed, strict=False)]
+    # One more row tells that more follow, be it only because the time for energies was over.
+    following = rows[len(computed) : len(computed) + 1]
+    return page_of(
+        sessions + following,
+        len(computed),
+        Session.model_validate,
+        lambda row: [row["session_id"]],
+    )
 
 
 def _alone(parts: Parts, charge: Charge) -> AbstractAsyncContextManager[Connection]:
@@ -150,7 +156,7 @@ def _alone(parts: Parts, charge: Charge) -> AbstractAsyncContextManager[Connecti
 
 
 async def _energy(parts: Parts, charge: Charge) -> DictRow:
-    """Return what a charge comes to; before it is entered, so that a failure has done nothing.
+    """Return the energy of a charge, before it is entered, so that a failure changes nothing.
 
     It may take long: in the lane of entries it keeps no device waiting, nor waits for questions.
     """
@@ -160,33 +166,29 @@ async def _energy(parts: Parts, charge: Charge) -> DictRow:
 
 
 async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> None:
-    """Raise Problem (409) where the day has as many sessions of the vehicle or meter as may be."""
-    day, day_end = utc_day(charge["started_at"])
-    cursor = await connection.execute(
-        statement("sessions_begun"), {**charge, "day": day, "day_end": day_end}
-    )
-    begun = await cursor.fetchone() or {}
+    """Raise Problem (409) where either device has as many sessions on that day as it may have."""
+    begun = await count_sessions(connection, charge)
     most = parts.registry.sessions_per_day
     for what in ("vehicle", "meter"):
-        if begun.get(f"of_{what}", 0) >= most:
+        if begun[f"of_{what}"] >= most:
             parts.metrics.refused.labels("sessions_a_day").inc()
             detail = (
-                f"{what} {charge[f'{what}_id']} has {most} sessions that start on {day:%F} (UTC)"
-                " already, and one may have no more (SESSIONS_PER_DAY)"
+                f"{what} {charge[f'{what}_id']} has {most} sessions that start on"
+                f" {charge['started_at']:%F} (UTC) already, and one may have no more"
+                " (SESSIONS_PER_DAY)"
             )
             raise Problem(409, detail, field=f"{what}Id")
 
 
 async def _session(connection: Connection, session_id: int) -> DictRow:
-    cursor = await connection.execute(statement("session"), {"session_id": session_id})
-    row = await cursor.fetchone()
+    row = await select_session(connection, session_id)
     if row is None:
         raise Problem(404, f"there is no session {session_id}")
     return row
 
 
 def _past(text: str, field: str, now: datetime) -> datetime:
-    """Return the time of what has happened; raises Problem (422) for a plan."""
+    """Return a time that is past, but for clocks that differ; raises Problem (422)."""
     return instant(text, field, now, ahead=CLOCKS_DIFFER)
 
 
@@ -194,6 +196,6 @@ def _ended(session_id: int) -> Problem:
     return Problem(409, f"session {session_id} has ended already")
 
 
-def _taken(error: ExclusionViolation) -> Problem:
-    what = _TAKEN.get(error.diag.constraint_name or "", "meter")
+def _overlap(error: ExclusionViolation) -> Problem:
+    what = _EXCLUDED.get(error.diag.constraint_name or "", "meter")
     return Problem(409, f"the {what} is in another session in that time", field=f"{what}Id")

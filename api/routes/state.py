@@ -1,41 +1,24 @@
 """Current state and history, as the readings were sent."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter
 from psycopg.rows import DictRow
-from pydantic import AliasChoices
 
-from api.models import MeterState, StoredMeterReading, StoredVehicleReading, VehicleState
-from api.pagination import After, Limit, Page, page_of, read_cursor
+from api.models.readings import MeterState, StoredMeterReading, StoredVehicleReading, VehicleState
+from api.pagination import After, Limit, Page, page_of, read_cursor, read_id
+from api.parameters import DevicePath, End, Start
 from api.parts import Parts, TheParts
 from api.problems import Problem, describe_problems
-from api.queries.statements import statement
+from api.queries.current_state import current_state, current_states
+from api.queries.history import history
 from api.queries.windows import instant, window
 from api.times import format_time
-from telemetry.readings import DEVICE_ID
+from telemetry.streams import METER, VEHICLE, Stream
 
 router = APIRouter(prefix="/v1/telemetry", tags=["state"])
 
-Device = Annotated[str, Path(pattern=f"^{DEVICE_ID}$", max_length=64)]
-# Systems that this one follows have other names for the ends of a window.
-Start = Annotated[
-    str | None,
-    Query(
-        validation_alias=AliasChoices("start", "startTime", "from"),
-        max_length=64,
-        description="RFC 3339; by default 24 hours before the end; or `startTime`, or `from`",
-    ),
-]
-End = Annotated[
-    str | None,
-    Query(
-        validation_alias=AliasChoices("end", "endTime", "to"),
-        max_length=64,
-        description="RFC 3339; by default now; or `endTime`, or `to`",
-    ),
-]
 _ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
 _MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 
@@ -46,7 +29,7 @@ async def current_meters(
 ) -> Page[MeterState]:
     """The newest reading of every meter, in order of their ids."""
     return page_of(
-        await _rows(parts, "current_meters", limit, after=_last_id(after)),
+        await _states(parts, METER, limit, after),
         limit,
         lambda row: MeterState.model_construct(**row),
         lambda row: [row["meter_id"]],
@@ -59,7 +42,7 @@ async def current_vehicles(
 ) -> Page[VehicleState]:
     """The newest reading of every vehicle, in order of their ids."""
     return page_of(
-        await _rows(parts, "current_vehicles", limit, after=_last_id(after)),
+        await _states(parts, VEHICLE, limit, after),
         limit,
         lambda row: VehicleState.model_construct(**row),
         lambda row: [row["vehicle_id"]],
@@ -67,21 +50,21 @@ async def current_vehicles(
 
 
 @router.get("/meter/{meter_id}/current", **_ONE)
-async def current_meter(parts: TheParts, meter_id: Device) -> MeterState:
+async def current_meter(parts: TheParts, meter_id: DevicePath) -> MeterState:
     """A meter's newest reading, by its own time."""
-    return MeterState.model_construct(**await _current(parts, "meter", meter_id))
+    return MeterState.model_construct(**await _state(parts, METER, meter_id))
 
 
 @router.get("/vehicle/{vehicle_id}/current", **_ONE)
-async def current_vehicle(parts: TheParts, vehicle_id: Device) -> VehicleState:
+async def current_vehicle(parts: TheParts, vehicle_id: DevicePath) -> VehicleState:
     """A vehicle's newest reading, by its own time."""
-    return VehicleState.model_construct(**await _current(parts, "vehicle", vehicle_id))
+    return VehicleState.model_construct(**await _state(parts, VEHICLE, vehicle_id))
 
 
 @router.get("/meter/{meter_id}/history", **_ONE)
 async def meter_history(
     parts: TheParts,
-    meter_id: Device,
+    meter_id: DevicePath,
     *,
     start: Start = None,
     end: End = None,
@@ -90,7 +73,7 @@ async def meter_history(
 ) -> Page[StoredMeterReading]:
     """A meter's readings in a window, in the order of their times."""
     return page_of(
-        await _history(parts, "meter", meter_id, start=start, end=end, limit=limit, after=after),
+        await _history(parts, METER, meter_id, start=start, end=end, limit=limit, after=after),
         limit,
         lambda row: StoredMeterReading.model_construct(**row),
         lambda row: [format_time(row["timestamp"])],
@@ -100,7 +83,7 @@ async def meter_history(
 @router.get("/vehicle/{vehicle_id}/history", **_ONE)
 async def vehicle_history(
     parts: TheParts,
-    vehicle_id: Device,
+    vehicle_id: DevicePath,
     *,
     start: Start = None,
     end: End = None,
@@ -109,27 +92,30 @@ async def vehicle_history(
 ) -> Page[StoredVehicleReading]:
     """A vehicle's readings in a window, in the order of their times."""
     return page_of(
-        await _history(
-            parts, "vehicle", vehicle_id, start=start, end=end, limit=limit, after=after
-        ),
+        await _history(parts, VEHICLE, vehicle_id, start=start, end=end, limit=limit, after=after),
         limit,
         lambda row: StoredVehicleReading.model_construct(**row),
         lambda row: [format_time(row["timestamp"])],
     )
 
 
-async def _current(parts: Parts, kind: str, device_id: str) -> DictRow:
+async def _states(parts: Parts, stream: Stream, limit: int, after: str | None) -> list[DictRow]:
+    last_id = read_id(after)
+    async with parts.database.read() as connection:
+        return await current_states(connection, stream, after=last_id, limit=limit + 1)
+
+
+async def _state(parts: Parts, stream: Stream, device_id: str) -> DictRow:
     async with parts.database.lookup() as connection:
-        cursor = await connection.execute(statement(f"current_{kind}"), {"device_id": device_id})
-        row = await cursor.fetchone()
+        row = await current_state(connection, stream, device_id)
     if row is None:
-        raise Problem(404, f"no {kind} {device_id} has been heard of")
+        raise Problem(404, f"no {stream.name} {device_id} has been heard of")
     return row
 
 
 async def _history(
     parts: Parts,
-    kind: str,
+    stream: Stream,
     device_id: str,
     *,
     start: str | None,
@@ -141,20 +127,10 @@ async def _history(
     asked = window(start, end, now=now, longest=None)
     last = read_cursor(after, str)
     begin = asked.start if last is None else max(asked.start, instant(str(last[0]), "after", now))
-    rows = await _rows(
-        parts, f"history_{kind}", limit, device_id=device_id, after=begin, end=asked.end
-    )
-    if not rows:
-        await _current(parts, kind, device_id)  # nothing in the window, or no such device?
-    return rows
-
-
-async def _rows(parts: Parts, name: str, limit: int, **parameters: object) -> list[DictRow]:
     async with parts.database.read() as connection:
-        cursor = await connection.execute(statement(name), {"limit": limit + 1, **parameters})
-        return await cursor.fetchall()
-
-
-def _last_id(after: str | None) -> str:
-    last = read_cursor(after, str)
-    return "" if last is None else str(last[0])
+        rows = await history(
+            connection, stream, device_id, after=begin, end=asked.end, limit=limit + 1
+        )
+    if not rows:
+        await _state(parts, stream, device_id)  # raises where there is no such device
+    return rows

@@ -1,19 +1,11 @@
-"""The named statements of `sql/`, one file each."""
-
-from functools import cache
-from importlib.resources import files
-from typing import LiteralString
+"""The statements of `sql/`: as they are, and composed for each stream."""
 
 from psycopg import sql
 
+from runtime.statements import statements_of
 from telemetry.streams import Stream
 
-
-@cache
-def statement(name: str) -> LiteralString:
-    """Return the text of `sql/NAME.sql`."""
-    # A file of this package is as fixed as a literal.
-    return (files("consumer.postgres") / "sql" / f"{name}.sql").read_text()
+statement = statements_of("consumer.postgres")
 
 
 class StreamStatements:

@@ -1,4 +1,4 @@
-"""Performance over HTTP: the shape that is promised, sums that add up, windows that are none."""
+"""Performance over HTTP: its shape, sums that add up, windows that are refused."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -27,7 +27,7 @@ def charge(rows: Rows, number: int, ratio: float, *, meter: str = "", minutes: i
     )
 
 
-async def test_the_answer_has_the_shape_that_is_promised(client: Client, rows: Rows) -> None:
+async def test_an_answer_has_the_promised_shape(client: Client, rows: Rows) -> None:
     charge(rows, 1, 0.918273)
     rows.execute(
         "INSERT INTO charging_session (vehicle_id, meter_id, started_at, ended_at)"
@@ -90,7 +90,9 @@ async def test_hours_are_clipped_and_add_up_exactly(client: Client, rows: Rows) 
     assert sum(hour["readings"] for hour in hours) == found["quality"]["vehicleReadings"] == 162
 
 
-async def test_a_vehicle_is_told_apart_by_what_is_known_of_it(client: Client, rows: Rows) -> None:
+async def test_a_vehicle_is_found_if_it_is_registered_or_has_sent(
+    client: Client, rows: Rows
+) -> None:
     problem(await client.get(f"{PATHS}/performance/nobody"), 404)
     await client.post("/v1/devices/vehicles", json={"vehicleId": "registered"})
     store_vehicle(rows, "seen", [(START + MINUTE, 1.0)])
@@ -102,7 +104,7 @@ async def test_a_vehicle_is_told_apart_by_what_is_known_of_it(client: Client, ro
     assert found["battery"] == {"averageTemperatureC": 30.5}
 
 
-async def test_a_meter_that_is_named_stands_for_all_others(client: Client, rows: Rows) -> None:
+async def test_a_named_meter_replaces_all_others(client: Client, rows: Rows) -> None:
     charge(rows, 1, 0.9)
     charge(rows, 2, 0.8)
     path = f"{PATHS}/performance/v-1"
@@ -114,7 +116,7 @@ async def test_a_meter_that_is_named_stands_for_all_others(client: Client, rows:
     problem(await client.get(path, params={"meterId": ""}), 422, "meterId")
 
 
-async def test_a_window_that_is_none_is_refused_by_name(client: Client, rows: Rows) -> None:
+async def test_an_invalid_window_is_refused_with_its_field(client: Client, rows: Rows) -> None:
     store_vehicle(rows, "v", [(START, 1.0)])
     later = stamp(END + timedelta(days=40))
     for start, end, field in (
@@ -145,7 +147,9 @@ async def test_a_window_that_is_none_is_refused_by_name(client: Client, rows: Ro
     assert found["window"]["start"] == stamp(END - timedelta(hours=24))
 
 
-async def test_the_fleet_is_summed_over_those_that_have_a_band(client: Client, rows: Rows) -> None:
+async def test_the_fleets_sums_are_over_the_vehicles_that_have_a_band(
+    client: Client, rows: Rows
+) -> None:
     for number, ratio in enumerate((0.85, 0.8, 0.75, 0.5, 1.5)):
         charge(rows, number, ratio)
     charge(rows, 5, 0.9, minutes=20)
@@ -185,14 +189,14 @@ async def test_the_fleet_is_summed_over_those_that_have_a_band(client: Client, r
     }
 
 
-async def test_a_fleet_of_none(client: Client, rows: Rows) -> None:
+async def test_an_empty_fleet_has_no_ratio(client: Client, rows: Rows) -> None:
     found = (await client.get(f"{PATHS}/fleet/performance")).json()
     assert found["energy"] == {"acKwh": 0.0, "dcKwh": 0.0, "lossKwh": 0.0}
     assert (found["efficiency"], found["worst"]) == ({"ratio": None}, [])
     assert set(found["vehicles"].values()) == {0}
 
 
-async def test_anomalies_are_in_their_order_on_pages_of_any_length(
+async def test_anomalies_keep_their_order_on_pages_of_any_length(
     client: Client, rows: Rows
 ) -> None:
     ratios = (0.3, 2.0, 0.57, 0.3, 3.0, 0.7, 2.0, 0.84, 0.9)
@@ -212,7 +216,7 @@ async def test_anomalies_are_in_their_order_on_pages_of_any_length(
     assert first["items"] + rest["items"] == whole
 
 
-async def test_the_threshold_is_per_cent_of_the_ratio_that_is_not_rounded(
+async def test_the_threshold_is_compared_with_the_unrounded_ratio(
     client: Client, rows: Rows
 ) -> None:
     charge(rows, 1, 0.57)

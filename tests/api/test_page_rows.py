@@ -1,4 +1,4 @@
-"""A vehicle's page stays a page, however often it sent and however often it was assigned."""
+"""A vehicle's page stays small, however many readings and assignments it has."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ def send(rows: Rows, every: timedelta) -> None:
     )
 
 
-async def test_times_that_lie_less_than_a_pixel_apart_are_one(client: Client, rows: Rows) -> None:
+async def test_spans_less_than_a_pixel_apart_are_joined(client: Client, rows: Rows) -> None:
     send(rows, timedelta(seconds=30))
     page = (await client.get(ODD)).text
     assert page.count("<title>readings of odd") == 2  # one in each drawing
@@ -31,7 +31,7 @@ async def test_times_that_lie_less_than_a_pixel_apart_are_one(client: Client, ro
     assert len(page) < 100_000
 
 
-async def test_a_table_has_so_many_rows_and_says_so(client: Client, rows: Rows) -> None:
+async def test_a_long_table_is_cut_and_says_so(client: Client, rows: Rows) -> None:
     send(rows, timedelta(seconds=100))
     page = (await client.get(ODD)).text
     assert page.count('<tr><th scope="row">odd</th>') == MOST_ROWS
@@ -40,7 +40,7 @@ async def test_a_table_has_so_many_rows_and_says_so(client: Client, rows: Rows) 
     assert len(page) < 500_000
 
 
-async def test_thousands_of_meters_are_a_few_rows_and_strips(client: Client, rows: Rows) -> None:
+async def test_a_thousand_meters_take_a_few_rows_and_strips(client: Client, rows: Rows) -> None:
     send(rows, HOUR)
     spans = [
         (f"m-{number:04}", TimestamptzRange(begin, begin + timedelta(seconds=1)))
@@ -60,12 +60,12 @@ async def test_thousands_of_meters_are_a_few_rows_and_strips(client: Client, row
     page = (await client.get(ODD)).text
     assert page.count('<tr><th scope="row">m-') <= MOST_ROWS + MOST_METERS
     assert f"(the first {MOST_ROWS} times)" in page
-    assert f"Of {1_000 - MOST_METERS:,} more meters" in page
+    assert f"The readings of {1_000 - MOST_METERS:,} more meters are not shown" in page
     assert page.count(">Readings of m-") == 2 * MOST_METERS
     assert "meter m-0000 and " in page
     assert len(page) < 500_000
-    # On the page of the fleet, too, a vehicle has a few.
+    # On the page of the fleet, too, only a few of them are named.
     asked = {"vehicle_ids": ["odd"], "start": NOW - 24 * HOUR, "end": NOW, "most_meters": 5}
-    found = rows.execute(statement("page_meters"), asked).fetchone()
+    found = rows.execute(statement("vehicles_meters"), asked).fetchone()
     assert found is not None
     assert (len(found["meters"]), found["known"]) == (5, 1_000)

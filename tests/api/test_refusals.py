@@ -1,4 +1,4 @@
-"""A database that answers and refuses: no table, no permission. It is said, and nothing fails."""
+"""A database that answers and refuses, because a table is missing: the API says so."""
 
 import pytest
 
@@ -15,7 +15,7 @@ MISSING = "ALTER TABLE {} RENAME TO {}"
         ("vehicle", "/v1/analytics/fleet/performance"),
     ],
 )
-async def test_a_table_that_is_not_there_is_told_and_the_replica_is_not_ready(
+async def test_a_missing_table_is_reported_and_the_replica_is_not_ready(
     client: Client, rows: Rows, table: str, path: str
 ) -> None:
     await until_ready(client, 200)

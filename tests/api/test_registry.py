@@ -1,4 +1,4 @@
-"""Devices, assignments and sessions: what is entered, what excludes what, and who comes first."""
+"""Devices, assignments and sessions: what is entered, and what excludes what."""
 
 import asyncio
 from collections.abc import Callable
@@ -60,7 +60,7 @@ async def test_a_device_is_registered_once_shown_and_changed(
     problem(await client.patch(f"{path}/nobody", json={}), 404)
 
 
-async def test_what_is_not_said_of_a_device_has_its_default(client: Client) -> None:
+async def test_a_property_that_is_not_sent_has_its_default(client: Client) -> None:
     meter = (await client.post(f"{DEVICES}/meters", json={"meterId": "m"})).json()
     assert (meter["readingKind"], meter["readingIntervalSeconds"]) == ("interval", 60)
     assert meter["capacityKw"] is None
@@ -97,7 +97,7 @@ NO_METERS = (
 )
 
 
-async def test_what_no_meter_can_be_is_refused_by_field(client: Client) -> None:
+async def test_an_impossible_property_is_refused_with_its_field(client: Client) -> None:
     for body, field in NO_METERS:
         answer = await client.post(f"{DEVICES}/meters", content=body)
         problem(answer, 422, field)
@@ -163,7 +163,7 @@ NO_TIMES: tuple[tuple[object, object, str], ...] = (
 )
 
 
-async def test_times_that_are_none_are_refused_by_name(client: Client) -> None:
+async def test_invalid_times_are_refused_with_their_fields(client: Client) -> None:
     path = f"{DEVICES}/vehicles/veh-1/assignments"
     for start, end, field in NO_TIMES:
         body = {"meterId": "m", "start": start, "end": end}
@@ -203,7 +203,7 @@ async def test_a_session_is_begun_shown_and_ended(client: Client, rows: Rows) ->
     }
     problem(await client.post(f"{one}/end"), 409)
     assert (await client.get(f"{SESSIONS}/active")).json()["items"] == []
-    # The next may begin where it ended, and ends now where nothing is said.
+    # The next one may begin where it ended, and without a time it ends now.
     body["startedAt"] = stamp(begin + 2 * MINUTE)
     following = (await client.post(f"{SESSIONS}/start", json=body)).json()
     ended = await client.post(f"{SESSIONS}/{following['sessionId']}/end")
@@ -230,7 +230,7 @@ async def test_sessions_of_the_past_are_entered_in_any_order(client: Client) -> 
     problem(await client.post(f"{SESSIONS}/start", json=body | {"endedAt": times[7]}), 422)
 
 
-async def test_a_session_is_a_fact_and_no_plan(client: Client) -> None:
+async def test_a_session_does_not_start_or_end_in_the_future(client: Client) -> None:
     body = {"vehicleId": "v", "meterId": "m"}
     ahead = stamp(datetime.now(UTC) + 6 * MINUTE)
     for times, field in (
@@ -260,7 +260,7 @@ async def test_sessions_are_listed_by_vehicle_and_meter(client: Client, rows: Ro
         if number < 11:
             body["endedAt"] = stamp(begin + (number + 1) * MINUTE)
         made.append((await client.post(f"{SESSIONS}/start", json=body)).json())
-    # Whoever lists them page by page gets each as it is shown alone.
+    # A session on a page is the same as the session by itself.
     assert made[0]["acKwh"] == 1.0
     for limit in (1, 5, 1000):
         assert await pages(client, SESSIONS, limit=limit) == made
@@ -283,7 +283,7 @@ async def test_neither_a_vehicle_nor_a_meter_is_in_two_sessions(client: Client) 
     assert (await client.post(start, json={"vehicleId": "x", "meterId": "x"})).status_code == 201
 
 
-async def test_sessions_that_are_none(client: Client) -> None:
+async def test_a_session_that_does_not_exist_is_not_found(client: Client) -> None:
     for path in (f"{SESSIONS}/999999", f"{SESSIONS}/999999/end"):
         method = client.post if path.endswith("end") else client.get
         problem(await method(path), 404)
@@ -294,7 +294,7 @@ async def test_sessions_that_are_none(client: Client) -> None:
 
 
 @pytest.mark.parametrize("same", ["vehicleId", "meterId"])
-async def test_of_sessions_that_start_at_once_exactly_one_does(
+async def test_one_of_several_sessions_that_start_at_once_is_entered(
     make_app: Callable[..., FastAPI], same: str
 ) -> None:
     async with asked(make_app(DATABASE_POOL_SIZE="8")) as client:
@@ -305,7 +305,7 @@ async def test_of_sessions_that_start_at_once_exactly_one_does(
         assert sorted(one.status_code for one in answers) == [201] + [409] * 15
 
 
-async def test_of_assignments_that_are_made_at_once_exactly_one_is(client: Client) -> None:
+async def test_one_of_several_assignments_that_are_made_at_once_is_entered(client: Client) -> None:
     path = f"{DEVICES}/vehicles/v/assignments"
     bodies = [{"meterId": f"m-{n}", "start": stamp(NOW - n * MINUTE)} for n in range(16)]
     answers = await asyncio.gather(*(client.post(path, json=body) for body in bodies))

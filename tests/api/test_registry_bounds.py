@@ -1,4 +1,4 @@
-"""What bounds the work that entries make: so many a day, locks by device, pages that end early."""
+"""Bounds of the work that entries cause: a limit a day, locks by device, pages that end early."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,9 @@ async def assign(client: Client, vehicle: str, start: str, end: str | None = Non
     return await client.post(path, json={"meterId": "m", "start": start, "end": end})
 
 
-async def test_so_many_assignments_of_a_vehicle_start_on_a_day(make_app: MakeApp) -> None:
+async def test_the_assignments_of_a_vehicle_that_start_on_a_day_are_limited(
+    make_app: MakeApp,
+) -> None:
     async with asked(make_app(ASSIGNMENT_CHANGES_PER_DAY="3")) as client:
 
         async def of_second(day: int, second: int, vehicle: str = "v") -> Response:
@@ -36,7 +38,7 @@ async def test_so_many_assignments_of_a_vehicle_start_on_a_day(make_app: MakeApp
         assert [one.status_code for one in made] == [201] * 3
         refused = problem(await of_second(2, 6), 409, "start")
         assert "ASSIGNMENT_CHANGES_PER_DAY" in str(refused["detail"])
-        # An end that is moved makes room for no more of them.
+        # Moving an end does not make room for another.
         one = f"{DEVICES}/vehicles/v/assignments/{made[2].json()['assignmentId']}"
         moved = await client.patch(one, json={"end": "2026-01-02T00:00:04.5Z"})
         assert moved.status_code == 200
@@ -52,7 +54,7 @@ async def test_so_many_assignments_of_a_vehicle_start_on_a_day(make_app: MakeApp
 
 
 @pytest.mark.parametrize("same", ["vehicle", "meter"])
-async def test_so_many_sessions_of_a_vehicle_and_of_a_meter_start_on_a_day(
+async def test_the_sessions_of_a_device_that_start_on_a_day_are_limited(
     make_app: MakeApp, same: str
 ) -> None:
     async with asked(make_app(SESSIONS_PER_DAY="2")) as client:
@@ -73,7 +75,7 @@ async def test_so_many_sessions_of_a_vehicle_and_of_a_meter_start_on_a_day(
 async def test_vehicles_do_not_wait_for_each_other(
     make_app: MakeApp, api_database: str, rows: Rows
 ) -> None:
-    # Those who wait for a lock hold a connection each: there are to be more of them than two.
+    # Each request that waits for a lock holds a connection: the pool needs more than those two.
     app = make_app(DATABASE_POOL_SIZE="24", DATABASE_LOCK_TIMEOUT_S="60")
     async with asked(app) as client:
         with psycopg.connect(api_database) as slow:
@@ -102,7 +104,7 @@ async def test_vehicles_do_not_wait_for_each_other(
         problem(await other, 409)
 
 
-async def test_sessions_that_cross_in_vehicle_and_meter_are_told_one_by_one(
+async def test_sessions_that_cross_in_vehicle_and_meter_are_entered_one_by_one(
     client: Client,
 ) -> None:
     bodies = [{"vehicleId": f"v-{n % 2}", "meterId": f"m-{(n // 2 + n) % 2}"} for n in range(16)]
@@ -129,7 +131,7 @@ async def test_no_lock_is_held_while_a_sessions_energies_are_computed(
         await waiting(rows, 2)
         held = rows.execute("SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory'")
         assert held.fetchone() == {"n": 0}
-        # Nothing is done before they are known, so that a failure leaves nothing behind.
+        # Nothing is entered before they are known, so that a failure leaves nothing behind.
         (one,) = rows.execute("SELECT ended_at FROM charging_session").fetchall()
         assert one == {"ended_at": None}
         slow.commit()
@@ -158,7 +160,7 @@ async def test_a_page_of_sessions_ends_when_its_time_is_over(
     assert (found, after) == (listed, {"after": None})
 
 
-async def test_a_fleet_of_which_too_much_is_noted_is_refused_until_it_is_rolled_up(
+async def test_the_fleet_is_refused_while_too_many_late_readings_are_not_rolled_up(
     make_app: MakeApp, rows: Rows
 ) -> None:
     rows.execute("TRUNCATE rollup_due")
@@ -174,7 +176,7 @@ async def test_a_fleet_of_which_too_much_is_noted_is_refused_until_it_is_rolled_
             refused = await client.get(path)
             problem(refused, 503)
             assert int(refused.headers["retry-after"]) > 0
-        # What was noted of other days is none of a window's.
+        # Late readings of other days do not matter to a window.
         before = {
             "start": stamp(NOW - timedelta(hours=60)),
             "end": stamp(NOW - timedelta(hours=36)),
@@ -186,7 +188,7 @@ async def test_a_fleet_of_which_too_much_is_noted_is_refused_until_it_is_rolled_
             assert (await client.get(path)).status_code == 200
 
 
-async def test_one_device_keeps_no_answer_of_the_fleet_away_however_often_it_is_said_to_send(
+async def test_one_device_with_a_tiny_interval_does_not_keep_the_fleet_from_being_answered(
     make_app: MakeApp, rows: Rows
 ) -> None:
     async with asked(make_app(DATABASE_STATEMENT_TIMEOUT_S="2")) as client:

@@ -1,4 +1,4 @@
-"""Current state and history: what was sent, in its order, a page at a time."""
+"""Current state and history: the readings as they were sent, in order, a page at a time."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ async def test_the_current_state_is_the_reading_as_it_was_sent(client: Client, r
         assert (answer.status_code, answer.json()) == (200, wanted), path
 
 
-async def test_what_a_device_does_not_tell_is_null(client: Client, rows: Rows) -> None:
+async def test_a_measure_that_a_device_does_not_send_is_null(client: Client, rows: Rows) -> None:
     with rows.transaction():
         for table in ("history", "current_state"):
             updated = ", now()" if table == "current_state" else ""
@@ -67,7 +67,7 @@ async def test_what_a_device_does_not_tell_is_null(client: Client, rows: Rows) -
         assert (item["soc"], item["batteryTemp"], item["kwhDeliveredDc"]) == (None, None, 0.5), path
 
 
-async def test_a_device_never_seen_is_not_found(client: Client) -> None:
+async def test_a_device_that_never_sent_is_not_found(client: Client) -> None:
     for kind in ("meter", "vehicle"):
         for rest in ("current", "history"):
             problem(await client.get(f"{PATHS}/{kind}/nobody/{rest}"), 404)
@@ -104,7 +104,7 @@ async def test_history_is_a_half_open_window_in_order_of_time(client: Client, ro
     assert await pages(client, path, limit=1000, **window) == items
     shifted = {"start": window["start"].replace("Z", "+00:00"), "end": window["end"]}
     assert await pages(client, path, limit=3, **shifted) == items
-    # A plus sign that was not escaped is a blank by the time that it gets here.
+    # A plus sign that is not escaped arrives as a blank.
     unescaped = f"{path}?start={window['start'].replace('Z', '+00:00')}&end={window['end']}"
     assert (await client.get(unescaped)).json()["items"] == items
     nothing = {"start": "2001-01-01T00:00:00Z", "end": "2001-01-02T00:00:00Z"}
@@ -134,7 +134,7 @@ LISTS = {
 }
 
 
-async def test_a_cursor_that_nobody_handed_out_is_refused(client: Client, rows: Rows) -> None:
+async def test_a_forged_cursor_is_refused(client: Client, rows: Rows) -> None:
     store_vehicle(rows, "v", [(NOW, 1.0)])
     texts = ["", "!", "é", "=", "A", "' OR 1=1 --", "x" * 500, "bnVsbA", "[" * 300]
     for path, keys in LISTS.items():

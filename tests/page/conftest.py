@@ -1,4 +1,4 @@
-"""A site with a fleet behind it, and a browser without a window."""
+"""An API in front of a fleet's database, and a headless browser."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the pages are, and what is behind them."""
+    """The address of the pages, their database, and what was written to it."""
 
     address: str
     database_url: str
@@ -42,7 +42,7 @@ class Site:
 def site(
     servers: Addresses, template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """The API before a database with a fleet's last two days."""
+    """The API in front of a database with a fleet's last two days."""
     with template.copy() as url:
         with psycopg.connect(url) as connection:
             world = fill(connection, datetime.now(UTC))
@@ -68,11 +68,11 @@ def serving(
         yield api
     finally:
         code = api.stop()
-    # uvicorn raises the signal again, once it has ended what it was at.
+    # uvicorn raises the signal again once it has drained.
     assert code in (0, -signal.SIGTERM)
 
 
-# Until it is closed, an event loop of its own runs here, beside which asyncio tests cannot.
+# Until it is closed, its event loop runs in this thread, and asyncio tests cannot run beside it.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; skip where there is none, and in CI fail."""
@@ -86,7 +86,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """A browser's look at the site that fails on errors of the console and on foreign addresses."""
+    """Opens pages and collects errors of the console and requests to foreign addresses."""
 
     def __init__(self, browser: Browser, site: Site) -> None:
         self._browser = browser
@@ -131,7 +131,7 @@ class Visit:
             context.close()
 
     def _note_console(self, message: ConsoleMessage) -> None:
-        # A page of a problem has the status of the problem, which Chromium complains of.
+        # Chromium complains of a page of a problem, whose status is that of the problem.
         if message.type in ("error", "warning") and "the server responded with" not in message.text:
             self.complaints.append(message.text)
 
@@ -142,7 +142,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser, site: Site) -> Iterator[Visit]:
-    """Look at pages; at the end none of them complained of anything."""
+    """Open pages; fail at the end if there was any complaint."""
     visit = Visit(browser, site)
     yield visit
     visit.close()

@@ -27,7 +27,7 @@ def client(site: Site) -> Iterator[httpx.Client]:
 @pytest.mark.parametrize(
     "day", ["yesterday", "2026-02-30", "20260210", "1999-12-31", "2999-01-01", "'", "<b>"]
 )
-def test_a_day_that_is_none_is_refused_in_words(client: httpx.Client, day: str) -> None:
+def test_an_invalid_day_is_refused_in_words(client: httpx.Client, day: str) -> None:
     answer = client.get("/vehicles/veh-00003", params={"day": day})
     assert answer.status_code == 422
     assert "text/html" in answer.headers["Content-Type"]
@@ -36,7 +36,7 @@ def test_a_day_that_is_none_is_refused_in_words(client: httpx.Client, day: str) 
 
 
 @pytest.mark.parametrize("vehicle_id", ["%3Cscript%3E", "a%20b", "%00", "x" * 65, "%E2%82%AC"])
-def test_an_id_that_is_none_is_refused_in_words(client: httpx.Client, vehicle_id: str) -> None:
+def test_an_invalid_id_is_refused_in_words(client: httpx.Client, vehicle_id: str) -> None:
     for path in (f"/vehicles/{vehicle_id}", f"/vehicles?q={vehicle_id}"):
         answer = client.get(path)
         assert answer.status_code == 422
@@ -44,13 +44,13 @@ def test_an_id_that_is_none_is_refused_in_words(client: httpx.Client, vehicle_id
         assert "<script>" not in answer.text
 
 
-def test_a_vehicle_never_heard_of_is_not_found(client: httpx.Client) -> None:
+def test_an_unknown_vehicle_is_not_found(client: httpx.Client) -> None:
     answer = client.get("/vehicles/nobody")
     assert answer.status_code == 404
     assert "No vehicle nobody has been heard of" in answer.text
 
 
-def test_files_are_kept_for_ever_under_their_newest_address_only(client: httpx.Client) -> None:
+def test_files_may_be_kept_for_ever_at_their_newest_address_only(client: httpx.Client) -> None:
     page = client.get("/").text
     addresses = {part.split('"')[0] for part in page.split('="/static/')[1:]}
     assert len(addresses) == 3
@@ -64,7 +64,7 @@ def test_files_are_kept_for_ever_under_their_newest_address_only(client: httpx.C
         assert client.get(f"/static/{outside}").status_code == 404
 
 
-def test_the_policy_lets_nothing_inline_and_nothing_foreign_in(client: httpx.Client) -> None:
+def test_the_policy_allows_nothing_inline_and_nothing_foreign(client: httpx.Client) -> None:
     policy = client.get("/").headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
@@ -81,7 +81,7 @@ def test_the_reference_has_every_operation(client: httpx.Client) -> None:
     assert "https://" not in page
 
 
-def test_the_pages_look_at_the_group_that_the_consumers_form_by_default() -> None:
+def test_the_pages_show_the_consumers_default_group() -> None:
     ours, theirs = (
         section.model_fields["consumer_group"].default
         for section in (api.settings.GroupSettings, consumer.settings.GroupSettings)
@@ -104,7 +104,7 @@ def test_an_outage_of_postgresql_is_a_page_that_says_so(
         assert httpx.get(api.address + "/docs", timeout=60).status_code == 200
 
 
-def test_a_database_without_the_schema_is_said_and_waited_for(
+def test_a_database_without_the_schema_is_reported_until_it_is_applied(
     servers: Addresses, database_url: str, tmp_path: Path
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -122,7 +122,7 @@ def test_a_database_without_the_schema_is_said_and_waited_for(
         assert "No vehicle can be judged" in answer.text or "being computed" in answer.text
 
 
-def test_the_strips_of_coverage_are_what_the_coverage_is_computed_of(site: Site) -> None:
+def test_the_strips_add_up_to_the_coverage(site: Site) -> None:
     end = datetime.now(UTC)
     start = end - timedelta(hours=24)
     with psycopg.connect(site.database_url, row_factory=dict_row) as connection:
@@ -137,13 +137,13 @@ def test_the_strips_of_coverage_are_what_the_coverage_is_computed_of(site: Site)
         for row in ids:
             asked = {"vehicle_id": row["vehicle_id"], "start": start, "end": end}
             wanted = connection.execute(
-                statement("performance"), asked | {"meter_id": None}
+                statement("vehicle_performance"), asked | {"meter_id": None}
             ).fetchone()
             assert wanted is not None
-            # To the microsecond, as no chart needs it.
+            # To the microsecond, finer than any chart.
             asked |= {"meter_ids": [m["meter_id"] for m in wanted["meters"]]}
             asked |= {"apart": timedelta(), "most": 1_000_000}
-            bands = connection.execute(statement("page_coverage"), asked).fetchall()
+            bands = connection.execute(statement("vehicle_coverage"), asked).fetchall()
             own = [band for band in bands if band["device_id"] == row["vehicle_id"]]
             assert total(own) / 86_400 == pytest.approx(wanted["vehicle_coverage"], abs=1e-9)
             responsible = sum(

@@ -40,7 +40,7 @@ def path_of(page: str, site: Site) -> tuple[str, int]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _warmed_up(browser: object, site: Site) -> None:
-    """The fleet's figures are there at first sight in all tests but one of its own."""
+    """Wait until the fleet's figures are computed, so that every test sees them."""
     with httpx.Client(base_url=site.address, timeout=60) as client:
         while "being computed" in client.get("/").text:
             pass
@@ -57,7 +57,7 @@ def test_everyone_can_read_every_page(visit: Visit, site: Site, page: str, look:
         visit.keep(shown, f"{page}-{look}")
 
 
-def test_all_is_readable_in_opened_tables_too(visit: Visit, site: Site) -> None:
+def test_opened_tables_are_readable_too(visit: Visit, site: Site) -> None:
     page = visit.open(f"/vehicles/{site.world.gappy}")
     for summary in page.locator("summary").all():
         summary.click()
@@ -66,7 +66,7 @@ def test_all_is_readable_in_opened_tables_too(visit: Visit, site: Site) -> None:
     visit.keep(page, "vehicle-tables")
 
 
-def test_the_fleet_is_whole_without_scripts(visit: Visit, site: Site) -> None:
+def test_the_fleets_page_is_complete_without_scripts(visit: Visit, site: Site) -> None:
     page = visit.open("/", scripts=False)
     tiles = page.locator("#now .tile")
     expect(tiles).to_have_count(6)
@@ -85,7 +85,7 @@ def test_figures_are_renewed_until_the_reader_pauses_them(visit: Visit, site: Si
     page.clock.install()
     page.reload()
     page.locator("summary").first.click()
-    page.locator("h1").click()  # what has the focus is not replaced
+    page.locator("h1").click()  # an element that has the focus is not replaced
     with psycopg.connect(site.database_url, autocommit=True) as connection:
         connection.execute("UPDATE dead_letter SET reason = 'oversized'")
     letters = page.locator("#now .tile", has_text="Dead letters")
@@ -118,7 +118,7 @@ def test_a_vehicles_day_shows_its_gaps_meters_and_sessions(visit: Visit, site: S
     expect(page.locator("#sum")).to_contain_text("Coverage, vehicle")
 
 
-def test_why_figures_are_uncertain_is_said_in_words(visit: Visit, site: Site) -> None:
+def test_a_page_says_in_words_why_figures_are_uncertain(visit: Visit, site: Site) -> None:
     page = visit.open(f"/vehicles/{site.world.shared}")
     expect(page.locator("#sum")).to_contain_text("a meter is shared")
     page = visit.open(f"/vehicles/{site.world.meterless}")

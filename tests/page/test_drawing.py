@@ -1,4 +1,4 @@
-"""Charts, words, the pace and what is remembered: pure, or nearly."""
+"""Charts, words, the pace and the cache, without servers."""
 
 import asyncio
 import itertools
@@ -10,17 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.figures.ends import Span
-from api.figures.energies import Band, Energy, HourEnergy
-from api.figures.figures import Window, begun
+from api.figures.energies import Energy, HourEnergy
 from api.figures.intake import count_waiting
 from api.figures.pace import Look, Pace
 from api.figures.remembered import Remembered
+from api.figures.window import DayWindow, begun
+from api.openapi import example_of
 from api.page import words
-from api.page.chart.charts import Day, day_chart, fleet_chart
-from api.page.chart.plot import strip
+from api.page.chart.day import Day, day_chart
+from api.page.chart.fleet import fleet_chart
 from api.page.chart.scale import Scale, TimeScale, lines, ticks
+from api.page.chart.strip import Band, strip
 from api.page.chart.svg import area, path, tag
-from api.page.reference import example
 from api.problems import Problem
 
 START = datetime(2026, 2, 10, tzinfo=UTC)
@@ -41,7 +42,7 @@ def test_ticks_are_few_even_and_enclose_the_values(low: float, span: float, most
     assert steps == pytest.approx([steps[0]] * len(steps), rel=1e-3)
 
 
-def test_a_value_beyond_the_scale_is_put_at_its_end() -> None:
+def test_a_value_beyond_the_scale_is_drawn_at_its_end() -> None:
     scale = Scale(0, 100, 200, 0)
     assert [scale(value) for value in (0, 50, 100, 150, -5)] == [200, 100, 0, 0, 200]
 
@@ -51,7 +52,7 @@ def test_times_are_marked_from_midnight_on() -> None:
     assert [at.hour for at in scale.ticks(timedelta(hours=4))] == [8, 12]
 
 
-def test_a_line_breaks_where_nothing_came() -> None:
+def test_a_line_breaks_at_a_gap() -> None:
     points = [(START + timedelta(minutes=minute), 1.0) for minute in (0, 5, 10, 30, 60, 65)]
     assert [len(line) for line in lines(points, timedelta(minutes=10))] == [3, 1, 2]
 
@@ -129,10 +130,10 @@ def test_bands_below_a_pixel_are_drawn_as_one() -> None:
     assert [title.split(",")[0] for title in drawn(many)] == ["meter 0 and 39999 more"]
     same = [Band(one.start, one.end, "", "readings") for one in many]
     assert drawn(same)[0].startswith("readings, ")
-    # However they lie, there is no more than one a pixel.
+    # However they lie, at most one a pixel is drawn.
     apart = [Band(one.start, one.start + second, "", "x") for one in many[::50]]
     assert len(drawn(apart)) <= 900
-    # What can be told apart is.
+    # Bands of a pixel or more are drawn apart.
     day = [Band(START, START + HOUR, "", "a"), Band(START + HOUR, START + 2 * HOUR, "", "b")]
     assert len(drawn([*day, Band(START + 4 * HOUR, START + 4 * HOUR + second, "", "c")])) == 3
     assert len(drawn([day[0], Band(START + HOUR / 2, START + HOUR, "", "c")])) == 2
@@ -179,7 +180,7 @@ def test_code_between_backquotes_is_marked_and_escaped_too() -> None:
     assert words.marked("<b> `<i>`") == "&lt;b&gt; <code>&lt;i&gt;</code>"
 
 
-def test_hours_end_at_midnight_and_not_at_nothing() -> None:
+def test_a_span_that_ends_at_midnight_ends_at_24_00() -> None:
     assert words.hours(START, START + HOUR) == f"00:00{words.DASH}01:00 UTC"
     assert words.hours(START + 23 * HOUR, START + 24 * HOUR) == f"23:00{words.DASH}24:00 UTC"
     long = words.hours(START, START + 30 * HOUR)
@@ -204,22 +205,22 @@ def test_a_ratio_lies_on_its_side_of_every_band(share: float | None, said: str) 
     assert words.ratio(share) == said
 
 
-def test_a_clock_that_is_ahead_is_no_lag() -> None:
+def test_a_clock_that_is_ahead_is_not_a_lag() -> None:
     assert words.delay(-290.0) == "clocks are ahead: stored 5 min before its own time (median)"
     assert words.delay(1.4) == "lag: stored 1.4 s after it was taken (median)"
 
 
-def test_what_a_reading_does_not_tell_is_a_dash() -> None:
+def test_a_missing_measure_is_a_dash() -> None:
     assert words.charge(None) == words.degrees(None) == words.DASH
     assert (words.charge(57.31), words.degrees(-4.0)) == ("57.3 %", "\N{MINUS SIGN}4.0 °C")
 
 
-def test_why_vehicles_are_not_judged_is_counted() -> None:
+def test_vehicles_that_cannot_be_judged_are_counted_by_what_they_lack() -> None:
     said = words.unjudged({"silent": 1_200, "meter_silent": 0, "little": 3})
     assert said == "1,200 have readings for less than half of these hours; 3 drew less than 0.1 kWh"
 
 
-def test_the_pace_is_that_of_the_last_minute() -> None:
+def test_the_rate_is_that_of_the_last_minute() -> None:
     pace = Pace()
     assert pace.rate() is None
     for index in range(13):
@@ -232,46 +233,46 @@ def test_the_pace_is_that_of_the_last_minute() -> None:
     assert pace.rate() == (50.0, 60.0)
     earlier = Look(START + timedelta(seconds=115), {("m", 0): 3_500, ("v", 0): 2_350})
     pace.add(earlier)
-    assert pace.rate() == (50.0, 60.0), "a look that comes late is left out"
+    assert pace.rate() == (50.0, 60.0), "a look that arrives late is left out"
     pace.add(Look(START + timedelta(seconds=130), {("m", 0): 3, ("v", 0): 2_400}))
     assert pace.rate() is None, "offsets that were set back say nothing"
 
 
-def test_a_partition_that_begins_far_on_is_no_pace() -> None:
+def test_a_new_partition_does_not_count_towards_the_rate() -> None:
     pace = Pace()
     pace.add(Look(START, {("m", 0): 0}))
     pace.add(Look(START + timedelta(seconds=1), {("m", 0): 10}))
-    assert pace.rate() is None, "of a second it is chance"
+    assert pace.rate() is None, "over a second a rate is chance"
     pace.add(Look(START + timedelta(seconds=10), {("m", 0): 20, ("m", 1): 5_000_000}))
     assert pace.rate() is None
     pace.add(Look(START + timedelta(seconds=20), {("m", 0): 30, ("m", 1): 5_000_010}))
     assert pace.rate() == (2.0, 10.0)
 
 
-def test_messages_wait_from_where_the_group_is_or_will_begin() -> None:
+def test_messages_wait_from_the_groups_offset_or_the_partitions_beginning() -> None:
     spans = {
         ("m", 0): Span(0, 100),
         ("m", 1): Span(40, 100),
         ("m", 2): Span(40, 100),
         ("m", 3): Span(0, 100),
     }
-    # 10 wait; 60 of one never read; 60 of one whose beginning is gone; an end that is older.
+    # 10 of the first; 60 of one never read; 60 of one whose offset is gone; 0 before an older end.
     assert count_waiting({("m", 0): 90, ("m", 2): 7, ("m", 3): 101}, spans) == 130
 
 
 def test_a_young_fleets_window_begins_with_the_hour_of_its_first_reading() -> None:
-    window = Window(START, START + 24 * HOUR, is_young=False)
+    window = DayWindow(START, START + 24 * HOUR, is_young=False)
     assert begun(window, {"is_older": True, "first_at": None}) == window
     assert begun(window, {"is_older": False, "first_at": None}) == window
     first = START + 10 * HOUR
     on_the_hour = begun(window, {"is_older": False, "first_at": first})
     assert on_the_hour.start == first - HOUR, "it belongs to the hour that it ends"
     after = begun(window, {"is_older": False, "first_at": first + timedelta(seconds=1)})
-    assert after == Window(first, window.end, is_young=True)
+    assert after == DayWindow(first, window.end, is_young=True)
     assert len(after.hours) == 14
 
 
-async def test_many_who_ask_at_once_cause_one_computation() -> None:
+async def test_many_requests_at_once_cause_one_computation() -> None:
     asked = 0
     go = asyncio.Event()
 
@@ -289,7 +290,7 @@ async def test_many_who_ask_at_once_cause_one_computation() -> None:
     assert (await remembered.get(wait_s=30)).value == 1
 
 
-async def test_what_was_known_stays_while_there_is_nothing_newer() -> None:
+async def test_a_known_value_is_kept_while_a_newer_one_fails() -> None:
     answers: list[int | Problem] = [1, Problem(503, "away")]
 
     async def compute() -> int:
@@ -300,10 +301,11 @@ async def test_what_was_known_stays_while_there_is_nothing_newer() -> None:
 
     remembered = Remembered(compute, keep_s=0)
     assert await remembered.get(wait_s=30) == (1, None)
-    value, fault = await remembered.get(wait_s=30)
-    assert value == 1
-    assert fault is not None
-    assert fault.status == 503
+    # A value that took long, on a busy machine, is kept for a multiple of that.
+    while (known := await remembered.get(wait_s=30)).fault is None:
+        await asyncio.sleep(0.001)
+    assert known.value == 1
+    assert known.fault.status == 503
 
 
 def test_examples_are_found_however_deep_a_schema_is() -> None:
@@ -313,6 +315,6 @@ def test_examples_are_found_however_deep_a_schema_is() -> None:
         "next": {"anyOf": [{"$ref": "#/components/schemas/Loop"}, {"type": "null"}]},
         "kwh": {"type": "number", "examples": [0.9]},
     }
-    shown = example(document, {"$ref": "#/components/schemas/Loop"})
+    shown = example_of({"$ref": "#/components/schemas/Loop"}, document["components"]["schemas"])
     assert isinstance(shown, dict)
     assert shown["kwh"] == 0.9

@@ -1,4 +1,4 @@
-"""Figures of one page that agree with each other, and say what they are of."""
+"""The figures of a page agree with each other and say what they mean."""
 
 import asyncio
 import re
@@ -56,7 +56,7 @@ def number(text: str) -> float:
 
 
 def whole(address: str, path: str = "/") -> str:
-    """Return a page of which nothing is still being computed or asked."""
+    """Return a page once nothing on it is still being computed or asked."""
     with httpx.Client(base_url=address, timeout=60) as client:
         return until(client, lambda page: "being" not in page, path)
 
@@ -201,11 +201,11 @@ def test_what_waits_in_kafka_is_shown_while_every_consumer_is_stopped(
             connection.execute(
                 "UPDATE ingest_offset SET next_offset = next_offset + 5, updated_at = now()"
             )
-        page = until(client, lambda page: "has come past all" in page)
+        page = until(client, lambda page: "has taken in all of them" in page)
         assert tile(page, "Waiting in Kafka").startswith("0 messages")
 
 
-def test_a_kafka_that_does_not_answer_is_said_and_keeps_no_page_waiting(
+def test_a_kafka_that_does_not_answer_is_reported_and_delays_no_page(
     servers: Addresses, database_url: str, tmp_path: Path
 ) -> None:
     with shown(servers, database_url, tmp_path, KAFKA_BOOTSTRAP_SERVERS=NOWHERE) as client:
@@ -213,7 +213,7 @@ def test_a_kafka_that_does_not_answer_is_said_and_keeps_no_page_waiting(
     assert said == f"{DASH} not known: Kafka does not answer"
 
 
-def test_the_offsets_and_letters_of_another_group_are_not_taken_for_the_groups(
+def test_offsets_and_dead_letters_of_another_group_are_not_counted_as_the_groups(
     servers: Addresses, database_url: str, group: str, tmp_path: Path
 ) -> None:
     with psycopg.connect(database_url) as connection:
@@ -277,7 +277,7 @@ def test_tiles_statuses_chart_and_table_of_the_fleet_add_up(site: Site) -> None:
             assert ratio == pytest.approx(100 * number(row[4]) / number(row[3]), abs=0.6)
 
 
-async def test_late_readings_come_into_the_day_and_its_hours_at_once(
+async def test_late_readings_are_added_to_the_day_and_its_hours_at_once(
     servers: Addresses, database_url: str
 ) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
@@ -308,7 +308,7 @@ async def test_late_readings_come_into_the_day_and_its_hours_at_once(
         )
 
 
-def test_a_measure_that_was_not_told_is_a_dash_and_breaks_no_page(
+def test_a_missing_measure_is_a_dash_and_breaks_no_page(
     servers: Addresses, database_url: str, tmp_path: Path
 ) -> None:
     with psycopg.connect(database_url) as connection:
@@ -325,6 +325,6 @@ def test_a_measure_that_was_not_told_is_a_dash_and_breaks_no_page(
         other = client.get("/vehicles/veh-1").raise_for_status().text
     assert listed[0][2:4] == [DASH, DASH]
     assert tile(one, "Newest reading").startswith(f"{DASH} charged, {DASH}")
-    # Of a measure that nobody told there is no line.
+    # A measure that is always missing has no line.
     assert 'd="" class="line soc"' in one
     assert 'd="M' in other.split('class="line soc"')[0].rsplit("<path", 1)[1]

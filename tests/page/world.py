@@ -1,4 +1,4 @@
-"""Sixty vehicles with two days behind them, as the simulator's fleet lives, written to the tables.
+"""Sixty vehicles of the simulator's fleet, whose last two days are written to the tables.
 
 Some have what a page must cope with: gaps, a shared meter, no meter, more DC than AC, silence, an
 id with every character, and a model whose name is HTML.
@@ -26,7 +26,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What tests want to know of what was written."""
+    """The vehicles that tests look at, and when they were written."""
 
     gappy: str
     shared: str

@@ -5,20 +5,29 @@ from importlib.resources import files
 
 import pytest
 
+from api.queries.statements import BY_STREAM
 from consumer.postgres.statements import StreamStatements, statement
+from runtime.statements import statements_of
 from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 
-NAMES = sorted(path.name for path in (files("consumer.postgres") / "sql").iterdir())
+PACKAGES = ("consumer.postgres", "api.queries")
+NAMES = [
+    (package, path.name) for package in PACKAGES for path in (files(package) / "sql").iterdir()
+]
 
 
 def composed(stream: Stream) -> dict[str, str]:
     return {name: text.decode() for name, text in vars(StreamStatements(stream)).items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_statement_is_found_by_its_name(name: str) -> None:
+def composed_of_api(stream: Stream) -> dict[str, str]:
+    return {name: text.decode() for name, text in vars(BY_STREAM[stream]).items()}
+
+
+@pytest.mark.parametrize(("package", "name"), sorted(NAMES))
+def test_every_statement_is_found_by_its_name(package: str, name: str) -> None:
     assert name.endswith(".sql")
-    assert statement(name.removesuffix(".sql")).strip()
+    assert statements_of(package)(name.removesuffix(".sql")).strip()
 
 
 def test_a_name_without_a_file_is_an_error() -> None:
@@ -28,7 +37,7 @@ def test_a_name_without_a_file_is_an_error() -> None:
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 def test_no_place_is_left_open_in_a_streams_statements(stream: Stream) -> None:
-    for text in composed(stream).values():
+    for text in [*composed(stream).values(), *composed_of_api(stream).values()]:
         assert "{" not in text
         assert "}" not in text
 
@@ -49,7 +58,7 @@ def test_copying_takes_the_columns_in_the_order_in_which_they_are_encoded(
 
 @pytest.mark.parametrize(("stream", "other"), [(METER, VEHICLE), (VEHICLE, METER)])
 def test_a_streams_statements_name_no_table_of_the_other(stream: Stream, other: Stream) -> None:
-    for text in composed(stream).values():
+    for text in [*composed(stream).values(), *composed_of_api(stream).values()]:
         assert not re.search(rf"\b{other.name}_", text)
 
 
@@ -61,3 +70,22 @@ def test_the_upsert_takes_every_column_and_newer_readings_only(stream: Stream) -
     for column in stream.measures:
         assert f'"{column}" = excluded."{column}"' in text
     assert "known.recorded_at < excluded.recorded_at" in text
+
+
+METER_COLUMNS = (
+    '"location", "capacity_kw", "reading_kind", "register_modulus_kwh", "reading_interval_seconds"'
+)
+VEHICLE_COLUMNS = (
+    '"model", "battery_capacity_kwh", "max_ac_kw", "reading_kind", "reading_interval_seconds"'
+)
+
+
+@pytest.mark.parametrize(
+    ("stream", "columns"), [(METER, METER_COLUMNS), (VEHICLE, VEHICLE_COLUMNS)]
+)
+def test_a_device_is_registered_with_every_property_that_its_model_has(
+    stream: Stream, columns: str
+) -> None:
+    text = " ".join(composed_of_api(stream)["insert_device"].split())
+    assert text.startswith(f'INSERT INTO "{stream.registry}" ("{stream.id_column}", {columns})')
+    assert re.findall(r"%\((\w+)\)s", text) == ["device_id", *re.findall(r"\w+", columns)]

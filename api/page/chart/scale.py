@@ -1,4 +1,4 @@
-"""From values to places, and which of them are labelled. Pure."""
+"""Scales: from values to places, and the round values that are labelled. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Values from `low` to `high` lie evenly from `start` to `end`; others are put at its ends."""
+    """Maps `low`…`high` evenly to `start`…`end`; values beyond are mapped to its ends."""
 
     low: float
     high: float
@@ -25,7 +25,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """The same of times."""
+    """Maps times as `Scale` maps values."""
 
     first: datetime
     last: datetime
@@ -48,8 +48,8 @@ class TimeScale:
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Return round values from at or below `low` to at or above `high`, some `most` steps apart."""
-    # No finer than the values themselves can tell apart.
+    """Return round values from at most `low` to at least `high`, in about `most` steps."""
+    # Steps are no finer than floats of this size can tell apart.
     span = max(high - low, 1e-6 * max(abs(low), abs(high), 1e-3))
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     step = next(
@@ -62,7 +62,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 def lines(
     points: Sequence[tuple[datetime, Value]], longest_gap: timedelta
 ) -> list[list[tuple[datetime, Value]]]:
-    """Return the points in lines that break where nothing came for longer than a gap."""
+    """Return the points as lines, which break where two are further apart than a gap."""
     broken: list[list[tuple[datetime, Value]]] = []
     for point in points:
         if not broken or point[0] - broken[-1][-1][0] > longest_gap:

@@ -1,6 +1,6 @@
-"""SVG as text: escaped tags, numbers, and lines that break at gaps. Pure.
+"""SVG as text: escaped tags, numbers, and paths. Pure.
 
-Nothing has a `style`: the pages' content security policy lets in classes and attributes only.
+No element has a `style`, which the pages' content security policy forbids.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,15 @@ Point = tuple[float, float]
 
 
 def number(value: float) -> str:
-    """Return the number with a tenth of a pixel, which is as fine as can be seen."""
+    """Return the number to a tenth of a pixel, which is as fine as can be seen."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
-    """Return an element; text is escaped, a trailing underscore goes and others become hyphens."""
+    """Return an element; text is escaped.
+
+    Of an attribute's name a trailing underscore is removed, and others become hyphens.
+    """
     written = [
         f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
         for key, value in attributes.items()
@@ -27,11 +30,11 @@ def tag(name: str, *children: str, **attributes: object) -> Markup:
 
 
 def path(lines: Sequence[Sequence[Point]]) -> str:
-    """Return the `d` of lines that are not joined; a line of one point is a dot."""
+    """Return the `d` of lines that are not joined with each other; one of one point is a dot."""
     return "".join(
         "M"
         + "L".join(f"{number(x)} {number(y)}" for x, y in line)
-        # Of no length, it is drawn by its round ends.
+        # A line of no length is drawn by its round ends.
         + ("h0" if len(line) == 1 else "")
         for line in lines
         if line
@@ -39,7 +42,7 @@ def path(lines: Sequence[Sequence[Point]]) -> str:
 
 
 def area(lines: Sequence[Sequence[Point]], base: float) -> str:
-    """Return the `d` of the areas between lines and a height."""
+    """Return the `d` of the areas between the lines and `base`."""
     return "".join(
         f"M{number(line[0][0])} {number(base)}L"
         + "L".join(f"{number(x)} {number(y)}" for x, y in line)

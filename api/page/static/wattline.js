@@ -1,8 +1,8 @@
 "use strict";
 
-// Renews what the server marked with data-renew by asking for the page again. Without this the page is
-// whole, and is renewed by loading it again. Nothing moves while a reader is within it, looks elsewhere
-// or has paused it.
+// Renews the elements marked with data-renew by asking for the page again. Without this script the page
+// is complete, and is renewed by loading it again. An element stays as it is while the reader has
+// selected or focused something in it; nothing is renewed while the page is hidden or paused.
 (() => {
   const paced = document.querySelector("[data-renew]:not([data-renew=''])");
   const place = document.getElementById("renewal");
@@ -27,7 +27,7 @@
     said.textContent = paused
       ? "Renewal is paused."
       : missed
-        ? "The server did not answer; what is shown is older than it should be."
+        ? "The server did not answer; these figures are out of date."
         : `Renewed every ${every / 1000} s.`;
   }
 
@@ -66,7 +66,7 @@
       }
       if (Boolean(before) !== Boolean(missed)) tell();
     }
-    // Further and further apart while the server is away.
+    // While the server does not answer, it is asked less and less often.
     setTimeout(turn, every * Math.min(1 + missed, 6));
   }
   setTimeout(turn, every);

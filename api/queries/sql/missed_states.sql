@@ -1,5 +1,5 @@
--- A page of the current states written since a time, no further back than so long, of all devices or of
--- those named, in the order in which they were written.
+-- The current states that follow a place in the order of writing, of all devices or of those named, but
+-- none that was written longer ago than `furthest_back`.
 SELECT kind, device_id, recorded_at, updated_at, kwh, voltage, soc, battery_temp
 FROM (
     SELECT 'meter' AS kind, meter_id AS device_id, recorded_at, updated_at, kwh_consumed_ac AS kwh, voltage,

@@ -1,0 +1,34 @@
+"""Charging sessions: how they begin and end, and what they came to."""
+
+from pydantic import Field
+
+from api.models.bodies import Asked, DeviceId, Model
+from api.times import Time
+
+
+class SessionStart(Asked):
+    """A charge that begins, by default now; with an end, one that is over."""
+
+    vehicle_id: DeviceId
+    meter_id: DeviceId = Field(examples=["mtr-00042"])
+    started_at: str | None = Field(None, max_length=64, examples=["2026-02-10T18:00:00Z"])
+    ended_at: str | None = Field(None, max_length=64, examples=[None])
+
+
+class SessionEnd(Asked):
+    """When a charge ended, by default now."""
+
+    ended_at: str | None = Field(None, max_length=64, examples=["2026-02-10T21:30:00Z"])
+
+
+class Session(Model):
+    """A charge, and what it came to so far."""
+
+    session_id: int = Field(examples=[4711])
+    vehicle_id: str = Field(examples=["veh-00042"])
+    meter_id: str = Field(examples=["mtr-00042"])
+    started_at: Time
+    ended_at: Time | None
+    ac_kwh: float = Field(examples=[31.2])
+    dc_kwh: float = Field(examples=[28.4])
+    ratio: float | None = Field(examples=[0.910256])

@@ -1,0 +1,58 @@
+"""Current states that were written since a time, for those who listen to them."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from psycopg.rows import DictRow
+
+from api.postgres.database import Connection
+from api.queries.rows import all_rows, only_row
+from api.queries.statements import statement
+
+
+class Place(NamedTuple):
+    """Where a state stands in the order in which states were written."""
+
+    updated_at: datetime
+    kind: str = ""
+    device_id: str = ""
+
+
+async def database_time(connection: Connection) -> datetime:
+    """Return what time it is on PostgreSQL's clock."""
+    row = await only_row(connection, "SELECT now() AS now")
+    now: datetime = row["now"]
+    return now
+
+
+async def changed_states(connection: Connection, since: datetime) -> list[DictRow]:
+    """Return the states of all devices written since a time, in the order of writing."""
+    return await all_rows(connection, statement("changed_states"), since=since)
+
+
+async def missed_states(
+    connection: Connection,
+    after: Place,
+    *,
+    meters: list[str],
+    vehicles: list[str],
+    furthest_back: timedelta,
+    limit: int,
+) -> list[DictRow]:
+    """Return the first `limit` states that follow a place, in the order of writing.
+
+    Those of the devices named, or of all where none is; none written longer ago than
+    `furthest_back`.
+    """
+    return await all_rows(
+        connection,
+        statement("missed_states"),
+        since=after.updated_at,
+        kind=after.kind,
+        device_id=after.device_id,
+        all=not meters and not vehicles,
+        meters=meters,
+        vehicles=vehicles,
+        furthest_back=furthest_back,
+        limit=limit,
+    )

@@ -1,0 +1,70 @@
+"""Charging sessions, without the energy that they came to: that is `charges`."""
+
+from datetime import datetime
+
+from psycopg.rows import DictRow
+
+from api.postgres.database import Connection
+from api.queries.charges import Charge
+from api.queries.rows import all_rows, first_row, only_row
+from api.queries.statements import statement
+from api.queries.windows import utc_day
+
+
+async def count_sessions(connection: Connection, charge: Charge) -> DictRow:
+    """Return `of_vehicle` and `of_meter`: how many start on the UTC day of the charge's start."""
+    day, day_end = utc_day(charge["started_at"])
+    return await only_row(
+        connection,
+        statement("count_sessions"),
+        vehicle_id=charge["vehicle_id"],
+        meter_id=charge["meter_id"],
+        day=day,
+        day_end=day_end,
+    )
+
+
+async def insert_session(connection: Connection, charge: Charge) -> DictRow:
+    """Enter a session; raises ExclusionViolation where either device is in another then."""
+    return await only_row(connection, statement("insert_session"), **charge)
+
+
+async def set_session_end(
+    connection: Connection, session_id: int, ended_at: datetime
+) -> DictRow | None:
+    """Set when a session ended; return it, or None where it has ended already.
+
+    Raises ExclusionViolation where either device is in another session in that time.
+    """
+    return await first_row(
+        connection, statement("set_session_end"), session_id=session_id, ended_at=ended_at
+    )
+
+
+async def select_session(connection: Connection, session_id: int) -> DictRow | None:
+    """Return a session, None where there is none of that id."""
+    return await first_row(connection, statement("select_session"), session_id=session_id)
+
+
+async def select_sessions(
+    connection: Connection,
+    *,
+    vehicle_id: str | None,
+    meter_id: str | None,
+    only_active: bool,
+    after: int,
+    limit: int,
+) -> list[DictRow]:
+    """Return the first `limit` sessions whose ids follow, in order of their ids.
+
+    Those of one vehicle or meter, where it is given; those under way, with `only_active`.
+    """
+    return await all_rows(
+        connection,
+        statement("select_sessions"),
+        vehicle_id=vehicle_id,
+        meter_id=meter_id,
+        only_active=only_active,
+        after=after,
+        limit=limit,
+    )

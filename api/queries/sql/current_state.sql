@@ -1,0 +1,3 @@
+SELECT {id}, recorded_at AS timestamp, {measures}, updated_at
+FROM {current_state}
+WHERE {id} = %(device_id)s
