@@ -15,7 +15,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from consumer.kafka.fetched import HANDED_OUT_BYTES
+from consumer.kafka.batches import HANDED_OUT_BYTES
 from consumer.kafka.parts import PART_BYTES
 from consumer.kafka.records import RECORD_OVERHEAD_BYTES
 from consumer.settings import SMALL_BYTES, FlushSettings, SourceSettings

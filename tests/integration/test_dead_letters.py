@@ -17,7 +17,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from psycopg.types.json import Jsonb
 
-import consumer.kafka.source  # noqa: F401  what is fetched becomes Records
 from consumer.dead_letters.redrive import (
     NAME_IS_NOT_UTF8,
     NOT_WHOLE,
@@ -35,6 +34,7 @@ from consumer.dead_letters.table import (
     purge_dead_letters,
     read_dead_letters,
 )
+from consumer.kafka.aiokafka_patches import install
 from consumer.kafka.records import Record, Records
 from consumer.postgres.database import Connection, connect
 from consumer.settings import DatabaseSettings
@@ -119,6 +119,7 @@ async def received(kafka: KafkaSettings, topic: str) -> list[Record]:
 
 async def by_partition(kafka: KafkaSettings, topic: str) -> dict[int, Records]:
     """Return all that each partition of the topic holds, in order."""
+    install()  # what is fetched becomes Records
     consumer = AIOKafkaConsumer(**kafka.aiokafka(), auto_offset_reset="earliest")
     await consumer.start()
     found = {number: Records() for number in range(PARTITIONS)}
