@@ -27,7 +27,7 @@ from consumer.dead_letters.table import (
     list_dead_letters,
     read_dead_letters,
 )
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 
 # A terminal takes a minute over some megabytes, which nobody reads.
 SHOWN_BYTES = 1 << 16

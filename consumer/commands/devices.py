@@ -13,7 +13,7 @@ from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.progress import progress
 from consumer.commands.terminal import fail, out, table, with_database
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.upkeep import devices
 from consumer.upkeep.devices import Removed, Silent, SilentDevice
 from telemetry.readings import DEVICE_ID

@@ -14,7 +14,7 @@ import typer
 from consumer.commands.letters import choosing, none_of
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.dead_letters.table import Choice, read_dead_letters
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 
 
 @choosing

@@ -10,7 +10,7 @@ import typer
 
 from consumer.commands.terminal import fail, nothing_of, out, table
 from consumer.dead_letters.table import Choice, Entry, Letter, Summary, count_of_other_groups
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.settings import GroupSettings
 from runtime.settings import load
 from telemetry.reasons import Reason

@@ -17,7 +17,7 @@ from consumer.kafka.fetched import Unreadable
 from consumer.kafka.unreadable import find_unreadable
 from consumer.offsets import Bounds, Move, Offsets
 from consumer.postgres import offsets
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.settings import GroupSettings, SourceSettings
 from runtime.settings import KafkaSettings, load
 from telemetry.streams import BY_TOPIC

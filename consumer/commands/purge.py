@@ -18,7 +18,7 @@ from consumer.commands.letters import (
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.dead_letters import table as dead_letters
 from consumer.dead_letters.table import Summary
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 
 
 def purge(

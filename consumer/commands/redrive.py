@@ -14,7 +14,7 @@ from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.dead_letters import table as dead_letters
 from consumer.dead_letters.redrive import Redrive, Tally
 from consumer.dead_letters.table import Choice
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from runtime.settings import KafkaSettings, load
 
 

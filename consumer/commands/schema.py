@@ -7,7 +7,7 @@ import typer
 from consumer.commands.terminal import errors, fail, out, with_database
 from consumer.errors import UnfitDatabase
 from consumer.postgres import schema
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.settings import HistorySettings
 from consumer.upkeep import retention
 from runtime.settings import load

@@ -11,7 +11,7 @@ from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from rich import box
 from rich.table import Table
 
-from consumer.postgres.database import Connection, connect
+from consumer.postgres.connection import Connection, connect
 from consumer.settings import DatabaseSettings
 from runtime.settings import load
 from runtime.terminal import Terminal

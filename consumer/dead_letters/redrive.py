@@ -28,7 +28,7 @@ from aiokafka.errors import (
 from psycopg.rows import class_row
 
 from consumer.dead_letters.table import READ_AT_ONCE, Choice, Letter, StoredHeader, on_chosen
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 from runtime.brokers import explained
 from runtime.settings import KafkaSettings

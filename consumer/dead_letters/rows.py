@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from consumer.dead_letters.allowance import Allowance, Spent
 from consumer.dead_letters.letter import DeadLetter
 from consumer.kafka.records import Record
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 from telemetry.reasons import Reason
 from telemetry.timestamps import as_datetime

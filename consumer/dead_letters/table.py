@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import class_row
 
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 
 READ_AT_ONCE = 100  # letters; one may be as large as the broker lets a message be

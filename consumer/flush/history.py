@@ -12,7 +12,7 @@ from psycopg.errors import UniqueViolation
 from consumer.dead_letters.letter import DeadLetter
 from consumer.flush.columns import Columns, Mask
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import StreamStatements
 from telemetry.reasons import Reason
 from telemetry.timestamps import as_datetime

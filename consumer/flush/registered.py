@@ -7,7 +7,7 @@ import numpy as np
 
 from consumer.dead_letters.letter import DeadLetter
 from consumer.flush.columns import Columns, Mask
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import StreamStatements
 from telemetry.reasons import Reason
 from telemetry.streams import Stream

@@ -1,4 +1,4 @@
-"""The named statements of `sql/`, one file each."""
+"""The statements in `sql/`, one file each, by name."""
 
 from functools import cache
 from importlib.resources import files
@@ -17,7 +17,7 @@ def statement(name: str) -> LiteralString:
 
 
 class StreamStatements:
-    """The statements that differ between the streams by the names of tables and columns."""
+    """The statements of a flush, with the names of one stream's tables and columns filled in."""
 
     def __init__(self, stream: Stream) -> None:
         measures = [sql.Identifier(name) for name in stream.measures]

@@ -14,7 +14,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from consumer.postgres.refusals import DEVICES
 from consumer.postgres.statements import statement
 from telemetry.streams import Stream

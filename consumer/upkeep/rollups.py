@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import psycopg
 
-from consumer.postgres.database import TOLD_FROM, Connection, Database, KeptConnection
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import TOLD_FROM, Database, KeptConnection
 from consumer.postgres.days import date_of, first_kept_day
 from consumer.postgres.failures import is_refusal
 from consumer.postgres.refusals import COMPLETION, ROLLUP

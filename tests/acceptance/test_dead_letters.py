@@ -27,7 +27,7 @@ from consumer.__main__ import app, main
 from consumer.dead_letters import redrive as redriving
 from consumer.dead_letters.redrive import Redrive, Tally
 from consumer.dead_letters.table import READ_AT_ONCE, Choice
-from consumer.postgres.database import connect
+from consumer.postgres.connection import connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica

@@ -36,7 +36,7 @@ from consumer.dead_letters.table import (
 )
 from consumer.kafka.aiokafka_patches import install
 from consumer.kafka.records import Record, Records
-from consumer.postgres.database import Connection, connect
+from consumer.postgres.connection import Connection, connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from runtime.settings import KafkaSettings
