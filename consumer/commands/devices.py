@@ -1,4 +1,4 @@
-"""`python -m consumer devices`: those that nobody registered and that are silent."""
+"""`python -m consumer devices`: those that are silent and were never registered."""
 
 import re
 import sys
@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
+from consumer.commands.options import time_ago
 from consumer.commands.progress import progress
-from consumer.commands.terminal import fail, out, table, with_database
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import fail, out, table
 from consumer.postgres.connection import Connection
 from consumer.upkeep import devices
 from consumer.upkeep.devices import Removed, Silent, SilentDevice
@@ -46,7 +47,7 @@ def list_command(
     prefix: Prefix = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="most devices of a stream")] = 20,
 ) -> None:
-    """Count them, and show the first by id."""
+    """Count the devices, and show the first by id."""
     chosen = _chosen(silent_for, stream, prefix)
 
     async def work(connection: Connection) -> list[tuple[int, list[SilentDevice]]]:
@@ -79,9 +80,9 @@ def remove(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and remove nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Remove them for good: current state, history and rollups.
+    """Remove the devices for good, with current state, history and rollups.
 
-    One that is heard of meanwhile stays. One that comes back later begins anew.
+    One that sends a reading meanwhile stays. One that comes back later begins anew.
     """
     chosen = _chosen(silent_for, stream, prefix)
     if not (dry_run or yes or sys.stdin.isatty()):

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 
 import typer
 
-from consumer.commands.terminal import out, table, with_database
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import out, table
 from consumer.postgres.connection import Connection
 from consumer.postgres.days import Day, list_days
 from consumer.postgres.sizes import Size, measure_tables

@@ -1,4 +1,4 @@
-"""`python -m consumer dead-letters purge`: old letters are deleted, for good."""
+"""`python -m consumer dead-letters purge`: old letters are deleted for good."""
 
 import sys
 from dataclasses import replace
@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from consumer.commands.ages import time_ago
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import (
     ReasonOption,
@@ -15,7 +14,9 @@ from consumer.commands.letters import (
     none_of,
     print_counts,
 )
-from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.commands.options import time_ago
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import errors, fail, out
 from consumer.dead_letters import table as dead_letters
 from consumer.dead_letters.table import Summary
 from consumer.postgres.connection import Connection
@@ -32,7 +33,7 @@ def purge(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and delete nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Delete old dead letters, for good."""
+    """Delete old dead letters for good."""
     choice = replace(
         choice_of(reason=reason, topic=topic),
         until=time_ago("--older-than", older_than),

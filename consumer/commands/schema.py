@@ -4,7 +4,8 @@ import time
 
 import typer
 
-from consumer.commands.terminal import errors, fail, out, with_database
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import errors, fail, out
 from consumer.errors import UnfitDatabase
 from consumer.postgres import schema
 from consumer.postgres.connection import Connection
