@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from consumer.commands.confirmation import YesOption, confirm, need_an_answer
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.options import time_ago
 from consumer.commands.progress import progress
@@ -78,15 +79,14 @@ def remove(
     prefix: Prefix = "",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and remove nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Remove the devices for good, with current state, history and rollups.
 
     One that sends a reading meanwhile stays. One that comes back later begins anew.
     """
     chosen = _chosen(silent_for, stream, prefix)
-    if not (dry_run or yes or sys.stdin.isatty()):
-        fail("--yes: needed where nobody can be asked", code=2)
+    need_an_answer(yes=yes, dry_run=dry_run)
 
     async def look(connection: Connection) -> list[int]:
         return [await devices.count_silent(connection, one) for one in chosen]
@@ -97,8 +97,8 @@ def remove(
     if dry_run:
         out.print(f"would remove {total:,} at the most")
         return
-    if not (yes or typer.confirm(f"remove {total:,} devices and their history for good?")):
-        fail("nothing was removed", code=1)
+    question = f"remove {total:,} devices and their history for good?"
+    confirm(question, yes=yes, otherwise="nothing was removed")
     tally = Removed()
 
     async def work(connection: Connection) -> int:
@@ -126,7 +126,7 @@ def remove(
 def _chosen(silent_for: str, stream: _Kind | None, prefix: str) -> list[Silent]:
     heard_before = time_ago("--silent-for", silent_for, least=_LEAST_SILENCE)
     if prefix and not re.fullmatch(DEVICE_ID, prefix):
-        fail(f"--prefix: {prefix!r} begins no device's id", code=2)
+        fail(f"--prefix: {prefix!r} is not the beginning of a device's id", code=2)
     return [
         Silent(stream=one, heard_before=heard_before, prefix=prefix)
         for one in STREAMS

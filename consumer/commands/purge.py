@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from consumer.commands.confirmation import YesOption, confirm, need_an_answer
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import (
     ReasonOption,
@@ -16,7 +17,7 @@ from consumer.commands.letters import (
 )
 from consumer.commands.options import time_ago
 from consumer.commands.servers import with_database
-from consumer.commands.terminal import errors, fail, out
+from consumer.commands.terminal import errors, out
 from consumer.dead_letters import table as dead_letters
 from consumer.dead_letters.table import Summary
 from consumer.postgres.connection import Connection
@@ -31,7 +32,7 @@ def purge(
         bool, typer.Option("--redriven-only", help="only what has been redriven")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and delete nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Delete old dead letters for good."""
     choice = replace(
@@ -39,8 +40,7 @@ def purge(
         until=time_ago("--older-than", older_than),
         redriven=True if redriven_only else None,
     )
-    if not (dry_run or yes or sys.stdin.isatty()):
-        fail("--yes: needed where nobody can be asked", code=2)
+    need_an_answer(yes=yes, dry_run=dry_run)
 
     async def look(connection: Connection) -> tuple[list[Summary], str]:
         counts = await dead_letters.count_dead_letters(connection, choice)
@@ -55,8 +55,7 @@ def purge(
     if dry_run:
         out.print(f"would delete {total:,}")
         return
-    if not (yes or typer.confirm(f"delete {total:,} dead letters for good?")):
-        fail("nothing was deleted", code=1)
+    confirm(f"delete {total:,} dead letters for good?", yes=yes, otherwise="nothing was deleted")
     deleted = 0
 
     async def work(connection: Connection) -> int:

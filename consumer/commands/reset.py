@@ -1,12 +1,12 @@
 """`python -m consumer offsets reset`: go on from another offset, on purpose."""
 
-import sys
 from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import typer
 from aiokafka import TopicPartition
 
+from consumer.commands.confirmation import YesOption, confirm, need_an_answer
 from consumer.commands.groups import stored_offsets
 from consumer.commands.options import topics_of
 from consumer.commands.servers import Unanswered, ask_kafka, with_database
@@ -35,8 +35,9 @@ def reset(
         list[int] | None,
         typer.Option(min=0, max=2**31 - 1, help="only this partition; may be repeated"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,  # noqa: FBT002  a flag of the command line
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,  # noqa: FBT002  likewise
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Go on from another offset, once no replica owns the partitions.
 
@@ -44,8 +45,7 @@ def reset(
     skipped are lost to this group. Both are counted in offsets, as `show` does.
     """
     topics = topics_of(topic)
-    if not (yes or dry_run or sys.stdin.isatty()):
-        fail("offsets reset: there is no terminal to ask on; say --yes", code=2)
+    need_an_answer(yes=yes, dry_run=dry_run)
     group, kafka = load(GroupSettings).consumer_group, load(KafkaSettings)
     stored, none = stored_offsets(group, topics)
     try:
@@ -63,8 +63,7 @@ def reset(
     _refuse_owned(members, bounds.keys())
     if dry_run:
         return
-    if not yes and not typer.confirm(f"Move these offsets of {group}?"):
-        fail("nothing was moved", code=1)
+    confirm(f"move these offsets of {group}?", yes=yes, otherwise="nothing was moved")
     refused = with_database(
         lambda connection: offsets.move_offsets(connection, group, topic, moves)
     )

@@ -5,7 +5,7 @@ bad one must not cost the others, and checked together, by column. A value that 
 is odd: `telemetry.decode`, the definition of a reading, decides about it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import compress
@@ -68,6 +68,32 @@ def decode_batch(
     values = records.values
     if strips_schema_prefix:
         values = list(map(without_schema_prefix, values))
+    # 1. Read the values, the usual ones by column from then on.
+    messages, positions, unread = yield from _read_by_steps(values, stream)
+    rows = _Rows.of(messages, positions, stream)
+    # 2. What could not be read, or is not plainly good, is for the definition to decide.
+    odd = _odd_rows(rows, values, limits)
+    readings: dict[int, Reading] = {}
+    places_of_odd = sorted(unread + rows.positions[odd].tolist())
+    yield from _explain(values, places_of_odd, stream, limits, readings, decoded.dead_letters)
+    # 3. The good rows and those of the definition are the readings.
+    if odd.any():
+        rows = rows.without(odd)
+    if readings:
+        rows = rows.plus(readings)
+    if rows.ids:
+        decoded.key_mismatches = _key_mismatches(rows, records)
+        decoded.columns = Columns.of(rows.ids, rows.times, rows.measures, rows.positions)
+
+
+def _read_by_steps(
+    values: Sequence[bytes | None], stream: Stream
+) -> Generator[None, None, tuple[list[Any], Ints, list[int]]]:
+    """Return the messages that quick decoders read, their positions, and those of other values.
+
+    A stream's message may stand by itself or in an envelope, and a batch is mostly of one kind.
+    Yields after each step.
+    """
     messages: list[Any] = []
     positions: list[Ints] = [np.empty(0, np.int64)]
     unread: list[int] = []
@@ -84,18 +110,7 @@ def decode_batch(
         if len(positions[-2]) < len(positions[-1]):
             decoders.reverse()  # most of this step was of the other kind: try that first next time
         yield
-    rows = _Rows.of(messages, np.concatenate(positions), stream)
-    odd = _odd_rows(rows, values, limits)
-    readings: dict[int, Reading] = {}
-    places_of_odd = sorted(unread + rows.positions[odd].tolist())
-    yield from _explain(values, places_of_odd, stream, limits, readings, decoded.dead_letters)
-    if odd.any():
-        rows = rows.without(odd)
-    if readings:
-        rows = rows.plus(readings)
-    if rows.ids:
-        decoded.key_mismatches = _key_mismatches(rows, records)
-        decoded.columns = Columns.of(rows.ids, rows.times, rows.measures, rows.positions)
+    return messages, np.concatenate(positions), unread
 
 
 def _explain(  # noqa: PLR0917  where it reads from, and the two ends that a value may have

@@ -80,7 +80,7 @@ PATCHES = (
 def install() -> None:
     """Replace the names in this process; a second call does nothing.
 
-    Raises AttributeError if aiokafka no longer has one of them: a replacement that nobody looks up
+    Raises AttributeError if aiokafka no longer has one of them: a replacement that is not looked up
     would have no effect. Another version is only warned about: the lock files pin the checked one,
     and a release that closes a security hole must not keep the service from starting.
     """

@@ -14,7 +14,7 @@ _LONGEST_PAUSE_S = 3.0
 
 
 class Brokers:
-    """What is known of the brokers, by whoever asked them last."""
+    """Whether the brokers answered the client that asked them last."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -157,7 +157,7 @@ class Database:
     def _note_state(self, state: State, error: BaseException | None) -> None:
         if self._purpose is Purpose.STORING:
             self._metrics.show_circuit(state)
-        if error is not None and self._available is not False:  # a further failure is no news
+        if error is not None and self._available is not False:  # a further failure is not news
             self._available = False
             self._gauge.set(0)
             log.warning(

@@ -20,7 +20,7 @@ from telemetry.timestamps import DAY_US, EPOCH
 
 log = structlog.get_logger()
 
-# Key of the advisory lock: any constant that nobody else uses in this database.
+# Key of the advisory lock: a constant that nothing else uses in this database.
 _MAKING = 0x77617474_0001
 
 # How long removal waits for others, and so may keep a flush that needs a new day waiting.

@@ -43,7 +43,7 @@ from telemetry.timestamps import DAY_US
 
 log = structlog.get_logger()
 
-# Key of the advisory lock: any constant that nobody else uses in this database.
+# Key of the advisory lock: a constant that nothing else uses in this database.
 _REMOVING = 0x77617474_0002
 
 _TO_BE_FINISHED_LATER = (
