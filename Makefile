@@ -26,7 +26,7 @@ test: lint ## Check style, types and imports, and run all tests
 
 # What a change to the hot path breaks first: the flush, the sink and the source on real servers, and a message's
 # way from one end to the other. The tests with servers are one worker's.
-HOT_PATH := tests/integration/test_sink.py tests/integration/test_bisection.py tests/integration/test_arrays.py \
+HOT_PATH := tests/integration/test_sink.py tests/integration/test_bisection.py tests/integration/test_binary.py \
 	tests/acceptance/test_traps.py tests/acceptance/test_forms.py
 
 check: lint ## Check style, types and imports, and run the tests of the inner loop (a minute or so)

@@ -20,7 +20,7 @@ from benchmarks.backlog import Backlog, preload, read_ends
 from benchmarks.drain import Drain, console, drain
 from benchmarks.large import RECORD_BYTES, preload_large, preload_packed
 from benchmarks.servers import servers
-from consumer.kafka.fetched import HANDED_OUT_BYTES
+from consumer.kafka.batches import HANDED_OUT_BYTES
 from consumer.kafka.parts import PART_BYTES
 from consumer.kafka.records import RECORD_OVERHEAD_BYTES
 from consumer.settings import SMALL_BYTES, FlushSettings, SourceSettings

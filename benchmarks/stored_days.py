@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from rich.progress import Progress
 
-from consumer.postgres.days import make_partitions, number_of
+from consumer.postgres.days import make_days, number_of
 from telemetry.streams import STREAMS, Stream
 
 DEVICES = 10_000
@@ -142,7 +142,7 @@ def _facts(fleet: str, days: int, end: datetime) -> dict[str, Any]:
 
 
 def _fill(database_url: str, facts: dict[str, Any], progress: Progress) -> None:
-    asyncio.run(_make_partitions(database_url, facts["start"], facts["end"]))
+    asyncio.run(_make_days(database_url, facts["start"], facts["end"]))
     with psycopg.connect(database_url, autocommit=True) as connection:
         cursor = psycopg.ClientCursor(connection)
         for statement in _REGISTRY:
@@ -150,11 +150,11 @@ def _fill(database_url: str, facts: dict[str, Any], progress: Progress) -> None:
     _at_once(database_url, progress, "loading", facts, _load)
 
 
-async def _make_partitions(database_url: str, start: datetime, end: datetime) -> None:
+async def _make_days(database_url: str, start: datetime, end: datetime) -> None:
     days = range(number_of(start.date()), number_of(end.date()) + 1)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         for stream in STREAMS:
-            await make_partitions(connection, stream, days)
+            await make_days(connection, stream, days)
 
 
 def _at_once(

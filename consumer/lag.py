@@ -14,7 +14,8 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import Stuck
 from consumer.kafka.connection import stop
-from consumer.kafka.source import STOPPED_HELP, Source
+from consumer.kafka.source import Source
+from consumer.kafka.stopped import STOPPED_HELP
 from consumer.metrics import Metrics
 from consumer.owned import Owned
 from consumer.pipeline import Pipeline
@@ -69,11 +70,11 @@ class LagMonitor:
                     ends = await self._ends([one.partition for one in owned])
                     await self._look_for_topics(owned)
             except (KafkaError, OSError, TimeoutError) as error:
-                self._source.note_unavailable(error)
+                self._source.brokers.note_unavailable(error)
                 self._well_at = time.monotonic()
                 await self.aclose()
                 continue
-            self._source.note_available()
+            self._source.brokers.note_available()
             # Those that were revoked meanwhile are another replica's to show.
             still = [one for one in owned if one in self._pipeline.owned]
             behind = [one for one in still if await self._show(one, ends[one.partition], begun)]

@@ -15,7 +15,8 @@ from consumer.flush.registered import Registered
 from consumer.flush.sink import Sink
 from consumer.group_lag import GroupLag
 from consumer.health import application
-from consumer.kafka.source import STOPPED_HELP, Source
+from consumer.kafka.source import Source
+from consumer.kafka.stopped import STOPPED_HELP
 from consumer.lag import LagMonitor
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline

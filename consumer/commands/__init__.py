@@ -1,1 +1,4 @@
-"""The commands of operators, one file for each noun; verbs of many lines have their own."""
+"""The commands of operators: one file for each noun, and one for each verb of many lines.
+
+Read `terminal` and `servers` first: what all of them share.
+"""

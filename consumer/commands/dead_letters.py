@@ -1,4 +1,4 @@
-"""`python -m consumer dead-letters`: messages that are no readings."""
+"""`python -m consumer dead-letters`: messages that are not readings."""
 
 from contextlib import aclosing
 from typing import Annotated
@@ -17,7 +17,8 @@ from consumer.commands.letters import (
 )
 from consumer.commands.purge import purge
 from consumer.commands.redrive import redrive
-from consumer.commands.terminal import out, table, with_database
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import out, table
 from consumer.dead_letters.table import (
     Choice,
     Entry,
@@ -27,13 +28,13 @@ from consumer.dead_letters.table import (
     list_dead_letters,
     read_dead_letters,
 )
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from runtime.terminal import fail
 
-# A terminal takes a minute over some megabytes, which nobody reads.
+# A terminal takes a minute to print a few megabytes, and nobody reads them.
 SHOWN_BYTES = 1 << 16
 
-app = typer.Typer(help="Messages that are no readings.", no_args_is_help=True)
+app = typer.Typer(help="Messages that are not readings.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -72,9 +73,9 @@ def show(
     partition: Annotated[int, typer.Argument(help="its partition", min=0, max=LAST_PARTITION)],
     offset: Annotated[int, typer.Argument(help="its offset", min=0, max=LAST_OFFSET)],
 ) -> None:
-    """Show one dead letter, as it is kept; bytes that are no text are shown escaped.
+    """Show one dead letter, as it is kept; bytes that are not text are shown escaped.
 
-    Of a key, headers or a value of over 64 KB the beginning is shown; `export` has all of it.
+    Only the beginning of a key, headers or a value of over 64 KB is shown; `export` has all of it.
     """
     choice = choice_of(topic=topic, partition=partition, offset=offset)
 
@@ -113,7 +114,7 @@ def _moment(time_or_none: object, *, missing: str = "") -> str:
 
 
 def _kept(letter: Letter) -> str:
-    """Return how much of the message is in the row."""
+    """Return in words how much of the message was kept."""
     if letter.is_whole:
         return "whole"
     parts = [f"{letter.header_count or 0:,} headers"]
@@ -133,7 +134,7 @@ def _headers(letter: Letter) -> str:
 
 
 def _shown(content: bytes | None) -> str:
-    """Return bytes as one line that cannot play tricks on a terminal."""
+    """Return bytes as one line without control characters."""
     if content is None:
         return "null"
     line = ascii(content[:SHOWN_BYTES])[2:-1]

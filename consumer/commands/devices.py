@@ -1,4 +1,4 @@
-"""`python -m consumer devices`: those that nobody registered and that are silent."""
+"""`python -m consumer devices`: those that are silent and were never registered."""
 
 import re
 import sys
@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
-from consumer.commands.ages import time_ago
+from consumer.commands.confirmation import YesOption, confirm, need_an_answer
 from consumer.commands.interruption import stopped_by_signal
+from consumer.commands.options import time_ago
 from consumer.commands.progress import progress
-from consumer.commands.terminal import out, table, with_database
-from consumer.postgres.database import Connection
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import out, table
+from consumer.postgres.connection import Connection
 from consumer.upkeep import devices
 from consumer.upkeep.devices import Removed, Silent, SilentDevice
 from runtime.terminal import fail
@@ -47,7 +49,7 @@ def list_command(
     prefix: Prefix = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="most devices of a stream")] = 20,
 ) -> None:
-    """Count them, and show the first by id."""
+    """Count the devices, and show the first by id."""
     chosen = _chosen(silent_for, stream, prefix)
 
     async def work(connection: Connection) -> list[tuple[int, list[SilentDevice]]]:
@@ -78,15 +80,14 @@ def remove(
     prefix: Prefix = "",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and remove nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: YesOption = False,
 ) -> None:
-    """Remove them for good: current state, history and rollups.
+    """Remove the devices for good, with current state, history and rollups.
 
-    One that is heard of meanwhile stays. One that comes back later begins anew.
+    One that sends a reading meanwhile stays. One that comes back later begins anew.
     """
     chosen = _chosen(silent_for, stream, prefix)
-    if not (dry_run or yes or sys.stdin.isatty()):
-        fail("--yes: needed where nobody can be asked", code=2)
+    need_an_answer(yes=yes, dry_run=dry_run)
 
     async def look(connection: Connection) -> list[int]:
         return [await devices.count_silent(connection, one) for one in chosen]
@@ -97,8 +98,8 @@ def remove(
     if dry_run:
         out.print(f"would remove {total:,} at the most")
         return
-    if not (yes or typer.confirm(f"remove {total:,} devices and their history for good?")):
-        fail("nothing was removed", code=1)
+    question = f"remove {total:,} devices and their history for good?"
+    confirm(question, yes=yes, otherwise="nothing was removed")
     tally = Removed()
 
     async def work(connection: Connection) -> int:
@@ -126,7 +127,7 @@ def remove(
 def _chosen(silent_for: str, stream: _Kind | None, prefix: str) -> list[Silent]:
     heard_before = time_ago("--silent-for", silent_for, least=_LEAST_SILENCE)
     if prefix and not re.fullmatch(DEVICE_ID, prefix):
-        fail(f"--prefix: {prefix!r} begins no device's id", code=2)
+        fail(f"--prefix: {prefix!r} is not the beginning of a device's id", code=2)
     return [
         Silent(stream=one, heard_before=heard_before, prefix=prefix)
         for one in STREAMS

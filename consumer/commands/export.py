@@ -12,9 +12,10 @@ from typing import Annotated, TextIO
 import typer
 
 from consumer.commands.letters import choosing, none_of
-from consumer.commands.terminal import out, with_database
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import out
 from consumer.dead_letters.table import Choice, read_dead_letters
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from runtime.terminal import errors, fail
 
 
@@ -29,7 +30,7 @@ def export(
 ) -> None:
     """Write dead letters as JSON lines, one a letter; bytes are in base64.
 
-    A file is there whole or not at all.
+    A file is written whole or not at all.
     """
 
     def export_to(target: TextIO) -> int:
@@ -61,7 +62,7 @@ def export(
 
 @contextmanager
 def _written_whole(file: Path, *, force: bool) -> Iterator[TextIO]:
-    """Write under another name in the same folder, and take the file's name at the end."""
+    """Write under another name in the same folder, and rename it at the end."""
     number, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     written = Path(name)
     with open(number, "w", encoding="utf-8") as target:  # noqa: PTH123  it is open already
@@ -72,6 +73,6 @@ def _written_whole(file: Path, *, force: bool) -> Iterator[TextIO]:
             if force:
                 written.replace(file)
             else:
-                file.hardlink_to(written)  # fails where the name was taken meanwhile
+                file.hardlink_to(written)  # fails if the name was taken meanwhile
         finally:
             written.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""An operator's Ctrl-C, or a supervisor's SIGTERM: what is in flight is finished first."""
+"""The end of a long command by Ctrl-C or SIGTERM, once what is in flight is finished."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ class Stop:
 
 @contextmanager
 def stopped_by_signal() -> Iterator[Stop]:
-    """Let what is in flight be finished when the command is to end."""
+    """Lend a Stop that the command looks at between two pieces of work."""
     stop, loop = Stop(), asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:

@@ -1,24 +1,23 @@
-"""Dead letters as a command's options choose them, and as a terminal shows them."""
+"""Which dead letters a command is about, by its options, and how a terminal shows them."""
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import wraps
 from inspect import Signature, signature
 from typing import Annotated, Any
 
 import typer
 
-from consumer.commands.terminal import nothing_of, out, table
+from consumer.commands.groups import nothing_of
+from consumer.commands.options import time_of, topics_of
+from consumer.commands.terminal import out, table
 from consumer.dead_letters.table import Choice, Entry, Letter, Summary, count_of_other_groups
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.settings import GroupSettings
 from runtime.settings import load
 from runtime.terminal import fail
 from telemetry.reasons import Reason
-from telemetry.streams import BY_TOPIC
-from telemetry.timestamps import as_datetime, parse_timestamp
 
-# What Kafka numbers them with, and PostgreSQL's columns hold.
+# The largest that Kafka gives, and that PostgreSQL's columns hold.
 LAST_PARTITION, LAST_OFFSET = 2**31 - 1, 2**63 - 1
 
 ReasonOption = Annotated[Reason | None, typer.Option(help="only this reason")]
@@ -43,8 +42,7 @@ def choice_of(
     ] = None,
 ) -> Choice:
     """Return what the options choose of CONSUMER_GROUP's letters."""
-    if topic is not None and topic not in BY_TOPIC:
-        fail(f"--topic: {topic!r} is none of {', '.join(BY_TOPIC)}", code=2)
+    topics_of(topic)
     if partition is not None and topic is None:
         fail("--partition: needs --topic", code=2)
     if offset is not None and partition is None:
@@ -55,13 +53,13 @@ def choice_of(
         topic=topic,
         partition=partition,
         record_offset=offset,
-        since=_time("--since", since),
-        until=_time("--until", until),
+        since=time_of("--since", since),
+        until=time_of("--until", until),
     )
 
 
 def choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that choose letters, in the place of its parameter `choice`."""
+    """Give a command the options of `choice_of` in the place of its parameter `choice`."""
     shared = signature(choice_of).parameters
     own = [one for one in signature(command).parameters.values() if one.name != "choice"]
 
@@ -90,7 +88,7 @@ def print_counts(counts: list[Summary]) -> None:
 async def none_of(
     connection: Connection, choice: Choice, *, what: str = "such dead letters"
 ) -> str:
-    """Return the line that says which group has no such letters, and which others have some."""
+    """Return the line that says that the group has no such letters, and which groups have some."""
     others = await count_of_other_groups(connection, choice)
     return nothing_of(choice.consumer_group, what, others)
 
@@ -98,12 +96,3 @@ async def none_of(
 def place(letter: Entry | Letter) -> str:
     """Return a letter's id, as `show` takes it."""
     return f"{letter.topic} {letter.partition} {letter.record_offset}"
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    try:
-        return None if text is None else as_datetime(parse_timestamp(text))
-    except ValueError as error:
-        fail(f"{option}: {text!r} is {error}", code=2)
-    except OverflowError:
-        fail(f"{option}: {text!r} is past the year 9999", code=2)

@@ -1,4 +1,4 @@
-"""How far a long command has come, on a terminal."""
+"""A bar that shows how far a long command has come."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from runtime.terminal import errors
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many are done of so many, where standard error is a terminal."""
+    """Show a bar if standard error is a terminal; what is lent is called with how many are done."""
     bar = Progress(
         BarColumn(),
         MofNCompleteColumn(),

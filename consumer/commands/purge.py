@@ -1,4 +1,4 @@
-"""`python -m consumer dead-letters purge`: old letters are deleted, for good."""
+"""`python -m consumer dead-letters purge`: old letters are deleted for good."""
 
 import sys
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.commands.ages import time_ago
+from consumer.commands.confirmation import YesOption, confirm, need_an_answer
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import (
     ReasonOption,
@@ -15,11 +15,13 @@ from consumer.commands.letters import (
     none_of,
     print_counts,
 )
-from consumer.commands.terminal import out, with_database
+from consumer.commands.options import time_ago
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import out
 from consumer.dead_letters import table as dead_letters
 from consumer.dead_letters.table import Summary
-from consumer.postgres.database import Connection
-from runtime.terminal import errors, fail
+from consumer.postgres.connection import Connection
+from runtime.terminal import errors
 
 
 def purge(
@@ -31,16 +33,15 @@ def purge(
         bool, typer.Option("--redriven-only", help="only what has been redriven")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count, and delete nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: YesOption = False,
 ) -> None:
-    """Delete old dead letters, for good."""
+    """Delete old dead letters for good."""
     choice = replace(
         choice_of(reason=reason, topic=topic),
         until=time_ago("--older-than", older_than),
         redriven=True if redriven_only else None,
     )
-    if not (dry_run or yes or sys.stdin.isatty()):
-        fail("--yes: needed where nobody can be asked", code=2)
+    need_an_answer(yes=yes, dry_run=dry_run)
 
     async def look(connection: Connection) -> tuple[list[Summary], str]:
         counts = await dead_letters.count_dead_letters(connection, choice)
@@ -55,8 +56,7 @@ def purge(
     if dry_run:
         out.print(f"would delete {total:,}")
         return
-    if not (yes or typer.confirm(f"delete {total:,} dead letters for good?")):
-        fail("nothing was deleted", code=1)
+    confirm(f"delete {total:,} dead letters for good?", yes=yes, otherwise="nothing was deleted")
     deleted = 0
 
     async def work(connection: Connection) -> int:

@@ -10,11 +10,13 @@ from aiokafka.errors import KafkaError
 from consumer.commands.interruption import stopped_by_signal
 from consumer.commands.letters import choosing, none_of, place, print_counts
 from consumer.commands.progress import progress
-from consumer.commands.terminal import out, with_database
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import out
 from consumer.dead_letters import table as dead_letters
-from consumer.dead_letters.redrive import Redrive, Tally
+from consumer.dead_letters.delivery import Tally
+from consumer.dead_letters.redrive import Redrive
 from consumer.dead_letters.table import Choice
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from runtime.kafka.settings import KafkaSettings
 from runtime.settings import load
 from runtime.terminal import errors, fail
@@ -35,13 +37,12 @@ def redrive(
 ) -> None:
     """Send dead letters to their topic again: bytes, key and headers as they came.
 
-    Letters that are not whole are left out, and counted.
-    What is sent is marked as redriven once the broker has acknowledged it, and left out from then
-    on. Safe to interrupt and to repeat; two at once share the work. What is still bad becomes a
-    new dead letter at its new offset.
+    Letters that are not whole are left out, and counted. A letter is marked as redriven once the
+    broker has acknowledged it, and is left out from then on. Safe to interrupt and to repeat; two
+    redrives at once share the work. What is still bad becomes a new dead letter at its new offset.
     """
     kafka = load(KafkaSettings)
-    # What keeps it from sending is said once, by the command itself.
+    # aiokafka would log what keeps it from sending, which the command says itself.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     tally = Tally()
 
@@ -70,7 +71,7 @@ def redrive(
             ).run(on_page=lambda: show_progress(tally.seen))
         tally.left_out["already redriven; --again sends it once more"] += known
         if not stop.event.is_set():
-            # Counted at the beginning and never met: whoever has them sends them, or they are gone.
+            # Counted at the beginning and not met: another redrive has sent them, or they are gone.
             elsewhere = max(0, total - tally.seen)
             tally.left_out["held, sent or removed by another command meanwhile"] += elsewhere
         return stop.code

@@ -4,10 +4,11 @@ import time
 
 import typer
 
-from consumer.commands.terminal import out, with_database
+from consumer.commands.servers import with_database
+from consumer.commands.terminal import out
 from consumer.errors import UnfitDatabase
 from consumer.postgres import schema
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.settings import HistorySettings
 from consumer.upkeep import retention
 from runtime.settings import load

@@ -1,6 +1,6 @@
-"""How much of dead letters is kept whole. Pure.
+"""How many of the large dead letters are kept whole. Pure.
 
-Small letters always are; these are about the large ones, see `consumer.dead_letters.rows`.
+Small ones always are; see `consumer.dead_letters.rows`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from consumer.settings import DeadLetterSettings
 
 
 class Spent(NamedTuple):
-    """What was kept whole of one reason, topic and hour: large letters, and their bytes."""
+    """The large letters of one reason, topic and hour that are kept whole, and their bytes."""
 
     letters: int = 0
     bytes: int = 0
@@ -23,7 +23,7 @@ class Spent(NamedTuple):
 class Allowance:
     """How many large letters of one reason, topic and hour are kept whole, and of how many bytes.
 
-    0 is without a bound.
+    0 means no bound.
     """
 
     letters: int = 0
@@ -41,7 +41,7 @@ class Allowance:
         return bool(self.letters or self.bytes)
 
     def admits(self, spent: Spent) -> bool:
-        """Say whether so much is within it."""
+        """Return whether so much is within the bounds."""
         return (not self.letters or spent.letters <= self.letters) and (
             not self.bytes or spent.bytes <= self.bytes
         )

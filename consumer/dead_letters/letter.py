@@ -1,4 +1,4 @@
-"""A dead letter, as decoding finds it. Pure."""
+"""A dead letter, as a flush finds it. Pure."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from telemetry.reasons import Reason
 
 
 class DeadLetter(NamedTuple):
-    """A record that is no reading: its place in the batch, the reason, one line of detail."""
+    """A record that is refused: its place in the batch, the reason, one line of detail."""
 
     position: int
     reason: Reason

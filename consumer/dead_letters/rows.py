@@ -1,13 +1,12 @@
 """Dead letters as a flush writes them: whole if small, or while an hour's allowance lasts.
 
 A few kilobytes in Kafka may be hundreds of megabytes once they are unpacked, and a producer may
-send them again and again. So of what is large only so much of one reason, topic and hour is kept
-whole; of the rest the beginning, the sizes and a digest. Kafka has it whole, at the
-place that the row names, for as long as its own retention lasts.
+send them again and again. So only so many large letters of one reason, topic and hour are kept
+whole. Of the others the beginning, the sizes and a digest are kept. Kafka still has them whole, at
+the place that the row names, for as long as its own retention lasts.
 """
 
 import asyncio
-import base64
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,25 +18,21 @@ from typing import NamedTuple
 from psycopg.types.json import Jsonb
 
 from consumer.dead_letters.allowance import Allowance, Spent
+from consumer.dead_letters.headers import StoredHeader, stored, stored_bytes
 from consumer.dead_letters.letter import DeadLetter
 from consumer.kafka.records import Record
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 from telemetry.reasons import Reason
 from telemetry.timestamps import as_datetime
 
 KEPT_BYTES = 1_024
-"""Of a key, of a value and of all headers: what is no longer is whole whatever else comes."""
+"""Of a key, of a value, and of all headers. A letter without more in any of them is never cut."""
 _LAST_MS = 253_402_300_799_999  # the end of year 9999
-# What the JSON of a header takes beside its name and value: brackets, quotes, commas.
-_HEADER_BYTES = 10
-
-# See `consumer.dead_letters.table.StoredHeader`.
-_Header = list[str | None]
 
 
 class Place(NamedTuple):
-    """Whose letters they are, and where they come from."""
+    """The group whose letters they are, and the topic and partition that they came from."""
 
     consumer_group: str
     topic: str
@@ -57,7 +52,7 @@ class Row:
     detail: str
     key: bytes | None
     value: bytes | None
-    headers: list[_Header]
+    headers: list[StoredHeader]
     key_bytes: int | None = None
     value_bytes: int | None = None
     value_sha256: bytes | None = None
@@ -73,12 +68,12 @@ class Row:
             detail=letter.detail,
             key=record.key,
             value=record.value,
-            headers=[_header(name, value) for name, value in record.headers],
+            headers=stored(record.headers),
         )
 
     @property
     def _sizes(self) -> tuple[int, int, int]:
-        return len(self.key or b""), len(self.value or b""), sum(map(_size, self.headers))
+        return len(self.key or b""), len(self.value or b""), sum(map(stored_bytes, self.headers))
 
     @property
     def size(self) -> int:
@@ -89,14 +84,14 @@ class Row:
         return max(self._sizes) > KEPT_BYTES
 
     def cut(self) -> None:
-        """Keep the beginning, and say what there was."""
+        """Keep the beginning only, and the sizes and digest of what there was."""
         if self.key is not None:
             self.key_bytes, self.key = len(self.key), self.key[:KEPT_BYTES]
         if self.value is not None:
             self.value_bytes, self.value_sha256 = len(self.value), sha256(self.value).digest()
             self.value = self.value[:KEPT_BYTES]
         self.header_count = len(self.headers)
-        ends = accumulate(map(_size, self.headers))
+        ends = accumulate(map(stored_bytes, self.headers))
         kept = sum(1 for _ in takewhile(lambda end: end <= KEPT_BYTES, ends))
         self.headers = self.headers[:kept]
         self.is_whole = False
@@ -132,7 +127,7 @@ async def insert(
 async def _fit(
     connection: Connection, place: Place, large: list[Row], allowance: Allowance
 ) -> None:
-    """Cut those that the allowances of this hour do not admit, and note what the others spend."""
+    """Cut the letters that this hour's allowances do not admit; note what the others spend."""
     if not large:
         return
     reasons = sorted({row.reason for row in large})
@@ -142,7 +137,7 @@ async def _fit(
     before = {Reason(reason): Spent(*spent) async for reason, *spent in cursor}
     spending, over = share(large, before, allowance)
     if over:
-        await asyncio.to_thread(_cut, over)  # digests of many megabytes would hold up the loop
+        await asyncio.to_thread(_cut, over)  # digests of many megabytes would block the loop
     if spending:
         await connection.execute(
             statement("spend_allowance"),
@@ -158,7 +153,7 @@ async def _fit(
 def share(
     large: Iterable[Row], before: dict[Reason, Spent], allowance: Allowance
 ) -> tuple[dict[Reason, Spent], list[Row]]:
-    """Return what the first of them spend, by reason, and those that are over the allowance."""
+    """Return what the admitted letters spend, by reason, and those that are not admitted."""
     spending: dict[Reason, Spent] = {}
     over = []
     for row in large:
@@ -176,24 +171,7 @@ def _cut(rows: list[Row]) -> None:
 
 
 def _record_time(record: Record) -> datetime | None:
-    """Return the record's time, None where there is none or no calendar has it."""
+    """Return the record's time; None if it has none, or one past the year 9999."""
     if not 0 <= record.timestamp_ms <= _LAST_MS:
         return None
     return as_datetime(record.timestamp_ms * 1_000)
-
-
-def _size(header: _Header) -> int:
-    return _HEADER_BYTES + sum(len(part) for part in header if part)
-
-
-def _header(name: str, value: bytes | None) -> _Header:
-    """Return [name, base64 value], and the base64 of the name's bytes where it shows others.
-
-    PostgreSQL's text has neither a NUL nor a surrogate, which stands for a byte that is no UTF-8:
-    they are shown as U+FFFD.
-    """
-    shown = name.encode(errors="surrogateescape").decode(errors="replace").replace("\0", "\ufffd")
-    header = [shown, None if value is None else base64.b64encode(value).decode()]
-    if shown != name:
-        header.append(base64.b64encode(name.encode(errors="surrogateescape")).decode())
-    return header

@@ -1,28 +1,30 @@
-"""Dead letters, for people to look at and to be rid of: what was refused, why, and what came."""
+"""The table of dead letters: counted, listed, read and deleted, for operators."""
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import TupleRow, class_row
 
-from consumer.postgres.database import Connection
+from consumer.dead_letters.headers import StoredHeader
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 
-READ_AT_ONCE = 100  # letters; one may be as large as the broker lets a message be
+# Letters that are in memory together: so many, and of so many bytes unless it is one alone.
+READ_AT_ONCE = 100
+READ_BYTES_AT_ONCE = 16 << 20
 PURGED_AT_ONCE = 1_000
+_PLACES_AT_ONCE = 1_000
 
-# [name, base64 of the value or None]; where PostgreSQL cannot hold the name as it is, a third
-# element follows: the base64 of the name's bytes.
-StoredHeader = list[str | None]
+_Place = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many messages of a topic were refused for one reason; `cut`: not kept whole."""
+    """How many messages of a topic were refused for one reason; `cut` were not kept whole."""
 
     topic: str
     reason: str
@@ -51,8 +53,8 @@ class Entry:
 class Letter:
     """One dead letter, as it is kept.
 
-    Where it is not whole, key, value and headers are the beginnings of what came: of `key_bytes`
-    and `value_bytes` bytes, and `header_count` headers. The digest is that of the whole value.
+    If it is not whole, key, value and headers are the beginnings of what came, which had
+    `key_bytes` and `value_bytes` bytes and `header_count` headers. The digest is of the whole.
     """
 
     topic: str
@@ -73,10 +75,9 @@ class Letter:
     header_count: int | None
 
     def exported(self, consumer_group: str) -> dict[str, object]:
-        """Return what JSON can hold: bytes in base64, times by RFC 3339.
+        """Return what JSON can hold: bytes in base64, times by RFC 3339, the digest in hex.
 
-        `value_text` is the value once more where it is UTF-8, for people and jq; else null. The
-        digest is in hex.
+        `value_text` is the value once more if it is UTF-8, for people and jq; else null.
         """
         return {
             "consumer_group": consumer_group,
@@ -102,9 +103,9 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which dead letters: those of a group to which everything that is given applies.
+    """Which dead letters of a group: those that meet every condition that is not None.
 
-    `since` and `until` bound the time of dead-lettering, the latter exclusively; `redriven` says
+    `since` (inclusive) and `until` (exclusive) bound the time of dead-lettering. `redriven`:
     whether they have been redriven.
     """
 
@@ -129,7 +130,7 @@ async def count_dead_letters(connection: Connection, choice: Choice) -> list[Sum
 
 
 async def count_of_other_groups(connection: Connection, choice: Choice) -> list[tuple[str, int]]:
-    """Return which other groups have letters such as are chosen, and how many, most first."""
+    """Return which other groups have letters that meet the conditions, and how many, most first."""
     cursor = await connection.execute(on_chosen("count_of_other_groups"), choice.parameters())
     return [(group, count) async for group, count in cursor]
 
@@ -142,15 +143,39 @@ async def list_dead_letters(connection: Connection, choice: Choice, *, limit: in
 
 
 async def read_dead_letters(connection: Connection, choice: Choice) -> AsyncGenerator[Letter, None]:
-    """Yield the letters as they are kept, by their place in Kafka, a few in memory at a time."""
+    """Yield the letters as they are kept, by their place in Kafka; few are in memory at a time."""
     async with (
         connection.transaction(),  # the server's cursor lives in one
-        connection.cursor(name="dead_letters", row_factory=class_row(Letter)) as cursor,
+        connection.cursor(name="dead_letters") as cursor,
     ):
-        cursor.itersize = READ_AT_ONCE
-        await cursor.execute(on_chosen("read_dead_letters"), choice.parameters())
-        async for letter in cursor:
-            yield letter
+        cursor.itersize = _PLACES_AT_ONCE
+        await cursor.execute(on_chosen("measure_dead_letters"), choice.parameters())
+        async for page in _pages(cursor):
+            for letter in await _read(connection, choice, page):
+                yield letter
+
+
+async def _pages(measured: AsyncIterable[TupleRow]) -> AsyncIterator[list[_Place]]:
+    """Yield the places of letters that are to be in memory together, from (*place, size) each."""
+    page: list[_Place] = []
+    left = READ_BYTES_AT_ONCE
+    async for topic, partition, offset, size in measured:
+        if page and (size > left or len(page) == READ_AT_ONCE):
+            yield page
+            page, left = [], READ_BYTES_AT_ONCE
+        page.append((topic, partition, offset))
+        left -= size
+    if page:
+        yield page
+
+
+async def _read(connection: Connection, choice: Choice, page: Sequence[_Place]) -> list[Letter]:
+    async with connection.cursor(row_factory=class_row(Letter)) as cursor:
+        await cursor.execute(
+            statement("read_dead_letters"),
+            {"consumer_group": choice.consumer_group, **places_of(page)},
+        )
+        return await cursor.fetchall()
 
 
 async def purge_dead_letters(connection: Connection, choice: Choice) -> int:
@@ -162,6 +187,16 @@ async def purge_dead_letters(connection: Connection, choice: Choice) -> int:
         on_chosen("purge_dead_letters"), choice.parameters() | {"page": PURGED_AT_ONCE}
     )
     return cursor.rowcount
+
+
+def places_of(places: Iterable[_Place]) -> dict[str, object]:
+    """Return the parameters of a statement about the letters at these places."""
+    listed = list(places)
+    return {
+        "topics": [topic for topic, _, _ in listed],
+        "partitions": [partition for _, partition, _ in listed],
+        "offsets": [offset for _, _, offset in listed],
+    }
 
 
 def on_chosen(name: str) -> sql.Composed:

@@ -1,7 +1,7 @@
 """The readings of one batch by column: sorted, compared and encoded without a loop per row. Pure.
 
-A batch of 20,000 readings is a few numpy operations here; the same work row by row costs more
-than all the rest of the consumer.
+A batch of 20,000 readings takes a few numpy operations here. The same work row by row would cost
+more than all the rest of the consumer.
 """
 
 from collections.abc import Sequence
@@ -11,27 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.postgres.binary import DOUBLE, POSTGRES_EPOCH_US, doubles, without_nulls
+from consumer.postgres.binary import copy_data, copy_rows
 
 HOUR_US = 3_600_000_000
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-# Binary COPY, see "COPY" in PostgreSQL's manual: a signature, then for each row the count of
-# fields and each field behind its length, then a trailer.
-_SIGNATURE = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_TRAILER = b"\xff\xff"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
     """Readings in order of (device id, time, position).
 
-    `devices` are the distinct ids, ascending; of n readings with m measures, `codes` (n) says
-    which device, `times` (n) when in microseconds since 1970 UTC, `measures` (n, m) what, NaN where
-    the device did not tell it, and `positions` (n) at which place of the batch the reading stood.
-    PostgreSQL gets NULL for NaN, which no JSON number is.
+    `devices` are the distinct ids, ascending. For n readings with m measures:
+
+    - `codes` (n): the place of the reading's device in `devices`
+    - `times` (n): microseconds since 1970 UTC
+    - `measures` (n, m): NaN for what the device did not tell, which PostgreSQL gets as NULL; no
+      JSON number is NaN
+    - `positions` (n): the reading's place in the batch
     """
 
     devices: Sequence[str]
@@ -48,7 +46,7 @@ class Columns:
         measures: NDArray[np.float64],
         positions: Ints,
     ) -> "Columns":
-        """Sort n rows, of which there is at least one; `measures` (m, n) has a row a measure."""
+        """Sort n rows, n > 0; `measures` (m, n) has a row for each measure."""
         devices = sorted(set(ids))
         rank = {device: code for code, device in enumerate(devices)}
         codes = np.fromiter(map(rank.__getitem__, ids), np.int64, len(ids))
@@ -59,7 +57,7 @@ class Columns:
         return len(self.codes)
 
     def take(self, rows: Mask | slice | Ints) -> "Columns":
-        """Return the chosen rows; they stay in order."""
+        """Return the chosen rows, in the same order."""
         return Columns(
             self.devices,
             self.codes[rows],
@@ -69,21 +67,22 @@ class Columns:
         )
 
     def halves(self) -> tuple["Columns", "Columns"]:
+        """Return the first and the second half of the rows."""
         middle = len(self) // 2
         return self.take(slice(None, middle)), self.take(slice(middle, None))
 
     def leads(self) -> Mask:
-        """Say of each row whether it is the first of its device and time."""
+        """Return for each row whether it is the first of its device and time."""
         lead = np.ones(len(self), np.bool_)
         lead[1:] = (self.codes[1:] != self.codes[:-1]) | (self.times[1:] != self.times[:-1])
         return lead
 
     def equals_lead(self) -> Mask:
-        """Say of each row whether its measures equal those of the first of its device and time."""
+        """Return for each row whether it equals the first one of its device and time."""
         lead = np.maximum.accumulate(np.where(self.leads(), np.arange(len(self)), 0))
         first = self.measures[lead]
-        both_untold = np.isnan(self.measures) & np.isnan(first)
-        equal: Mask = ((self.measures == first) | both_untold).all(axis=1)
+        are_untold = np.isnan(self.measures) & np.isnan(first)
+        equal: Mask = ((self.measures == first) | are_untold).all(axis=1)
         return equal
 
     def newest(self) -> "Columns":
@@ -93,9 +92,9 @@ class Columns:
         return self.take(last)
 
     def touched_hours(self) -> tuple[list[str], NDArray[np.int32]]:
-        """Return the devices and hours (since 1970 UTC) of the rows, each pair of them once.
+        """Return the devices and hours (since 1970 UTC) of the rows, each pair once.
 
-        A reading on the hour belongs to the hour that it ends.
+        A reading on the hour belongs to the hour that ends with it.
         """
         hours = (self.times - 1) // HOUR_US
         first = np.ones(len(self), np.bool_)
@@ -103,38 +102,23 @@ class Columns:
         return self.take(first).ids(), hours[first].astype(np.int32)
 
     def ids(self) -> list[str]:
+        """Return the device of each row."""
         return [self.devices[code] for code in self.codes.tolist()]
 
     def parameters(self) -> list[Any]:
-        """Return ids, times and each measure, as parameters of a statement."""
+        """Return ids, times and each measure, as the array parameters of a statement."""
         return [self.ids(), self.times.view("datetime64[us]"), *self.measures.T]
 
     def copy_data(self) -> bytes:
-        """Return binary COPY data: id, time and measures.
+        """Return the data of a binary COPY of (id, time, measures).
 
-        Those rows whose ids are of one length are one array, and one such array follows the other.
+        Rows whose ids are of one length are written together, and the shorter ids first.
         """
         names = np.array([device.encode() for device in self.devices])
         lengths = np.strings.str_len(names)
-        blocks = [_SIGNATURE]
+        blocks = []
         for length in np.unique(lengths).tolist():
             alike = self if (lengths == length).all() else self.take(lengths[self.codes] == length)
-            blocks.append(alike._rows(names.astype(f"S{length}")))
-        return b"".join([*blocks, _TRAILER])
-
-    def _rows(self, names: NDArray[np.bytes_]) -> bytes:
-        """Return the rows; `names` are the ids of all devices, in the length of these rows'."""
-        measures = self.measures.shape[1]
-        layout: list[Any] = [
-            ("fields", ">i2"),
-            ("id_length", ">i4"),
-            ("id", names.dtype),
-            ("time_length", ">i4"),
-            ("time", ">i8"),
-            ("measures", DOUBLE, (measures,)),
-        ]
-        rows = np.empty(len(self), layout)
-        rows["fields"] = 2 + measures
-        rows["id_length"], rows["id"] = names.itemsize, names[self.codes]
-        rows["time_length"], rows["time"] = 8, self.times - POSTGRES_EPOCH_US
-        return without_nulls(rows, doubles(self.measures, rows["measures"]))
+            ids = names.astype(f"S{length}")[alike.codes]
+            blocks.append(copy_rows(ids, alike.times, alike.measures))
+        return copy_data(blocks)

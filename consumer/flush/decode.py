@@ -1,11 +1,11 @@
 """The records of a batch → columns of readings, and dead letters. Pure.
 
-This is the hot path, with one door. Values are read one by one, for a bad one must not cost its
-neighbours, and judged together, by column. Whatever is not plainly good is odd, and goes to
-`telemetry.decode`, the definition of what is a reading.
+This is the hot path, and `decode_batch` its only entrance. Values are read one by one, because a
+bad one must not cost the others, and checked together, by column. A value that is not plainly good
+is odd: `telemetry.decode`, the definition of a reading, decides about it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import compress
@@ -34,18 +34,18 @@ from telemetry.readings import Reading
 from telemetry.streams import Stream
 
 STEP = 4_000
-# The definition takes some 10 µs a message, and 0.1 µs a byte of the ones with the most brackets. A
-# step of it, in bytes, stays below some 30 ms.
+# The definition takes some 10 µs a message, and up to 0.1 µs a byte, with the most brackets. A step
+# of ODD_STEP bytes, where each message counts as ODD_COST more, stays below some 30 ms.
 ODD_STEP = 65_536
 ODD_COST = 64
 
-# What a quick decoder raises; it says nothing yet.
+# What a quick decoder raises; the value may still be a reading.
 _NOT_READ = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(slots=True)
 class Decoded:
-    """What a batch holds; `columns` is None where no record is a reading."""
+    """What a batch holds; `columns` is None if no record is a reading."""
 
     columns: Columns | None = None
     dead_letters: list[DeadLetter] = field(default_factory=list)
@@ -62,12 +62,38 @@ def decode_batch(
 ) -> Iterator[None]:
     """Fill `decoded` from the records, a step at a time.
 
-    `strips_schema_prefix` says whether a value in Confluent's wire format is what follows its
-    prefix. Yields between steps, so that an event loop can see to its other work.
+    Yields between steps, so that an event loop can do other work. `strips_schema_prefix`: the
+    prefix of Confluent's wire format is taken off values that have it.
     """
     values = records.values
     if strips_schema_prefix:
         values = list(map(without_schema_prefix, values))
+    # 1. Read the values, the usual ones by column from then on.
+    messages, positions, unread = yield from _read_by_steps(values, stream)
+    rows = _Rows.of(messages, positions, stream)
+    # 2. What could not be read, or is not plainly good, is for the definition to decide.
+    odd = _odd_rows(rows, values, limits)
+    readings: dict[int, Reading] = {}
+    places_of_odd = sorted(unread + rows.positions[odd].tolist())
+    yield from _explain(values, places_of_odd, stream, limits, readings, decoded.dead_letters)
+    # 3. The good rows and those of the definition are the readings.
+    if odd.any():
+        rows = rows.without(odd)
+    if readings:
+        rows = rows.plus(readings)
+    if rows.ids:
+        decoded.key_mismatches = _key_mismatches(rows, records)
+        decoded.columns = Columns.of(rows.ids, rows.times, rows.measures, rows.positions)
+
+
+def _read_by_steps(
+    values: Sequence[bytes | None], stream: Stream
+) -> Generator[None, None, tuple[list[Any], Ints, list[int]]]:
+    """Return the messages that quick decoders read, their positions, and those of other values.
+
+    A stream's message may stand by itself or in an envelope, and a batch is mostly of one kind.
+    Yields after each step.
+    """
     messages: list[Any] = []
     positions: list[Ints] = [np.empty(0, np.int64)]
     unread: list[int] = []
@@ -82,20 +108,9 @@ def decode_batch(
             places, step = places[skipped], [step[place] for place in skipped]
         unread += places.tolist()
         if len(positions[-2]) < len(positions[-1]):
-            decoders.reverse()  # the next step tries first what most of this one was
+            decoders.reverse()  # most of this step was of the other kind: try that first next time
         yield
-    rows = _Rows.of(messages, np.concatenate(positions), stream)
-    odd = _odd_rows(rows, values, limits)
-    readings: dict[int, Reading] = {}
-    places_of_odd = sorted(unread + rows.positions[odd].tolist())
-    yield from _explain(values, places_of_odd, stream, limits, readings, decoded.dead_letters)
-    if odd.any():
-        rows = rows.without(odd)
-    if readings:
-        rows = rows.plus(readings)
-    if rows.ids:
-        decoded.key_mismatches = _key_mismatches(rows, records)
-        decoded.columns = Columns.of(rows.ids, rows.times, rows.measures, rows.positions)
+    return messages, np.concatenate(positions), unread
 
 
 def _explain(  # noqa: PLR0917  where it reads from, and the two ends that a value may have
@@ -106,7 +121,7 @@ def _explain(  # noqa: PLR0917  where it reads from, and the two ends that a val
     readings: dict[int, Reading],
     dead_letters: list[DeadLetter],
 ) -> Iterator[None]:
-    """Judge the values at these places by the definition; yields where a while has been spent."""
+    """Decide about the values at these places by the definition; yields now and then."""
     spent = 0
     for position in places:
         value = values[position]
@@ -128,10 +143,10 @@ def _read(
     messages: list[Any] = []
     unread: list[int] = []
     readable = [value if value and len(value) <= MAX_VALUE_BYTES else b"" for value in values]
-    reading = map(quick, readable)  # no bytes are never read
+    reading = map(quick, readable)  # b"" is never read
     while len(messages) + len(unread) < len(values):
         try:
-            for message in reading:  # it goes on behind one that was not read
+            for message in reading:  # map goes on behind a value that raised
                 messages.append(message)  # noqa: PERF402  an error must keep what there is
         except _NOT_READ:
             unread.append(len(messages) + len(unread))
@@ -142,7 +157,7 @@ def _read(
 class _Rows:
     """n readings by column, in any order.
 
-    `measures` (m, n) has a row for each of m measures, NaN where a device did not tell it.
+    `measures` (m, n) has a row for each of m measures, with NaN for what a device did not tell.
     """
 
     ids: list[str]
@@ -170,7 +185,7 @@ class _Rows:
         )
 
     def plus(self, readings: dict[int, Reading]) -> "_Rows":
-        """Return these and others, which are by position."""
+        """Return these rows and the readings, which are by position."""
         ids, times, measures = zip(*readings.values(), strict=True)
         return _Rows(
             self.ids + list(ids),
@@ -181,20 +196,20 @@ class _Rows:
 
 
 def _numbers(messages: list[Any], get: Callable[[Any], float | None]) -> NDArray[np.float64]:
-    with suppress(TypeError):  # a device did not tell it: None is NaN, which takes a little longer
+    with suppress(TypeError):  # a None, which np.array takes for NaN, a little more slowly
         return np.fromiter(map(get, messages), np.float64, len(messages))
     return np.array(list(map(get, messages)), np.float64)
 
 
 def _odd_rows(rows: _Rows, values: Sequence[bytes | None], limits: TimeLimits) -> Mask:
-    """Say of each row whether it is other than plainly good."""
+    """Return for each row whether it is not plainly good."""
     odd: Mask = (rows.times < limits.earliest) | (rows.times > limits.latest)
     bad_ids = {device for device in set(rows.ids) if not is_device_id(device)}
     if bad_ids:
         odd |= np.fromiter(map(bad_ids.__contains__, rows.ids), np.bool_, len(rows.ids))
     zeros = np.flatnonzero((rows.measures == 0).any(axis=0))
     texts = [values[position] or b"" for position in rows.positions[zeros].tolist()]
-    if find_minus_zero(b"\n".join(texts)):  # seldom: so all of them at once first
+    if find_minus_zero(b"\n".join(texts)):  # rare, so all are looked at together first
         odd[zeros] |= np.fromiter(map(bool, map(find_minus_zero, texts)), np.bool_, len(texts))
     return odd
 
@@ -204,7 +219,7 @@ def _key_mismatches(rows: _Rows, records: Records) -> int:
     if len(rows.ids) < len(keys) or (rows.positions[:-1] > rows.positions[1:]).any():
         keys = [keys[position] for position in rows.positions.tolist()]
     with suppress(TypeError):  # a null key
-        # No id has a line feed, so that a key with one would show.
+        # No id has a line feed, so a key that has one makes a difference.
         if b"\n".join(keys) == "\n".join(rows.ids).encode():  # type: ignore[arg-type]
             return 0
     return sum(map(ne, keys, map(str.encode, rows.ids)))

@@ -1,4 +1,4 @@
-"""History: rows that are new are stored, rows that are there already are compared."""
+"""History: new rows are stored, and rows that are stored already are compared."""
 
 import time
 from collections import Counter
@@ -12,7 +12,7 @@ from psycopg.errors import UniqueViolation
 from consumer.dead_letters.letter import DeadLetter
 from consumer.flush.columns import Columns, Mask
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import StreamStatements
 from telemetry.reasons import Reason
 from telemetry.timestamps import as_datetime
@@ -23,9 +23,9 @@ PATIENCE = 100  # batches of a partition
 
 @dataclass(slots=True)
 class Outcome:
-    """Where the messages of a batch ended; the three counts add up to the batch.
+    """Where the messages of a batch ended; stored, duplicates and dead letters add up to the batch.
 
-    `cut` says how many of the dead letters were not kept whole.
+    `cut`: how many of the dead letters were not kept whole, by reason.
     """
 
     stored: int = 0
@@ -42,10 +42,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Copies:
-    """Whether copies of stored readings come in; kept for a partition from batch to batch.
+    """Whether copies of stored readings are expected; kept for a partition from batch to batch.
 
-    Each one that COPY meets is an ERROR in PostgreSQL's log and a batch begun anew. So what has
-    met one is expected to meet more, until a number of batches had none.
+    A copy that COPY meets is an ERROR in PostgreSQL's log, and the batch is begun anew. So once a
+    partition has had one more are expected, until PATIENCE batches had none.
     """
 
     _patience: int = 0
@@ -55,7 +55,7 @@ class Copies:
         return self._patience > 0
 
     def note(self, *, met: bool) -> None:
-        """Note whether a batch had any."""
+        """Note whether a batch had copies."""
         self._patience = PATIENCE if met else max(0, self._patience - 1)
 
 
@@ -69,8 +69,8 @@ class History:
     async def write(self, connection: Connection, columns: Columns, copies: Copies) -> Outcome:
         """Copy the rows that are not stored yet, and compare the others.
 
-        Rows are looked for only while copies of stored ones are expected. The first that is met
-        raises UniqueViolation: what was done is to be taken back, and the same call made again.
+        Stored rows are looked for only while copies are expected. The first copy that is not
+        expected raises UniqueViolation: the caller rolls back and makes the same call again.
         """
         if not copies.are_expected:
             try:
@@ -83,14 +83,14 @@ class History:
         for _ in range(ATTEMPTS - 1):
             with suppress(UniqueViolation):
                 return await self._compare(connection, columns, suspected, copies)
-            # Stored by hand past the current state, or by another replica just now.
+            # A row was stored by hand, beside current state, or by another replica just now.
             suspected = np.ones(len(columns), np.bool_)
         return await self._compare(connection, columns, suspected, copies)
 
     async def _compare(
         self, connection: Connection, columns: Columns, suspected: Mask, copies: Copies
     ) -> Outcome:
-        """Copy the rows but those of the suspected ones that are stored."""
+        """Copy all rows but those suspected ones that are stored, and compare these."""
         is_stored, is_same = await self._find_stored(connection, columns, suspected)
         outcome = Outcome(
             duplicates=int(is_same.sum()),
@@ -121,7 +121,7 @@ class History:
         )
 
     async def _are_newer(self, connection: Connection, columns: Columns) -> Mask:
-        """Say of each row whether it is newer than the current state of its device."""
+        """Return for each row whether it is newer than the current state of its device."""
         newest = np.full(len(columns.devices), np.iinfo(np.int64).min)
         cursor = await connection.execute(
             self._statements.read_newest, {"devices": columns.devices}
@@ -134,7 +134,7 @@ class History:
     async def _find_stored(
         self, connection: Connection, columns: Columns, suspected: Mask
     ) -> tuple[Mask, Mask]:
-        """Say of each row whether it is stored, and whether with the same measures."""
+        """Return for each row whether it is stored, and whether with the same measures."""
         is_stored, is_same = np.zeros((2, len(columns)), np.bool_)
         rows = np.flatnonzero(suspected)
         if not len(rows):

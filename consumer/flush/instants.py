@@ -1,8 +1,8 @@
-"""Timestamps by column. Pure.
+"""Timestamps of a batch → microseconds, by column. Pure.
 
-`telemetry.timestamps` is the definition. Here those that are written as nearly all devices write
-them, "2026-02-10T10:00:00.000Z", are read digit by digit for a whole batch at once. What is written
-in another way costs more itself, and its neighbours nothing.
+`telemetry.timestamps` is the definition. Here the form that nearly all devices write,
+"2026-02-10T10:00:00.000Z", is read digit by digit for a whole batch at once. A timestamp in another
+form takes longer itself, and costs the others nothing.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from telemetry.timestamps import parse_timestamp
 
 UNREADABLE = np.iinfo(np.int64).min
-"""Stands for what is no timestamp."""
+"""Stands for a text that is not a timestamp."""
 
 _HOUR, _HOURS = slice(8, 10), 24
 _TIME_WORTH_US = [36e9, 36e8, 600e6, 60e6, 10e6, 1e6, 1e5, 1e4, 1e3, 100, 10, 1]
 
 
 class _Form:
-    """One way to write a timestamp, as "0000-00-00T00:00:00.000Z": where its digits are."""
+    """One way to write a timestamp, given as "0000-00-00T00:00:00.000Z": 0 stands for a digit."""
 
     def __init__(self, form: str) -> None:
         stamp = form.removesuffix("+00:00")
@@ -30,7 +30,7 @@ class _Form:
         fraction = len(self._digits) - 14
         most = b"99999999" + b"295959" + b"9" * fraction
         self._most = np.frombuffer(most, np.uint8) - ord("0")
-        # What a digit counts in the number of its date (20260210), and in the time of day.
+        # What each digit is worth in the number of its date (20260210), and in the time of day.
         self._worth = np.zeros((len(self._digits), 2))
         self._worth[:8, 0] = 10.0 ** np.arange(7, -1, -1)
         self._worth[8:, 1] = _TIME_WORTH_US[: 6 + fraction]
@@ -45,7 +45,7 @@ class _Form:
         usual &= digits[:, _HOUR] @ np.array([10, 1], np.uint8) < _HOURS
         dates, times = (digits @ self._worth).astype(np.int64).T
         known, days = np.unique(dates, return_inverse=True)
-        # Few days make a batch: which dates there are is the definition's to say.
+        # A batch has few different days, so the definition can say which of them exist.
         midnights = np.array([_midnight(date) for date in known.tolist()], np.int64)[days]
         usual &= midnights != UNREADABLE
         instants: NDArray[np.int64] = midnights + times
@@ -60,11 +60,11 @@ _FORMS = {
     for zone in ("Z", "+00:00")
     for form in [f"0000-00-00T00:00:00{fraction}{zone}"]
 }
-"""By their length: no two are alike in it."""
+"""By length: no two have the same."""
 
 
 def read_instants(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Return each in microseconds since 1970 UTC, and UNREADABLE where it is no timestamp."""
+    """Return n texts as (n) microseconds since 1970 UTC; UNREADABLE for what is not a timestamp."""
     instants = np.empty(len(texts), np.int64)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     for length in set(lengths.tolist()):

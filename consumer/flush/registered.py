@@ -1,4 +1,4 @@
-"""Which devices are registered: remembered a while, and looked up in a flush's own transaction."""
+"""Which devices are registered: looked up in a flush's own transaction, and cached for a while."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,19 +7,19 @@ import numpy as np
 
 from consumer.dead_letters.letter import DeadLetter
 from consumer.flush.columns import Columns, Mask
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import StreamStatements
 from telemetry.reasons import Reason
 from telemetry.streams import Stream
 
-# One that is taken out of the registry is known no longer than this. Where there are more of them
-# than are remembered, the others are looked up each time.
+# A device that is taken out of the registry counts as registered for this long at most. If there
+# are more devices than are remembered, the others are looked up each time.
 REMEMBERED_S = 60.0
 MOST_REMEMBERED = 1_000_000
 
 
 class Registered:
-    """The registered devices that this replica knows of, of both streams."""
+    """The registered devices of both streams that this replica knows."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class Registered:
         statements: StreamStatements,
         columns: Columns,
     ) -> Mask:
-        """Say of each row whether its device is not registered.
+        """Return for each row whether its device is not registered.
 
-        Only what is not known is looked up, so that a device registered a moment ago counts.
+        Every device that is not known is looked up, so one that was registered a moment ago counts.
         """
         known = self._remembered(stream)
         asked = [device for device in columns.devices if device not in known]

@@ -20,9 +20,10 @@ from consumer.flush.history import Copies, History, Outcome
 from consumer.flush.registered import Registered, letters
 from consumer.kafka.records import Records
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database, KeptConnection
-from consumer.postgres.days import date_of, make_partitions
-from consumer.postgres.failures import is_conflict, is_data_error, is_missing_partition
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database, KeptConnection
+from consumer.postgres.days import date_of, make_days
+from consumer.postgres.failures import is_conflict, is_data_error, is_missing_day
 from consumer.postgres.offsets import end_suspended_flushes
 from consumer.postgres.statements import StreamStatements, statement
 from telemetry.reasons import Reason
@@ -96,14 +97,14 @@ class Sink:
         except BaseException as error:
             if isinstance(error, LockNotAvailable):
                 await end_suspended_flushes(connection, flush.consumer_group)
-            if is_missing_partition(error):
+            if is_missing_day(error):
                 self._days[flush.stream.name].clear()
             if not is_conflict(error):  # also of a refusal: what is prepared may be out of date
                 await self.aclose()
             raise
 
     async def _apply(self, connection: Connection, flush: Flush) -> Outcome:
-        await self._make_partitions(connection, flush)
+        await self._make_days(connection, flush)
         try:
             return await self._transaction(connection, flush, self._write)
         except psycopg.Error as error:
@@ -228,8 +229,8 @@ class Sink:
         place = Place(flush.consumer_group, flush.stream.topic, flush.partition)
         return await insert(connection, place, rows, self._allowance)
 
-    async def _make_partitions(self, connection: Connection, flush: Flush) -> None:
-        """Make the daily partitions that the batch needs and that nobody made ahead."""
+    async def _make_days(self, connection: Connection, flush: Flush) -> None:
+        """Make the days that the batch needs and that nobody made ahead."""
         if flush.decoded.columns is None:
             return
         needed = set(np.unique(flush.decoded.columns.times // DAY_US).tolist())
@@ -237,7 +238,7 @@ class Sink:
         if not unseen:
             return
         try:
-            made = await make_partitions(connection, flush.stream, unseen)
+            made = await make_days(connection, flush.stream, unseen)
         except psycopg.Error as error:
             days = ", ".join(str(date_of(day)) for day in sorted(unseen)[:_NAMED])
             error.add_note(f"making days of {flush.stream.history}, of {days}")

@@ -1,6 +1,6 @@
-"""Kafka, as the commands of operators ask it: where logs begin and end, and who reads them.
+"""Questions to Kafka that commands and watchers ask: where logs begin and end, and who reads them.
 
-Everything here raises KafkaError, OSError or TimeoutError: an operator waits 10 s at most.
+Everything here raises KafkaError, OSError or TimeoutError, the last after 10 s.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from aiokafka.errors import (
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from consumer.backoff import backoff
+from consumer.kafka import aiokafka_patches
 from consumer.kafka.connection import stop
 from consumer.offsets import Bounds, Offsets
 from runtime.kafka.brokers import explained
@@ -37,7 +38,7 @@ _COORDINATOR_IS_NEW = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A replica as the group's coordinator knows it."""
+    """A replica, as the group's coordinator knows it."""
 
     id: str
     client: str
@@ -47,7 +48,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The group's members; while it rebalances, who owns what is not settled."""
+    """The group's members; `is_settled` unless it rebalances, and partitions change owners."""
 
     is_settled: bool
     members: tuple[Member, ...]
@@ -60,7 +61,7 @@ class Group:
 async def read_bounds(
     kafka: KafkaSettings, topics: Collection[str]
 ) -> dict[TopicPartition, Bounds]:
-    """Return the bounds of every partition of those topics that exist."""
+    """Return the bounds of every partition of these topics; one that does not exist has none."""
     partitions = await list_partitions(kafka, topics)
     async with a_consumer(kafka) as consumer:
         earliest = await consumer.beginning_offsets(partitions)
@@ -69,9 +70,9 @@ async def read_bounds(
 
 
 async def list_partitions(kafka: KafkaSettings, topics: Collection[str]) -> list[TopicPartition]:
-    """Return every partition of those topics that exist."""
+    """Return every partition of these topics; one that does not exist has none."""
     async with _admin(kafka) as admin:
-        # All topics are listed: asking for one by name could make it.
+        # All topics are listed: to ask for one by name could create it.
         found = [one for one in await admin.describe_topics() if one["topic"] in topics]
     return [
         TopicPartition(one["topic"], each["partition"])
@@ -83,9 +84,9 @@ async def list_partitions(kafka: KafkaSettings, topics: Collection[str]) -> list
 async def find_times(
     kafka: KafkaSettings, partitions: Collection[TopicPartition], instant_ms: int
 ) -> Offsets:
-    """Return each partition's first offset of this time or later; without those that have none.
+    """Return each partition's first offset of this time or later; one without any is left out.
 
-    The time is in milliseconds since 1970-01-01 UTC, and compared with the records' own in Kafka.
+    The time is in milliseconds since 1970-01-01 UTC. Kafka compares it with the records' own times.
     """
     async with a_consumer(kafka) as consumer:
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, instant_ms))
@@ -93,9 +94,9 @@ async def find_times(
 
 
 async def read_group(kafka: KafkaSettings, consumer_group: str) -> Group:
-    """Return who is in the group, and owns what."""
+    """Return the members of the group, and the partitions of each."""
     async with _admin(kafka) as admin:
-        # The first question of all makes the broker make the topic that the answer is in.
+        # The first question to a new cluster makes the broker create the topic of the answers.
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(_COORDINATOR_IS_NEW), wait=backoff(1.0)
         ):
@@ -115,7 +116,7 @@ def _member(name: str, client: str, host: str, *, assignment: bytes) -> Member:
 
 
 def _owned(assignment: bytes) -> frozenset[TopicPartition]:
-    """Return what a member was given; nothing where its bytes are another protocol's."""
+    """Return what a member was given; nothing if the bytes follow another protocol."""
     try:
         owned = ConsumerProtocolMemberAssignment.decode(assignment) if assignment else None
         return frozenset(owned.partitions() if owned else ())
@@ -126,7 +127,7 @@ def _owned(assignment: bytes) -> frozenset[TopicPartition]:
 async def commit_offsets(
     kafka: KafkaSettings, consumer_group: str, offsets: Mapping[TopicPartition, int]
 ) -> None:
-    """Set what Kafka has of the group, for lag tools only; it refuses while there are members."""
+    """Set the group's offsets in Kafka, for lag tools only; refused while it has members."""
     async with a_consumer(kafka, group_id=consumer_group, enable_auto_commit=False) as consumer:
         consumer.assign(list(offsets))
         await consumer.commit(dict(offsets))
@@ -134,7 +135,8 @@ async def commit_offsets(
 
 @asynccontextmanager
 async def a_consumer(kafka: KafkaSettings, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A client that is started; it has no group where none is given."""
+    """Lend a started consumer; it has no group unless `settings` name one."""
+    aiokafka_patches.install()
     consumer = AIOKafkaConsumer(**kafka.aiokafka(), isolation_level="read_committed", **settings)
     try:
         async with explained(kafka), asyncio.timeout(PATIENCE_S):

@@ -1,8 +1,8 @@
-"""Connections to brokers that break, and clients that are stopped, without taking others down.
+"""A broken connection to a broker, and the stop of a client, without harm to anything else.
 
-A write to a transport that is closed raises RuntimeError in uvloop, where asyncio lets it pass.
-aiokafka expects only OSError there: its task that fetches would end, and the replica with it.
-See aiokafka's issue 1038.
+uvloop raises RuntimeError at a write to a closed transport, where asyncio lets it pass. aiokafka
+expects only OSError there: its task that fetches would end, and the replica with it.
+See https://github.com/aio-libs/aiokafka/issues/1038
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaConnectionError
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka's classes are untyped
-    """aiokafka's own, on either event loop."""
+    """aiokafka's connection, which breaks in the same way on either event loop."""
 
     def send(self, *request: Any, **options: Any) -> Any:
         with self._breaking():
@@ -38,8 +38,8 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka's classe
 async def stop(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer of aiokafka, however early.
 
-    It cancels its tasks and waits for them, and they take that well unless they have not begun:
-    then the cancellation would be ours, and end whoever waits for the stop without a word.
+    It cancels its tasks and waits for them. A task that has not begun yet does not catch its
+    cancellation, which would then end the caller instead: so the tasks get to begin first.
     """
     await asyncio.sleep(0)
     await consumer.stop()

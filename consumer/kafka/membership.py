@@ -1,11 +1,13 @@
-"""A static member of the group that is told when another process takes its name.
+"""Static membership: a member is told when another process takes its name.
 
-A name that joins without a member id takes the place of whoever has it: so a replica that is
-started again gets its partitions back at once. aiokafka forgets its id as soon as the broker does
-not know it any more, and joins without one: two processes of one name would take each other's place
-for ever. Here whoever was a member once asks to join by its former id. The broker refuses that
-where the name is another's by now (FENCED_INSTANCE_ID), and where it is nobody's says that it does
-not know the id, as after a pause longer than the session.
+A name (KAFKA_GROUP_INSTANCE_ID) that joins without a member id takes the place of the member that
+has it, so that a replica that is started again gets its partitions back at once. aiokafka forgets
+its member id as soon as the broker does not know it any more, and joins without one: two processes
+of one name would take each other's place for ever.
+
+Here a process that was a member before asks to join with its former id. The broker refuses if the
+name is another's by now (FENCED_INSTANCE_ID). If it is nobody's, as after a pause longer than the
+session, the broker answers that it does not know the id, and the process joins without one.
 """
 
 from typing import Any
@@ -22,9 +24,9 @@ class InstanceTaken(KafkaError):  # type: ignore[misc]  # noqa: N818  aiokafka's
 
 
 class Coordinator(GroupCoordinator):  # type: ignore[misc]  # likewise
-    """aiokafka's own; without KAFKA_GROUP_INSTANCE_ID it does what it always did.
+    """aiokafka's coordinator; only with a KAFKA_GROUP_INSTANCE_ID does it behave in another way.
 
-    The listener's `fenced` is called at once: nobody may be fetching who would be told.
+    It calls the listener's `fenced` at once: an error would wait until somebody fetches.
     """
 
     _group_instance_id: str | None
@@ -43,7 +45,7 @@ class Coordinator(GroupCoordinator):  # type: ignore[misc]  # likewise
                 raise
             self._subscription.listener.fenced()
             raise InstanceTaken(self._group_instance_id) from None
-        # It is empty again where the broker does not know it: then the name is free.
+        # Empty again if the broker does not know it: then the name is free.
         self._former_id = self.member_id
         return has_joined
 

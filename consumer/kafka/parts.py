@@ -1,9 +1,9 @@
-"""A large batch → batches of a part of its records, so that memory has room for what they hold.
+"""A large batch → small batches of its records, so that their headers do not fill the memory. Pure.
 
-A header takes two bytes in a batch and over a hundred once it is read, and aiokafka reads a record
-with all that it claims to hold, whatever its length says: 1 KB on the wire may come to eight
-million headers. No parser reads on past the end of a part, and a record that is longer than a part
-has its headers counted first. Pure.
+A header takes two bytes in a batch and over a hundred once it is read, and aiokafka reads all
+headers that a record claims to hold, whatever its length says: 1 KB on the wire may become eight
+million headers. No parser reads past the end of a part, and the headers of a record that is longer
+than a part are counted first. Format: KIP-98, and "Record Batch" in Kafka's protocol guide.
 """
 
 import struct
@@ -13,30 +13,30 @@ from typing import Any, NamedTuple
 from aiokafka.errors import CorruptRecordException
 
 MOST_HEADERS = 1_000
-"""Of a record. Who sends readings has a handful."""
+"""That a record may have. Those of readings have a handful."""
 PART_BYTES = 1 << 16
-"""What most producers pack into a batch, unpacked; its headers take some megabytes at the most."""
+"""Records of a part. Most producers' batches are no larger; its headers take a few megabytes."""
 
 HEAD = 61
-"""The bytes in front of a batch's records (KIP-98)."""
+"""The bytes in front of a batch's records."""
 # Their places in it: the length of what follows it, the attributes, the number of records.
 _LENGTH, _ATTRIBUTES, _COUNT = 8, 22, 57
 _CODEC = 0x07  # of the attributes
-_LOW_BITS = 0x7F  # of a byte of a number; the bit above says that there are more
+_LOW_BITS = 0x7F  # of a byte of a number; the bit above says that another byte follows
 _TOO_SHORT = "a record's length is not that of its bytes"
 
 
 class Part(NamedTuple):
-    """A batch of some of the records; `is_last` of the last of them."""
+    """A batch of some of the records; `is_last`: it holds the last one."""
 
     batch: bytes
     is_last: bool
 
 
 def parts_of(batch: Any, records: Any) -> Iterator[Part]:
-    """Yield a batch in parts; `records` are its records, unpacked.
+    """Yield the parts of a batch; `records` are its records, unpacked.
 
-    Raises CorruptRecordException where the lengths or the number of the records cannot be.
+    Raises CorruptRecordException if the records' lengths or their number cannot be right.
     """
     head = bytearray(batch[:HEAD])
     head[_ATTRIBUTES] &= ~_CODEC
@@ -52,7 +52,7 @@ def parts_of(batch: Any, records: Any) -> Iterator[Part]:
 
 
 def has_too_many_headers(part: bytes) -> bool:
-    """Return whether a part of one long record has over MOST_HEADERS."""
+    """Return whether the record of a part of one long record has over MOST_HEADERS."""
     data = memoryview(part)
     try:
         _, place = _number(data, HEAD)

@@ -1,7 +1,7 @@
 """Records of one partition as Kafka holds them, by column. Pure.
 
-An object for each record would cost more than all that is done with it: of a record only the bytes
-of its key and value are objects here.
+An object for each record would cost more than all that is done with it. Here only the bytes of its
+key and value are objects.
 """
 
 from array import array
@@ -9,8 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, overload
 
-# What a record takes beyond its own bytes: the headers of two bytes objects, their places in two
-# lists and two integers, by sys.getsizeof on 64-bit CPython and rounded up as its allocator does.
+# What a record takes beside its own bytes: the overhead of two bytes objects, their places in two
+# lists, and two integers. By sys.getsizeof on 64-bit CPython, rounded up as its allocator does.
 RECORD_OVERHEAD_BYTES = 130
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -29,9 +29,9 @@ class Record(NamedTuple):
 class Records(Sequence[Record]):
     """Records in the order of their offsets.
 
-    `offsets`, `timestamps` (ms, negative where there is none), `keys` and `values` have n elements;
-    `headers` are by position, of those records that have any. `footprint` is the bytes that all of
-    it takes up in memory, about; `has_more` says of what was fetched that more has been.
+    `offsets`, `timestamps` (ms, negative where there is none), `keys` and `values` have n elements.
+    `headers` are by position, of those records that have any. `footprint` is about the bytes of
+    memory that all of it takes. `has_more`: more was fetched than is handed out here.
     """
 
     __slots__ = ("footprint", "has_more", "headers", "keys", "offsets", "timestamps", "values")
@@ -81,7 +81,7 @@ class Records(Sequence[Record]):
         self.footprint += more.footprint
 
     def since(self, offset: int) -> "Records":
-        """Return those from the offset on."""
+        """Return the records from the offset on."""
         before = bisect_left(self.offsets, offset)
         if not before:
             return self

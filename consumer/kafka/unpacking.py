@@ -1,15 +1,15 @@
-"""Compressed batches → their records' bytes, against a limit.
+"""Compressed batches → the bytes of their records, up to a limit.
 
 A batch of 100 KB may hold 500 MB, and aiokafka unpacks all of it. These decoders take the place of
-its own: they return the same bytes, or say what is too large, and write no more than there is room
+aiokafka's: they return the same bytes or raise an error, and never write more than there is room
 for.
 
-A batch stays unpacked for as long as its records are handed out, and that of every partition may be
-in the middle of one. Small ones have room always. Large ones share the room for one of the largest:
-a partition whose batch finds none waits for its turn, and the others go on.
+A batch stays unpacked until all its records are handed out, and every partition may be in the
+middle of one. A small batch always has room. Large ones share the room for one of the largest: a
+partition whose batch finds no room waits for its turn, and the others go on.
 
-aiokafka's parsers take no arguments. So there is one room in a process, and whoever reads a
-partition names it first.
+aiokafka's parsers take no arguments. So a process has one room, and the partition that is read next
+is named in `ROOM.reader` first.
 """
 
 import gzip
@@ -32,12 +32,12 @@ _CHUNK_BYTES = 1 << 18
 _XERIAL_HEADER_BYTES = 16
 _GZIP_WINDOW_BITS = zlib.MAX_WBITS | 16
 
-# Writes what it unpacks to the start of the room and returns the length; raises _Full.
+# Unpacks to the start of the room, and returns the length; raises _Full and Malformed.
 _Fill = Callable[[Any, memoryview], int]
 
 
 class Malformed(ValueError):  # noqa: N818  what the bytes are
-    """They are not what their codec says."""
+    """The bytes are not what their codec says."""
 
 
 class TooLarge(ValueError):  # noqa: N818  likewise
@@ -49,43 +49,45 @@ class NoRoom(Exception):  # noqa: N818  what there is
 
 
 class _Full(Exception):  # noqa: N818  likewise
-    """There is more than the room holds."""
+    """The batch holds more than the room does."""
 
 
 class Room:
-    """The bytes into which large batches are unpacked: `limit` in all, and at most of one batch.
+    """The memory that large batches are unpacked into: `limit` bytes, for all of them together.
 
-    Whoever has waited longest is served first, so that many small ones keep no large one waiting.
+    The partition that has waited longest is served first, so that the largest batches are not
+    passed over for ever.
     """
 
     def __init__(self) -> None:
         self.limit = UNPACKED_MAX_BYTES
         self.reader = TopicPartition("", 0)
         self._small: bytes | None = None
-        # By partition; what is here has its end with the parser that reads it.
+        # By partition; an entry ends when the parser that reads it does.
         self._held: WeakValueDictionary[TopicPartition, Any] = WeakValueDictionary()
-        # By partition, in their order: the room that was too little.
+        # By partition, in order of arrival: the room that was too small for it.
         self._waiting: dict[TopicPartition, int] = {}
 
     @property
     def held(self) -> int:
-        """The bytes of large batches that are unpacked now."""
+        """The bytes of all large batches that are unpacked now."""
         return sum(map(len, self._held.values()))
 
     def has_unpacked(self, partition: TopicPartition) -> bool:
-        """Return whether the partition's records come from a large batch now."""
+        """Return whether a large batch of the partition is unpacked now."""
         return partition in self._held
 
     def is_worth_a_try(self, partition: TopicPartition) -> bool:
-        """Return whether it is the partition's turn, and more room than it is known to need."""
+        """Return whether it is the partition's turn, with more room than at its last try."""
         first = next(iter(self._waiting), partition)
         return first == partition and self.limit - self.held > self._waiting.get(partition, 0)
 
     def keep_waiting(self, partitions: Collection[TopicPartition]) -> None:
-        """Let nobody but these wait: no other is read now, and it would hold these up."""
+        """Let only these partitions wait: another is not read now, and would hold them up."""
         self._waiting = {one: size for one, size in self._waiting.items() if one in partitions}
 
     def forget(self, partition: TopicPartition) -> None:
+        """Take the partition off the waiting list."""
         self._waiting.pop(partition, None)
 
     def unpack(self, packed: Any, fill: _Fill) -> Any:
@@ -94,7 +96,7 @@ class Room:
         self._waiting.setdefault(reader, 0)
         if not self.is_worth_a_try(reader):
             raise NoRoom
-        # Not written to before it is needed: it takes up no more memory than comes of the batch.
+        # Memory that is not written to is not taken: it costs as much as the batch holds.
         room = np.empty(self.limit - self.held, np.uint8)
         try:
             unpacked = room[: fill(packed, room.data)]
@@ -108,17 +110,17 @@ class Room:
         return self.hold(unpacked)
 
     def give(self, unpacked: bytes) -> bytes:
-        """Return the bytes of a small batch, and show them to whoever looks at them first."""
+        """Return the bytes of a small batch, and keep them for one `take_unpacked`."""
         self._small = unpacked
         return unpacked
 
     def take_unpacked(self) -> Any:
-        """Return what was unpacked last for this reader; a small one is kept no longer."""
+        """Return what was unpacked last for this reader, and no longer keep it if it is small."""
         small, self._small = self._small, None
         return self._held.get(self.reader) if small is None else small
 
     def hold(self, unpacked: Any) -> Any:
-        """Count these bytes until nobody refers to them, and return them."""
+        """Return these bytes, which count as held until nothing refers to them."""
         self._held[self.reader] = unpacked
         return unpacked
 
@@ -149,12 +151,13 @@ def gzip_decode(packed: Any) -> Any:
     inflater = zlib.decompressobj(_GZIP_WINDOW_BITS)
     with suppress(zlib.error):
         unpacked = inflater.decompress(packed, SMALL_BYTES)
-        if inflater.eof and not inflater.unused_data:  # as nearly always
+        if inflater.eof and not inflater.unused_data:  # nearly always
             return ROOM.give(unpacked)
     return _unpack(packed, _fill_gzip)
 
 
-DECODERS = (gzip_decode, snappy_decode, lz4_decode, zstd_decode)
+OLD_DECODERS = (gzip_decode, snappy_decode, lz4_decode)
+DECODERS = (*OLD_DECODERS, zstd_decode)
 
 
 def _fill_zstd(packed: Any, room: memoryview) -> int:
@@ -188,7 +191,7 @@ def _fill_snappy(packed: Any, room: memoryview) -> int:
 
 
 def _snappy_blocks(packed: Any) -> Iterator[Any]:
-    """Yield the blocks that Java's producers frame as xerial's library does, or the only one."""
+    """Yield the blocks of xerial's framing, which Java's producers use, or the only one."""
     if not _detect_xerial_stream(packed):
         yield packed
         return
@@ -204,7 +207,7 @@ def _fill_gzip(packed: Any, room: memoryview) -> int:
     length = 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(packed)) as unpacked:
-            # By chunks: each comes as an object of its own first.
+            # In chunks, because each is an object of its own first.
             while size := unpacked.readinto(room[length : length + _CHUNK_BYTES]):
                 length += size
             if length == len(room) and unpacked.read(1):

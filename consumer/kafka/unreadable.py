@@ -1,4 +1,4 @@
-"""Why a partition stands: its next batch, looked at as a replica would read it."""
+"""Why a partition does not move on: its next batch, read as a replica would read it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 
 from consumer.kafka import admin
 from consumer.kafka.fetched import Unreadable
-from consumer.kafka.source import limit_unpacking
+from consumer.kafka.unpacking import ROOM
 from consumer.settings import SourceSettings
 from runtime.kafka.settings import KafkaSettings
 
@@ -20,9 +20,9 @@ async def find_unreadable(
 ) -> dict[TopicPartition, Unreadable]:
     """Return which of these partitions cannot be read from their offset, and why.
 
-    Of one that holds no messages there nothing is said. Raises KafkaError, OSError, TimeoutError.
+    A partition that holds no messages there is left out. Raises KafkaError, OSError, TimeoutError.
     """
-    limit_unpacking(settings)
+    ROOM.limit = settings.kafka_unpacked_batch_max_bytes
     found: dict[TopicPartition, Unreadable] = {}
     unseen = dict(offsets)
     async with admin.a_consumer(
@@ -35,7 +35,8 @@ async def find_unreadable(
         consumer.assign(list(offsets))
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while unseen and asyncio.get_running_loop().time() < deadline:
-            for partition, offset in unseen.items():  # an error loses what others had fetched
+            # Each time: an error loses what was fetched of the other partitions.
+            for partition, offset in unseen.items():
                 consumer.seek(partition, offset)
             try:
                 seen = set(await consumer.getmany(*unseen, timeout_ms=_WAIT_MS))
@@ -43,7 +44,7 @@ async def find_unreadable(
                 found[error.partition] = error
                 seen = {error.partition}
             for partition in seen:
-                consumer.seek(partition, unseen.pop(partition))  # what is unpacked of it goes
+                consumer.seek(partition, unseen.pop(partition))  # frees what is unpacked of it
                 consumer.pause(partition)
             if not seen:
                 break

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and the knowledge whether it is there."""
+"""The way to PostgreSQL: connections, the knowledge whether it is there, and patience."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,23 +6,17 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import TypeVar
 
-import numpy as np
 import structlog
 from prometheus_client import Gauge
-from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import TupleRow
-from psycopg.types.json import set_json_dumps
 
 from consumer.backoff import pause
 from consumer.breaker import Breaker, State
 from consumer.metrics import Metrics
-from consumer.postgres.arrays import ArrayDumper
+from consumer.postgres.connection import Connection, connect
 from consumer.postgres.failures import cause_of, is_outage, is_refusal, is_worth_waiting
 from consumer.postgres.refusals import CHECK, Refusals, Work
 from consumer.settings import DatabaseSettings
-from runtime.postgres.session import ENCODING, pinned, write_json
-from runtime.postgres.silence import TCP, bounded, tcp_session
 
 log = structlog.get_logger()
 
@@ -31,49 +25,20 @@ log = structlog.get_logger()
 TOLD_FROM = 2
 _UPKEEP_PAUSE_S = 60.0
 
-Connection = AsyncConnection[TupleRow]
 Result = TypeVar("Result")
 
 
-async def connect(settings: DatabaseSettings) -> Connection:
-    """Open a connection with its settings pinned and every timeout set; raises psycopg.Error."""
-    connection = await AsyncConnection.connect(
-        settings.database_url.get_secret_value(),
-        autocommit=True,
-        connect_timeout=settings.database_connect_timeout_s,
-        client_encoding=ENCODING,
-        application_name="wattline-consumer",
-        **TCP,
-    )
-    connection.adapters.register_dumper(np.ndarray, ArrayDumper)
-    set_json_dumps(write_json, connection)
-    session = {
-        "statement_timeout": f"{settings.database_statement_timeout_s}s",
-        "lock_timeout": f"{settings.database_lock_timeout_s}s",
-        # Ours never idle in a transaction: who does was suspended, and holds locks meanwhile.
-        "idle_in_transaction_session_timeout": f"{settings.database_lock_timeout_s}s",
-        **tcp_session(),
-    }
-    try:
-        with bounded(connection, settings.database_connect_timeout_s):
-            await connection.execute(*pinned(**session))
-    except BaseException:  # a cancelled one would stay open too
-        await connection.close()
-        raise
-    return connection
-
-
 class Purpose(StrEnum):
-    """What for: each has a breaker of its own, so that what ails one does not hold the other."""
+    """What the database is needed for; each has its own breaker, and never waits for the other."""
 
     STORING = "database"
     UPKEEP = "upkeep"
 
 
 class Database:
-    """The way to PostgreSQL: connections, patience, and one log line per change of state.
+    """Lends connections, and repeats what fails for as long as the surroundings are at fault.
 
-    `refusals` is given where several ways share what they tell.
+    `refusals` is given if databases of several purposes report them together.
     """
 
     def __init__(
@@ -103,7 +68,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection of its own, closed at the end."""
+        """Open a connection, and close it at the end of the block; raises psycopg.Error."""
         connection = await connect(self._settings)
         try:
             yield connection
@@ -111,7 +76,7 @@ class Database:
             await connection.close()
 
     async def open(self) -> Connection:
-        """Return a connection that the caller keeps and closes."""
+        """Return a connection that the caller closes; raises psycopg.Error."""
         return await connect(self._settings)
 
     @property
@@ -121,11 +86,11 @@ class Database:
 
     @property
     def generation(self) -> int:
-        """Goes up when connections that are kept are to be opened anew."""
+        """A number that goes up whenever connections that are kept have to be opened anew."""
         return self.failures + self._renewals
 
     def renew(self) -> None:
-        """Have connections that are kept opened anew: what they have prepared may be outdated."""
+        """Have all kept connections opened anew: what they have prepared may be out of date."""
         self._renewals += 1
 
     @property
@@ -134,7 +99,7 @@ class Database:
 
     @property
     def longest_pause(self) -> float:
-        """The longest pause in seconds between two tries; nobody waits for the upkeep."""
+        """The longest pause between two tries, in seconds; the upkeep can wait longer."""
         if self._purpose is Purpose.UPKEEP:
             return max(_UPKEEP_PAUSE_S, self._settings.database_retry_max_s)
         return self._settings.database_retry_max_s
@@ -142,7 +107,7 @@ class Database:
     async def regularly(
         self, attempt: Callable[[], Awaitable[None]], *, work: Work, every_s: float
     ) -> None:
-        """Make the attempt patiently, now and again so long after each time, for ever."""
+        """Make the attempt patiently, now and then `every_s` seconds after each time, for ever."""
         while True:
             await self.patiently(attempt, work=work)
             await asyncio.sleep(every_s)
@@ -155,10 +120,11 @@ class Database:
         retry: Callable[[BaseException], bool] = is_worth_waiting,
         on_retry: Callable[[str], None] | None = None,
     ) -> Result:
-        """Return what the attempt returns, tried until the surroundings let it.
+        """Return what the attempt returns, repeated until it succeeds.
 
-        Outages wait at the breaker, with everybody else. What meets a conflict or a refusal waits
-        alone. What `retry` does not speak for is raised at once.
+        After an outage it waits at the breaker, with all others. After a conflict or a refusal it
+        waits alone. An error for which `retry` is false is raised at once. `on_retry` is told the
+        cause of each failure.
         """
         waiting = object()
         failures = refusals = 0
@@ -183,7 +149,7 @@ class Database:
             self.refusals.end(waiting)
         finally:
             self.refusals.forget(waiting)
-        if self._breaker.state is State.CLOSED:  # else it says nothing of now
+        if self._breaker.state is State.CLOSED:  # else the success is older than an outage
             self._note_available()
         self.last_answer = asyncio.get_running_loop().time()
         return result
@@ -191,7 +157,7 @@ class Database:
     def _note_state(self, state: State, error: BaseException | None) -> None:
         if self._purpose is Purpose.STORING:
             self._metrics.show_circuit(state)
-        if error is not None and self._available is not False:  # a further failure is no news
+        if error is not None and self._available is not False:  # a further failure is not news
             self._available = False
             self._gauge.set(0)
             log.warning(
@@ -202,7 +168,7 @@ class Database:
             )
 
     def _note_available(self) -> None:
-        """Some work has been done: that the server answers says little."""
+        """Note that work was done, which says more than that the server answers."""
         if self._available is not True:
             self._available = True
             self._gauge.set(1)
@@ -216,11 +182,11 @@ class Database:
 
 
 class KeptConnection:
-    """A connection kept from one attempt to the next.
+    """A connection that is kept from one attempt to the next.
 
-    It is opened anew after an outage, whoever met it: it has broken meanwhile, which would be taken
-    for the next outage, or another server is the one to write to. So it is after a refusal that
-    is news.
+    It is opened anew after an outage, even one that another connection met: it has broken, which
+    would be taken for a new outage, or another server is the one to write to by now. It is opened
+    anew after `Database.renew`, too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -229,7 +195,7 @@ class KeptConnection:
         self._generation = 0
 
     async def get(self) -> Connection:
-        """Return the connection, opened where it is not; raises psycopg.OperationalError."""
+        """Return the connection, and open it if need be; raises psycopg.Error."""
         generation = self._database.generation
         if self._generation != generation:
             await self.aclose()
@@ -239,7 +205,7 @@ class KeptConnection:
         return self._connection
 
     async def aclose(self) -> None:
-        """Close it; who asks next gets another."""
+        """Close it; the next `get` opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

@@ -1,26 +1,26 @@
-"""History's daily partitions: listed, measured, and made ahead or on demand.
+"""History's days: the tables that hold a UTC day each. Listed, and made ahead or on demand.
 
-Two replicas may make them at once: an advisory lock within the transaction serialises it, and the
-last step of a removal (consumer/upkeep/retention.py) too.
+PostgreSQL calls such a table a partition; in this code that word is Kafka's. Two replicas may make
+days at once: an advisory lock within the transaction puts one after the other, and the last step of
+a removal (consumer/upkeep/retention.py) too.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 import structlog
 from psycopg import sql
 from psycopg.rows import class_row
 
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 from telemetry.streams import Stream
 from telemetry.timestamps import DAY_US, EPOCH
 
 log = structlog.get_logger()
 
-# Key of the advisory lock: any constant that nobody else uses in this database.
+# Key of the advisory lock: a constant that nothing else uses in this database.
 _MAKING = 0x77617474_0001
 
 # How long removal waits for others, and so may keep a flush that needs a new day waiting.
@@ -28,11 +28,11 @@ REMOVAL_TIMEOUT = "500ms"
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class Day:
     """A table of one history; `state`: attached, detaching or detached.
 
-    `first` and `last` bound it in days since 1970 UTC, `range` is how PostgreSQL writes that; all
-    three are None once it is detached. A default partition is one without bounds.
+    `first` and `last` bound it in days since 1970 UTC, and `range` is how PostgreSQL writes that.
+    All three are None once it is detached. A default partition has no bounds: they are infinite.
     """
 
     history: str
@@ -43,8 +43,8 @@ class Partition:
     last: float | None
 
     @property
-    def day(self) -> date | None:
-        """The UTC day that it is for; None where somebody made it for something else."""
+    def utc_day(self) -> date | None:
+        """The UTC day that it holds; None if somebody attached it by hand for another range."""
         try:
             named = self.name.removeprefix(f"{self.history}_")
             day = datetime.strptime(f"{named}Z", "%Y%m%d%z").date()
@@ -54,70 +54,54 @@ class Partition:
         return day if is_whole_day or self.state == "detached" else None
 
 
-class Measure(NamedTuple):
-    """How large a partition is; `rows` is an estimate. None: not known."""
+async def list_days(connection: Connection) -> list[Day]:
+    """Return the days of both histories, by history and time.
 
-    rows: int | None = None
-    bytes: int | None = None
-
-
-async def list_partitions(connection: Connection) -> list[Partition]:
-    """Return the partitions and what an interrupted removal left, by history and time."""
-    async with connection.cursor(row_factory=class_row(Partition)) as cursor:
-        await cursor.execute(statement("list_partitions"))
+    Among them are those that an interrupted removal left, and tables attached by hand.
+    """
+    async with connection.cursor(row_factory=class_row(Day)) as cursor:
+        await cursor.execute(statement("list_days"))
         return await cursor.fetchall()
 
 
-async def measure_partitions(
-    connection: Connection, partitions: Iterable[Partition]
-) -> dict[str, Measure]:
-    """Return the measures of those that are plain tables and still there, by name."""
-    names = [partition.name for partition in partitions]
-    cursor = await connection.execute(statement("measure_partitions"), {"names": names})
-    return {name: Measure(rows, size) async for name, rows, size in cursor}
+async def make_days(connection: Connection, stream: Stream, days: Collection[int]) -> int:
+    """Make those of the days, in days since 1970 UTC, that are missing; return how many were.
 
+    The lock that attaching takes on the history (SHARE UPDATE EXCLUSIVE) lets readers and writers
+    go on.
 
-async def make_partitions(connection: Connection, stream: Stream, days: Collection[int]) -> int:
-    """Make the partitions of these days, given in days since 1970, where they are missing.
+    A day that is being removed is attached again, with the rows that it still has. So a reading on
+    the edge of the retention is stored even if its day goes between decoding and COPY: it was
+    judged when it was decoded, and that must not depend on the time of a retry. The next look
+    removes the day whole.
 
-    Returns how many were made. The lock that attaching takes on the history (SHARE UPDATE
-    EXCLUSIVE) lets readers and writers go on.
-
-    A day that is being removed is attached again, with the rows that it still has, so a reading
-    on the edge of the retention is stored even if its day went between decoding and COPY: it was
-    judged when it was decoded, and a verdict that changed with the time of a retry would be no
-    verdict. The next look removes the day whole.
-
-    Raises psycopg.errors.LockNotAvailable where that removal still waits for a reader.
+    Raises psycopg.errors.LockNotAvailable while that removal still waits for a reader.
     """
     async with connection.transaction():
         await take_making_lock(connection)
-        partitions = [
-            partition
-            for partition in await list_partitions(connection)
-            if partition.history == stream.history
-        ]
-        states = {partition.name: partition.state for partition in partitions}
+        found = [one for one in await list_days(connection) if one.history == stream.history]
+        states = {one.name: one.state for one in found}
         made = 0
         for day in sorted(days):
-            if not _is_taken(day, partitions):
+            if not _is_taken(day, found):
                 state = states.get(_name(stream, date_of(day)))
-                await _make_partition(connection, stream, date_of(day), state=state)
+                await _make_day(connection, stream, date_of(day), state=state)
                 made += 1
     return made
 
 
-def _is_taken(day: int, partitions: list[Partition]) -> bool:
-    """Say whether attached partitions hold the day, or so much of it that no other can.
+def _is_taken(day: int, found: list[Day]) -> bool:
+    """Return whether attached tables hold the day, or so much of it that no other can.
 
-    Usually that is its own; but somebody may have attached months, or days of another time zone.
+    Usually one table holds just that day; but somebody may have attached months, or days of another
+    time zone.
     """
     bounds = sorted(
-        (partition.first, partition.last)
-        for partition in partitions
-        if partition.state == "attached"
-        and (partition.first is not None and partition.last is not None)
-        and (partition.first < day + 1 and day < partition.last)
+        (one.first, one.last)
+        for one in found
+        if one.state == "attached"
+        and (one.first is not None and one.last is not None)
+        and (one.first < day + 1 and day < one.last)
     )
     held_up_to: float = day
     for first, last in bounds:
@@ -125,55 +109,53 @@ def _is_taken(day: int, partitions: list[Partition]) -> bool:
             held_up_to = last
     if bounds and held_up_to < day + 1:
         # What falls into the gap cannot be stored: it waits until somebody fills it.
-        log.error(
-            "history_day_partly_covered", history=partitions[0].history, day=str(date_of(day))
-        )
+        log.error("history_day_partly_covered", history=found[0].history, day=str(date_of(day)))
     return bool(bounds)
 
 
-async def _make_partition(
+async def _make_day(
     connection: Connection, stream: Stream, day: date, *, state: str | None
 ) -> None:
     names = {
         "history": sql.Identifier(stream.history),
-        "partition": sql.Identifier(_name(stream, day)),
+        "day": sql.Identifier(_name(stream, day)),
         "start": sql.Literal(f"{day} 00:00:00+00"),
         "end": sql.Literal(f"{day + timedelta(days=1)} 00:00:00+00"),
     }
     if state is None:
-        # Vacuumed for every twentieth part that is new, not for every fifth: only what a vacuum has
-        # seen is read from the index alone.
+        # Vacuumed once a twentieth of the rows is new, not a fifth: only pages that a vacuum has
+        # seen are read from the index alone.
         create = sql.SQL(
-            "CREATE TABLE {partition} (LIKE {history} INCLUDING ALL)"
+            "CREATE TABLE {day} (LIKE {history} INCLUDING ALL)"
             " WITH (autovacuum_vacuum_insert_scale_factor = 0.05)"
         )
         await connection.execute(create.format(**names))
     if state == "detaching":
-        # Not for longer than removal would: others need other days. The flush tries again.
+        # It waits no longer than removal would: others need other days. The flush tries again.
         await finish_detaching(connection, names, timeout="lock_timeout")
-    # A new one is attached empty and an old one has the CHECK that DETACH CONCURRENTLY leaves, so
-    # there is nothing to scan.
+    # A new table is attached empty, and an old one has the CHECK that DETACH CONCURRENTLY leaves:
+    # either way there is nothing to scan.
     attach = sql.SQL(
-        "ALTER TABLE {history} ATTACH PARTITION {partition} FOR VALUES FROM ({start}) TO ({end})"
+        "ALTER TABLE {history} ATTACH PARTITION {day} FOR VALUES FROM ({start}) TO ({end})"
     )
     await connection.execute(attach.format(**names))
 
 
 async def take_making_lock(connection: Connection) -> None:
-    """Let nobody else make a partition, or drop one, until the transaction ends."""
+    """Keep all others from making or dropping a day until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
 
 
 async def finish_detaching(
     connection: Connection, names: Mapping[str, sql.Composable], *, timeout: str
 ) -> None:
-    """Finish a DETACH CONCURRENTLY that was interrupted, of `partition` from `history`.
+    """Finish a DETACH CONCURRENTLY of `day` from `history` that was interrupted.
 
-    The timeout of that name, a setting of PostgreSQL's, is REMOVAL_TIMEOUT for the rest of the
+    `timeout` names a setting of PostgreSQL's, which is REMOVAL_TIMEOUT for the rest of the
     transaction.
     """
     await connection.execute("SELECT set_config(%s, %s, true)", [timeout, REMOVAL_TIMEOUT])
-    finalize = sql.SQL("ALTER TABLE {history} DETACH PARTITION {partition} FINALIZE")
+    finalize = sql.SQL("ALTER TABLE {history} DETACH PARTITION {day} FINALIZE")
     await connection.execute(finalize.format(**names))
 
 
@@ -187,7 +169,7 @@ def date_of(days_since_1970: int) -> date:
 
 
 def first_kept_day(now_us: int, retention_days: int) -> date:
-    """Return the oldest UTC day that is kept: one goes only when its last instant is past it."""
+    """Return the oldest UTC day that is kept: a day goes when its last instant is too old."""
     return date_of(now_us // DAY_US - retention_days)
 
 

@@ -1,14 +1,16 @@
-"""Which error of PostgreSQL waits, and which is the data's fault. Pure.
+"""What an error of PostgreSQL means, by its SQLSTATE. Pure.
 
-By SQLSTATE, see "PostgreSQL Error Codes" in PostgreSQL's manual. Classes 22 and 23 speak of the
-data. Everything else speaks of the surroundings: it is tried again for as long as it lasts, and
-never dead-letters anything. It is one of three kinds:
+See "PostgreSQL Error Codes" in PostgreSQL's manual. Classes 22 and 23 are about the data. All other
+errors are about the surroundings: the same attempt is made again for as long as they last, and
+nothing is ever dead-lettered because of them. They are of three kinds:
 
-- an outage: the server is away, or cannot work: nobody gets anything done;
-- a conflict: another session is in the way, and the server is well;
-- a refusal: the server is well and answers that it will not do this. All that is neither of the
-  others is one: most of the classes, and whatever a trigger raises. So is an error of the data
-  that no row can be blamed for, and a day without a partition, which the next try makes.
+- an outage: the server is away or cannot work, and nothing can be done;
+- a conflict: the server is well, and another session is in the way;
+- a refusal: the server is well, and answers that it will not do this. Every other error is one:
+  most of the classes, and whatever a trigger raises; an error of the data for which no row can be
+  blamed; and a reading whose day is missing, which the next try makes.
+
+`consumer/postgres/refusals.py` reports refusals for as long as they last.
 """
 
 import re
@@ -20,12 +22,13 @@ from consumer.errors import CommitUnknown
 
 _DATA_CLASSES = ("22", "23")
 _OUTAGE_CLASSES = ("08", "53", "57", "58")
-# Of a class that else refuses: a server that has become a standby, and sessions that it has ended.
+# Of a class whose other errors are refusals: a server that has become a standby, and sessions that
+# it has ended.
 _OUTAGES = ("25006", "25P03", "25P04")
 _CONFLICT_CLASSES = ("40",)
 _CONFLICTS = ("55006", "55P03")
-# A connection that does not come about has no SQLSTATE in psycopg, only libpq's text. These are
-# the refusals among PostgreSQL's words (in English: in other languages they read as an outage).
+# A connection that could not be opened has no SQLSTATE in psycopg, only libpq's text. These are the
+# refusals among PostgreSQL's messages, in English: in another language they pass for an outage.
 _REFUSED_CONNECTIONS = (
     ("28P01", r"password authentication failed|no password supplied"),
     ("28000", r"authentication failed for user|pg_hba\.conf|valid client certificate"),
@@ -49,8 +52,8 @@ _CAUSES = {
 }
 
 
-def is_missing_partition(error: BaseException) -> bool:
-    """Say whether the error means that no partition takes the row's time.
+def is_missing_day(error: BaseException) -> bool:
+    """Return whether history has no day for the row's time.
 
     PostgreSQL reports it as a check violation (23514) that names no constraint.
     """
@@ -58,19 +61,19 @@ def is_missing_partition(error: BaseException) -> bool:
 
 
 def is_data_error(error: BaseException) -> bool:
-    """Say whether the error is the fault of a row, and not of the surroundings."""
-    if not isinstance(error, psycopg.Error) or is_missing_partition(error):
+    """Return whether a row is at fault, and not the surroundings."""
+    if not isinstance(error, psycopg.Error) or is_missing_day(error):
         return False
     return (error.sqlstate or "").startswith(_DATA_CLASSES)
 
 
 def is_worth_waiting(error: BaseException) -> bool:
-    """Say whether the same attempt is to be made again; what is not is a fault of the program."""
+    """Return whether to make the same attempt again; other errors are faults of the program."""
     return isinstance(error, CommitUnknown | TimeoutError | OSError | psycopg.Error)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Say whether the server is away, or cannot work."""
+    """Return whether the server is away, or cannot work."""
     sqlstate = sqlstate_of(error)
     if sqlstate is None:
         return is_worth_waiting(error)
@@ -78,23 +81,23 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Say whether the error is about another session's work, and the server itself is well."""
+    """Return whether the server is well, and another session is in the way."""
     sqlstate = sqlstate_of(error) or ""
     return sqlstate.startswith(_CONFLICT_CLASSES) or sqlstate in _CONFLICTS
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Say whether the server is well and will not do what it was asked."""
+    """Return whether the server is well, and will not do what it was asked."""
     return isinstance(error, psycopg.Error) and not is_outage(error) and not is_conflict(error)
 
 
 def is_refused_connection(error: BaseException) -> bool:
-    """Say whether the server refused the connection itself: a password, a role, a database."""
+    """Return whether the server refused the connection itself: a password, a role, a database."""
     return getattr(error, "sqlstate", None) is None and is_refusal(error)
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """Return the error's SQLSTATE, that of a refused connection too; None where there is none."""
+    """Return the error's SQLSTATE, also of a refused connection; None if it has none."""
     sqlstate: str | None = getattr(error, "sqlstate", None)
     if sqlstate is None and isinstance(error, psycopg.OperationalError):
         text = str(error)
@@ -104,8 +107,8 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 
 def cause_of(error: BaseException) -> str:
-    """Return a word for the error: a label of few values."""
-    if is_missing_partition(error):
+    """Return a word for the error: a label's value, one of few."""
+    if is_missing_day(error):
         return "missing_partition"
     sqlstate = sqlstate_of(error)
     if sqlstate is None:

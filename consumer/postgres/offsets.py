@@ -1,4 +1,4 @@
-"""The offsets stored in PostgreSQL: the truth about how far each partition is."""
+"""The offsets stored in PostgreSQL: the truth about how far each of Kafka's partitions is."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,12 +6,12 @@ from aiokafka import TopicPartition
 from psycopg import Rollback
 
 from consumer.offsets import Move, Offsets
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 
 
 async def read_offsets(connection: Connection, consumer_group: str) -> Offsets:
-    """Return the next offset of every partition that the group has ever read."""
+    """Return the next offset of each partition that the group has ever read."""
     cursor = await connection.execute(statement("read_offsets"), {"consumer_group": consumer_group})
     return {TopicPartition(topic, number): offset async for topic, number, offset in cursor}
 
@@ -19,7 +19,7 @@ async def read_offsets(connection: Connection, consumer_group: str) -> Offsets:
 async def list_other_groups(
     connection: Connection, consumer_group: str, topics: Collection[str]
 ) -> list[tuple[str, int]]:
-    """Return which other groups read these topics, and how many partitions; the latest first."""
+    """Return the other groups that read these topics, with how many partitions, latest first."""
     cursor = await connection.execute(
         statement("list_other_groups"), {"consumer_group": consumer_group, "topics": list(topics)}
     )
@@ -27,7 +27,7 @@ async def list_other_groups(
 
 
 async def read_times(connection: Connection, consumer_group: str) -> dict[TopicPartition, float]:
-    """Return when the group last stored of each partition, in seconds since 1970."""
+    """Return when the group last stored records of each partition, in seconds since 1970."""
     cursor = await connection.execute(statement("read_times"), {"consumer_group": consumer_group})
     return {TopicPartition(topic, number): at async for topic, number, at in cursor}
 
@@ -35,7 +35,7 @@ async def read_times(connection: Connection, consumer_group: str) -> dict[TopicP
 async def claim_offsets(
     connection: Connection, consumer_group: str, earliest: Mapping[TopicPartition, int]
 ) -> None:
-    """Give partitions that were never read their first offset; existing ones stay."""
+    """Give partitions that were never read their first offset; existing offsets stay."""
     partitions: Collection[TopicPartition] = earliest.keys()
     await connection.execute(
         statement("claim_offsets"),
@@ -49,11 +49,12 @@ async def claim_offsets(
 
 
 async def end_suspended_flushes(connection: Connection, consumer_group: str) -> int:
-    """End the sessions that hold an offset of the group and whose clients say nothing.
+    """End the sessions that hold an offset of the group while their clients send nothing.
 
-    A replica that is suspended in mid-flush keeps the offset's row locked, and whoever takes its
-    partition over would wait until the server gave up on it, which in mid-COPY is never. Its
-    transaction is rolled back; when it wakes up, the fence refuses it. Returns how many ended.
+    A replica that is suspended in mid-flush keeps the row of its offset locked. The replica that
+    takes its partition over would wait until the server gives up on the session, which in mid-COPY
+    is never. Here its transaction is rolled back, and the fence refuses it when it wakes up.
+    Returns how many sessions were ended.
     """
     cursor = await connection.execute(
         statement("end_suspended_flushes"), {"consumer_group": consumer_group}
@@ -64,10 +65,10 @@ async def end_suspended_flushes(connection: Connection, consumer_group: str) -> 
 async def move_offsets(
     connection: Connection, consumer_group: str, topic: str, moves: Collection[Move]
 ) -> list[int]:
-    """Move all offsets of a topic, or none; return the partitions that somebody moved meanwhile.
+    """Move all offsets of a topic, or none; return the partitions that were moved meanwhile.
 
-    A replica that took over a partition meanwhile and has not moved it yet is fenced by its next
-    flush, and goes on from the new offset.
+    A replica that took over a partition meanwhile and has not stored anything of it yet is fenced
+    at its next flush, and goes on from the new offset.
     """
     async with connection.transaction() as transaction:
         cursor = await connection.execute(

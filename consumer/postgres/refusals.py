@@ -1,7 +1,7 @@
-"""What PostgreSQL refuses: told once when it begins and once when it ends, by the work that waits.
+"""What PostgreSQL refuses: reported once when it begins and once when it ends, by kind of work.
 
-A refusal is not an outage: the server is well, and all other work goes on. See
-`consumer/postgres/failures.py` for which errors are refusals.
+A refusal is not an outage: the server is well, and all other work goes on.
+`consumer/postgres/failures.py` says which errors are refusals.
 """
 
 from collections.abc import Hashable
@@ -18,18 +18,18 @@ from consumer.postgres.failures import is_refused_connection, sqlstate_of
 log = structlog.get_logger()
 
 HELP = 'docs/runbook.md, "PostgreSQL refuses a statement"; it is tried again by itself'
-# A trigger may raise any five characters.
+# Stands for a SQLSTATE that PostgreSQL does not have: a trigger may raise any five characters.
 _UNKNOWN = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A kind of work that PostgreSQL is asked for: labels of few values."""
+    """A kind of work that PostgreSQL is asked for; name and topic are labels of few values."""
 
     name: str
     topic: str = ""
     stores: bool = False
-    """Whether messages are not stored while it is refused."""
+    """Whether messages wait to be stored while it is refused."""
 
 
 CHECK = Work("check", stores=True)
@@ -42,7 +42,7 @@ DEVICES = Work("devices")
 
 
 class _Refusal(NamedTuple):
-    """What is told apart: a metric's labels."""
+    """A refusal as it is told apart from others: the labels of the metric."""
 
     work: str
     topic: str
@@ -50,7 +50,10 @@ class _Refusal(NamedTuple):
 
 
 class Refusals:
-    """Who waits for what PostgreSQL refuses; `role` is whom it refuses, for the log."""
+    """The work that waits because of refusals; `role` is the refused role, for the log.
+
+    Each method takes `waiting`, any object that stands for one task that waits.
+    """
 
     def __init__(self, metrics: Metrics, *, role: str | None) -> None:
         self._metrics = metrics
@@ -59,13 +62,13 @@ class Refusals:
 
     @property
     def keep_from_storing(self) -> bool:
-        """Say whether some messages are not stored because of a refusal."""
+        """Return whether some messages are not stored because of a refusal."""
         return any(work.stores for work, _ in self._waiting.values())
 
     def note(
         self, waiting: Hashable, work: Work, error: BaseException, *, partition: int | None = None
     ) -> None:
-        """Note that someone waits, and tell so if it is news."""
+        """Note that a task waits, and log it if the refusal is new."""
         refusal = _refusal(work, error)
         is_news = refusal not in self._refused
         self.forget(waiting)
@@ -89,14 +92,14 @@ class Refusals:
         )
 
     def end(self, waiting: Hashable) -> None:
-        """Note that what was refused is done."""
+        """Note that what was refused is done, and log it if no other task waits for the same."""
         refusal = self.forget(waiting)
         if refusal is not None and refusal not in self._refused:
             topic = {"topic": refusal.topic} if refusal.topic else {}
             log.info("database_accepts", work=refusal.work, sqlstate=refusal.sqlstate, **topic)
 
     def forget(self, waiting: Hashable) -> _Refusal | None:
-        """Note that someone no longer waits, whatever became of it."""
+        """Note that a task no longer waits, done or not; return what it waited for."""
         _, refusal = self._waiting.pop(waiting, (None, None))
         if refusal is not None:
             self._show(refusal)
@@ -120,7 +123,7 @@ def _refusal(work: Work, error: BaseException) -> _Refusal:
         errors.lookup(sqlstate)
     except KeyError:
         sqlstate = _UNKNOWN
-    if is_refused_connection(error):  # whatever the work was to be
+    if is_refused_connection(error):  # whatever the work was
         return _Refusal("connect", "", sqlstate)
     return _Refusal(work.name, work.topic, sqlstate)
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from psycopg import sql
 
 from consumer.errors import UnfitDatabase
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 
 _LOCK = 0x77617474_0003

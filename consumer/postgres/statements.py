@@ -9,7 +9,7 @@ statement = statements_of("consumer.postgres")
 
 
 class StreamStatements:
-    """The statements that differ between the streams by the names of tables and columns."""
+    """The statements of a flush, with the names of one stream's tables and columns filled in."""
 
     def __init__(self, stream: Stream) -> None:
         measures = [sql.Identifier(name) for name in stream.measures]

@@ -1,6 +1,6 @@
-"""Devices that were heard of: counted, and those removed that nobody knows and that are silent.
+"""Devices: all are counted, and those that are silent and were never registered can be removed.
 
-A device is known by its readings alone, so a key or a producer can invent any number of them.
+A device exists as soon as a reading names it, so a producer can invent any number of them.
 """
 
 import asyncio
@@ -14,16 +14,17 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from consumer.postgres.refusals import DEVICES
 from consumer.postgres.statements import statement
 from telemetry.streams import Stream
 
 COUNT_EVERY_S = 60.0
-# A removal takes so many devices at a time, or so many readings, or one device.
+# Most that a transaction removes: so many devices, or so many readings, but one device always.
 MOST_DEVICES = 100
 MOST_READINGS = 100_000
-# Who rolls up holds it: a device's day must not be rolled up while its readings go.
+# Key of the advisory lock that a roll-up holds: no device is rolled up while it is removed.
 _ROLLING_UP = 131260449292293
 
 
@@ -42,9 +43,10 @@ async def keep_counted(database: Database, metrics: Metrics) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silent:
-    """Which devices: of a stream, never registered, in no assignment and no session.
+    """Which devices of a stream: silent, never registered, in no assignment and no session.
 
-    `heard_before`: nothing of them was stored at that time or later.
+    Nothing of them was stored at `heard_before` or later; their ids begin with `prefix` and come
+    after `after`.
     """
 
     stream: Stream
@@ -77,7 +79,7 @@ class SilentDevice:
 
 
 class Removed(NamedTuple):
-    """What a removal came to; `heard` were sent late readings meanwhile, and are still there."""
+    """What was removed; `heard` devices were sent late readings meanwhile, and stay."""
 
     devices: int = 0
     readings: int = 0
@@ -85,7 +87,7 @@ class Removed(NamedTuple):
 
 
 async def count_silent(connection: Connection, silent: Silent) -> int:
-    """Return how many there are, by their newest readings; late ones may show some to be heard."""
+    """Return how many there are, by their newest readings; a late one may save a device."""
     cursor = await connection.execute(silent.statement("count_silent_devices"), silent.parameters())
     row = await cursor.fetchone()
     return row[0] if row else 0
@@ -107,10 +109,10 @@ async def remove_silent(
     stopping: asyncio.Event,
     on_batch: Callable[[Removed], None],
 ) -> None:
-    """Remove them with their current state, history and rollups, some in a transaction.
+    """Remove them with their current state, history and rollups, some in each transaction.
 
-    `on_batch` is told of each transaction. It rests as long as it works: who rolls up and who
-    flushes gets a turn.
+    `on_batch` is called after each transaction. It rests for as long as it works, so that roll-ups
+    and flushes get a turn.
     """
     most = MOST_DEVICES
     while not stopping.is_set():
@@ -128,13 +130,13 @@ async def remove_silent(
 async def _remove_some(
     connection: Connection, silent: Silent, most: int
 ) -> tuple[Removed, str | None]:
-    """Remove the next ones; returns what went, and the last that was looked at, None at the end.
+    """Remove the next devices; return what went, and the last id looked at, None at the end.
 
-    1. Nobody rolls up meanwhile, or what was read before would be written down afterwards.
-    2. The rows of current state are locked. A flush locks them too, after its COPY: it has come
-       before, and is seen in 3, or it commits after us, and the device begins anew with its
-       reading. A reading is never removed unseen.
-    3. A late reading does not show in current state, but in history.
+    1. Nobody rolls up meanwhile: it would write down afterwards what it read before.
+    2. The rows of current state are locked. A flush locks them too, after its COPY. Either it has
+       committed before, and step 3 sees its readings; or it commits after this transaction, and
+       the device begins anew with them. No reading is removed unseen.
+    3. Late readings, which do not show in current state, are looked for in history.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ROLLING_UP])

@@ -1,4 +1,4 @@
-"""Dead letters do not stay for ever: a group's old ones are deleted, and the table is measured."""
+"""Dead letters: the old ones of a group are deleted, and the table's size is measured."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,8 +6,10 @@ import structlog
 
 from consumer.dead_letters.table import Choice, purge_dead_letters
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from consumer.postgres.refusals import LETTERS
+from consumer.postgres.sizes import measure_tables
 from consumer.postgres.statements import statement
 from consumer.settings import DeadLetterSettings
 
@@ -20,8 +22,8 @@ _TABLE = "dead_letter"
 async def expire(connection: Connection, consumer_group: str, *, retention_days: int) -> int:
     """Delete the group's letters that are past the retention, redriven or not; return how many.
 
-    0 days keep all. Each page is a transaction of its own; replicas that do so at once share the
-    work. What was counted of hours that are over goes too.
+    With 0 days all are kept. Each page is a transaction of its own, and replicas that do this at
+    the same time share the work. The allowances of hours that are over are deleted, too.
     """
     await connection.execute(statement("forget_allowances"), {"consumer_group": consumer_group})
     if not retention_days:
@@ -50,13 +52,13 @@ async def keep_expiring(
 
 
 async def keep_measured(database: Database, metrics: Metrics) -> None:
-    """Show how large the table is, for ever; a table that was never analyzed tells no rows."""
+    """Measure the table for ever. It counts as empty until it is analyzed for the first time."""
 
     async def attempt() -> None:
         async with database.connection() as connection:
-            cursor = await connection.execute(statement("measure_partitions"), {"names": [_TABLE]})
-            async for _, rows, size in cursor:
-                metrics.dead_letter_table_bytes.set(size)
-                metrics.dead_letter_table_rows.set(rows or 0)
+            sizes = await measure_tables(connection, [_TABLE])
+        for size in sizes.values():
+            metrics.dead_letter_table_bytes.set(size.bytes or 0)
+            metrics.dead_letter_table_rows.set(size.rows or 0)
 
     await database.regularly(attempt, work=LETTERS, every_s=MEASURE_EVERY_S)

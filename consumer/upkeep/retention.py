@@ -1,16 +1,16 @@
-"""Retention: history's days are removed whole when they are past it, and made ahead meanwhile.
+"""Retention: history's days are made ahead, and removed whole once they are past it.
 
-One look at the expired days is under way at a time, by an advisory lock of the session: whoever
-comes second does not wait for it. The last step of a removal is serialised with making.
+An advisory lock of the session lets one look at the expired days be under way at a time; a second
+one does not wait for it. The last step of a removal and making come one after the other.
 
 A flush may have to wait for making, so removal gives way. What PostgreSQL locks meanwhile:
 
-- DETACH CONCURRENTLY waits for the transactions that use the history and holds nothing while it
+- DETACH CONCURRENTLY waits for the transactions that use the history, and holds nothing while it
   does. No second day of the history can be detached before it is done.
-- Its last step waits for those who read the day by name, FINALIZE for every older snapshot in the
-  database too. Both hold SHARE UPDATE EXCLUSIVE on the history meanwhile: readers and writers go
-  on, but ATTACH takes the same lock and stands behind them.
-- DROP of a detached day waits for those who read it by name. Whoever names it stands behind.
+- Its last step waits for the sessions that read the day by name, and FINALIZE for every older
+  snapshot in the database too. Both hold SHARE UPDATE EXCLUSIVE on the history meanwhile: readers
+  and writers go on, but ATTACH takes the same lock and waits behind them.
+- DROP of a detached day waits for the sessions that read it by name. Later ones wait behind it.
 """
 
 import asyncio
@@ -22,14 +22,15 @@ import psycopg
 import structlog
 from psycopg import errors, sql
 
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from consumer.postgres.days import (
     REMOVAL_TIMEOUT,
-    Partition,
+    Day,
     finish_detaching,
     first_kept_day,
-    list_partitions,
-    make_partitions,
+    list_days,
+    make_days,
     number_of,
     take_making_lock,
 )
@@ -42,14 +43,14 @@ from telemetry.timestamps import DAY_US
 
 log = structlog.get_logger()
 
-# Key of the advisory lock: any constant that nobody else uses in this database.
+# Key of the advisory lock: a constant that nothing else uses in this database.
 _REMOVING = 0x77617474_0002
 
 _TO_BE_FINISHED_LATER = (
     errors.LockNotAvailable,
     errors.QueryCanceled,  # by the statement timeout
     errors.ObjectNotInPrerequisiteState,  # another day is being detached; a default partition
-    errors.DependentObjectsStillExist,  # somebody's view of the day
+    errors.DependentObjectsStillExist,  # a view of the day, say
 )
 
 
@@ -57,25 +58,25 @@ _TO_BE_FINISHED_LATER = (
 class Waiting:
     """A day that is still to be removed: how long this look waited for others, and why."""
 
-    partition: str
+    day: str
     seconds: float
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What a look at the expired days came to: the names dropped, and what has to wait."""
+    """The result of a look at the expired days: the tables dropped, and the days that wait."""
 
     dropped: list[str] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
 
 
 async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
-    """Remove the partitions of the days before, and finish what an interrupted removal left.
+    """Remove the days before, and finish what an interrupted removal left.
 
-    Only whole days are removed: what somebody attached in another shape is theirs. A day that is
-    half detached and to be kept after all is attached again. The connection is in autocommit:
-    detaching concurrently cannot run in a transaction. Where others are in the way for
+    Only whole UTC days are removed: a table that was attached by hand for another range stays. A
+    day that is half detached and to be kept after all is attached again. The connection must be in
+    autocommit: detaching concurrently cannot run in a transaction. If others are in the way for
     REMOVAL_TIMEOUT, the rest of that history waits for the next look.
     """
     cursor = await connection.execute(
@@ -109,45 +110,43 @@ async def _drop_expired(
     connection: Connection, stream: Stream, first_kept: date, removal: Removal
 ) -> None:
     due = [
-        (partition, partition.day)
-        for partition in await list_partitions(connection)
-        if partition.history == stream.history and partition.day is not None
-        if partition.day < first_kept or partition.state == "detaching"
+        (day, utc_day)
+        for day in await list_days(connection)
+        if day.history == stream.history and (utc_day := day.utc_day) is not None
+        if utc_day < first_kept or day.state == "detaching"
     ]
-    # The one that is being detached first: until then no other can be.
-    for partition, day in sorted(due, key=lambda pair: pair[0].state != "detaching"):
+    # The one that is being detached comes first: until it is, no other can be.
+    for day, utc_day in sorted(due, key=lambda pair: pair[0].state != "detaching"):
         begun = time.monotonic()
         try:
-            if day >= first_kept:  # the retention was raised meanwhile
-                await make_partitions(connection, stream, [number_of(day)])
-            elif await _drop(connection, partition):
-                removal.dropped.append(partition.name)
+            if utc_day >= first_kept:  # the retention was raised meanwhile
+                await make_days(connection, stream, [number_of(utc_day)])
+            elif await _drop(connection, day):
+                removal.dropped.append(day.name)
         except _TO_BE_FINISHED_LATER as error:
             reason = error.diag.message_primary or ""
             waited = round(time.monotonic() - begun, 1)
-            removal.waiting.append(Waiting(partition.name, waited, reason))
+            removal.waiting.append(Waiting(day.name, waited, reason))
             return
 
 
-async def _drop(connection: Connection, partition: Partition) -> bool:
-    """Detach and drop the partition, unless somebody has attached it again meanwhile."""
-    names = {
-        "history": sql.Identifier(partition.history),
-        "partition": sql.Identifier(partition.name),
-    }
-    if partition.state == "attached":
-        detach = sql.SQL("ALTER TABLE {history} DETACH PARTITION {partition} CONCURRENTLY")
+async def _drop(connection: Connection, day: Day) -> bool:
+    """Detach and drop the day, unless it was attached again meanwhile; return whether it went."""
+    names = {"history": sql.Identifier(day.history), "day": sql.Identifier(day.name)}
+    if day.state == "attached":
+        detach = sql.SQL("ALTER TABLE {history} DETACH PARTITION {day} CONCURRENTLY")
         await connection.execute(detach.format(**names))
     async with connection.transaction():
-        # Attached again, its drop would lock the whole history: making is to see it gone or not.
+        # If it is attached again, its drop would lock the whole history. So nobody makes days here.
         await take_making_lock(connection)
-        states = {one.name: one.state for one in await list_partitions(connection)}
-        state = states.get(partition.name, "dropped")
+        states = {one.name: one.state for one in await list_days(connection)}
+        state = states.get(day.name, "dropped")
         if state == "detaching":
-            # FINALIZE waits for one snapshot after the other, each within the lock timeout.
+            # FINALIZE waits for one snapshot after the other, each within the lock timeout: so the
+            # whole statement is bounded.
             await finish_detaching(connection, names, timeout="statement_timeout")
         if state in ("detaching", "detached"):
-            await connection.execute(sql.SQL("DROP TABLE {partition}").format(**names))
+            await connection.execute(sql.SQL("DROP TABLE {day}").format(**names))
             return True
     return False
 
@@ -155,17 +154,17 @@ async def _drop(connection: Connection, partition: Partition) -> bool:
 async def make_ahead(
     connection: Connection, stream: Stream, settings: HistorySettings, *, now_us: int
 ) -> int:
-    """Make yesterday's, today's and the days ahead of a stream; return how many there were not."""
+    """Make yesterday, today and the days ahead of a stream; return how many were missing."""
     today = now_us // DAY_US
     days = range(today - 1, today + settings.partitions_ahead_days + 1)
-    return await make_partitions(connection, stream, days)
+    return await make_days(connection, stream, days)
 
 
 async def remove(connection: Connection, settings: HistorySettings, *, now_us: int) -> Removal:
     """Drop what is past the retention, with its rollups."""
     first_kept = first_kept_day(now_us, settings.history_retention_days)
-    # Rollups first: they must not tell of readings that are gone. And again, for a late reading may
-    # have brought some back meanwhile.
+    # Rollups go first: they must not tell of readings that are gone. They go again afterwards: a
+    # late reading may have brought some back.
     forget = statement("forget_rollups")
     await connection.execute(forget, {"first_kept": first_kept})
     removal = await drop_expired(connection, first_kept=first_kept)
@@ -178,7 +177,7 @@ async def maintain(
 ) -> tuple[int, Removal]:
     """Make the days of all streams, and drop what is past the retention.
 
-    Returns the number made, and what the removal came to.
+    Returns the number of days made, and the removal's result.
     """
     made = 0
     for stream in STREAMS:
@@ -187,9 +186,9 @@ async def maintain(
 
 
 async def keep_maintained(database: Database, settings: HistorySettings) -> None:
-    """Maintain the partitions for ever, at the start and then once an interval.
+    """Maintain the days for ever, at the start and then once an interval.
 
-    Each stream's days and the removal go their own ways: where one is refused, the others go on.
+    Making each stream's days and removing are separate tasks: if one is refused, the others go on.
     """
     async with asyncio.TaskGroup() as tasks:
         for stream in STREAMS:
@@ -217,7 +216,7 @@ async def _keep_removing(database: Database, settings: HistorySettings) -> None:
         for one in removal.waiting:
             log.info(
                 "history_partition_removal_waits",
-                partition=one.partition,
+                partition=one.day,
                 waited_s=one.seconds,
                 reason=one.reason,
             )

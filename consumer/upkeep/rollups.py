@@ -1,7 +1,7 @@
-"""Rollups: what flushes have touched is computed anew, a little at a time.
+"""Rollups: the hours that flushes have touched are computed anew, a few at a time.
 
-Nothing depends on it but the speed of questions about the whole fleet: what is still noted is taken
-from history. So ingestion comes first; this gives way to it, and stops at nothing for long.
+Only the speed of questions about the whole fleet depends on it: hours that are still noted are read
+from history. So this gives way to ingestion, but never for long.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import psycopg
 
-from consumer.postgres.database import TOLD_FROM, Connection, Database, KeptConnection
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import TOLD_FROM, Database, KeptConnection
 from consumer.postgres.days import date_of, first_kept_day
 from consumer.postgres.failures import is_refusal
 from consumer.postgres.refusals import COMPLETION, ROLLUP
@@ -20,8 +21,8 @@ from telemetry.timestamps import DAY_US
 PAUSE_S = 1.0
 NOTES = 100
 COMPLETE_EVERY_S = 60.0
-# Of PostgreSQL's time it takes at the most one part in ten, however far behind it is, and while the
-# replica itself is behind it waits: but not for long, or the fleet's answers would become slow.
+# It works for a tenth of the time at most, however far behind it is. While the replica itself is
+# behind it waits, but not for long, or the fleet's answers would become slow.
 IDLE_SHARE = 9
 PUT_OFF_S = 60.0
 
@@ -29,7 +30,7 @@ PUT_OFF_S = 60.0
 async def keep_rolled_up(
     database: Database, settings: HistorySettings, *, is_behind: Callable[[], bool]
 ) -> None:
-    """Work off the notes for ever, then complete days; replicas take turns as they come."""
+    """Work off the notes for ever, and complete days in between; replicas take turns."""
     worker = _Worker(database, settings)
     try:
         while True:
@@ -44,7 +45,7 @@ async def keep_rolled_up(
 
 
 class _Worker:
-    """A connection of its own, opened again after every error."""
+    """Has a connection of its own, which is opened again after every error."""
 
     def __init__(self, database: Database, settings: HistorySettings) -> None:
         self._connection = KeptConnection(database)
@@ -53,10 +54,10 @@ class _Worker:
         self._complete_from = 0.0
         self._refused = 0
         self.worked_s = 0.0
-        """How long the last look took, without what was waited for in vain before it."""
+        """How long the last look took, in seconds, without failed attempts before it."""
 
     async def work_off(self) -> bool:
-        """Work off some notes, and say whether there are no more; raises psycopg.Error."""
+        """Work off some notes, and return whether there are no more; raises psycopg.Error."""
         begun = time.monotonic()
         try:
             connection = await self._connection.get()
@@ -65,7 +66,7 @@ class _Worker:
             (worked_off,) = row or (None,)
             if worked_off is not None and worked_off < NOTES:  # else more are left
                 await self._complete_days(connection)
-        except BaseException:  # cancelled, too: what it was asked then is not known
+        except BaseException:  # also cancelled: the connection is then in an unknown state
             await self.aclose()
             raise
         self.worked_s = time.monotonic() - begun
@@ -75,7 +76,7 @@ class _Worker:
         await self._connection.aclose()
 
     async def _complete_days(self, connection: Connection) -> None:
-        """See to days that are over, some devices at a time; once all are, rest a while."""
+        """Complete days that are over, some devices at a time; once all are, rest a while."""
         if time.monotonic() < self._complete_from:
             return
         now_us = time.time_ns() // 1_000
@@ -91,7 +92,7 @@ class _Worker:
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
-            self._refused += 1  # the notes are worked off all the same
+            self._refused += 1  # the notes are worked off nevertheless
             if self._refused >= TOLD_FROM:
                 self._refusals.note(self, COMPLETION, error)
                 self._complete_from = time.monotonic() + COMPLETE_EVERY_S

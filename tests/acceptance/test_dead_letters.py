@@ -24,10 +24,11 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from consumer.__main__ import app, main
-from consumer.dead_letters import redrive as redriving
-from consumer.dead_letters.redrive import Redrive, Tally
+from consumer.dead_letters import delivery
+from consumer.dead_letters.delivery import Tally
+from consumer.dead_letters.redrive import Redrive
 from consumer.dead_letters.table import READ_AT_ONCE, Choice
-from consumer.postgres.database import connect
+from consumer.postgres.connection import connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
@@ -265,7 +266,7 @@ def test_a_broker_that_dies_in_mid_redrive_leaves_the_rest_unmarked(
     }
     kafka_clients.create_topic(broker.node.address, "own")
     write_letters(environment, "own", 500)
-    monkeypatch.setattr(redriving, "PAGE_PATIENCE_S", 3.0)
+    monkeypatch.setattr(delivery, "PAGE_PATIENCE_S", 3.0)
     tally = Tally()
 
     async def run() -> None:

@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from consumer.kafka import source as source_module
+from consumer.kafka.aiokafka_patches import install
 from consumer.kafka.fetched import PartitionRecords
 from consumer.kafka.records import Records
 from consumer.kafka.source import Source
@@ -403,6 +404,7 @@ async def test_a_big_flush_does_not_keep_heartbeats_from_the_loop(
 def test_a_request_on_a_connection_that_has_broken_is_an_error_of_kafkas(
     servers: Addresses,
 ) -> None:
+    install()
     host, port = servers.kafka_bootstrap_servers.split(":")
 
     async def break_and_send() -> None:

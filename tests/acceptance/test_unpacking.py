@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiokafka.consumer import fetcher
 
-from consumer.kafka.fetched import Batches
+from consumer.kafka.aiokafka_patches import install
+from consumer.kafka.batches import Batches
 from deploy.replica import PATIENCE_S, ROOT, Replica
 from telemetry.streams import METER
 from tests.acceptance.batches import meters, plain, send
@@ -119,6 +120,7 @@ async def test_a_batch_that_arrives_damaged_is_fetched_once_more_and_then_stops_
         damaged += 1
         return Batches(data[:-1] + bytes([data[-1] ^ 1]))
 
+    install()  # else the member would, over what is set here
     monkeypatch.setattr(fetcher, "MemoryRecords", batches)
     async with a_member(environment) as member:
         if times == 1:

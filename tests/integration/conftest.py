@@ -15,7 +15,8 @@ from consumer.flush.history import Copies
 from consumer.flush.sink import Flush, Sink
 from consumer.kafka.records import Record
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from consumer.postgres.refusals import Work
 from consumer.settings import DatabaseSettings
 from telemetry.decode import TimeLimits

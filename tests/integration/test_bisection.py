@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 from consumer.flush.sink import Sink
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from tests.integration.conftest import flush_of, meter_value
 
 ROWS = 1_024

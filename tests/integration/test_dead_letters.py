@@ -17,26 +17,23 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from psycopg.types.json import Jsonb
 
-import consumer.kafka.source  # noqa: F401  what is fetched becomes Records
-from consumer.dead_letters.redrive import (
-    NAME_IS_NOT_UTF8,
-    NOT_WHOLE,
-    Redrive,
-    Tally,
-    original_headers,
-)
+from consumer.dead_letters import redrive as redriving
+from consumer.dead_letters import table
+from consumer.dead_letters.delivery import NAME_IS_NOT_UTF8, NOT_WHOLE, Tally
+from consumer.dead_letters.headers import StoredHeader
+from consumer.dead_letters.redrive import Redrive
 from consumer.dead_letters.table import (
     READ_AT_ONCE,
     Choice,
     Letter,
-    StoredHeader,
     count_dead_letters,
     list_dead_letters,
     purge_dead_letters,
     read_dead_letters,
 )
+from consumer.kafka.aiokafka_patches import install
 from consumer.kafka.records import Record, Records
-from consumer.postgres.database import Connection, connect
+from consumer.postgres.connection import Connection, connect
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses
 from runtime.kafka.settings import KafkaSettings
@@ -119,6 +116,7 @@ async def received(kafka: KafkaSettings, topic: str) -> list[Record]:
 
 async def by_partition(kafka: KafkaSettings, topic: str) -> dict[int, Records]:
     """Return all that each partition of the topic holds, in order."""
+    install()  # what is fetched becomes Records
     consumer = AIOKafkaConsumer(**kafka.aiokafka(), auto_offset_reset="earliest")
     await consumer.start()
     found = {number: Records() for number in range(PARTITIONS)}
@@ -217,7 +215,6 @@ async def test_a_name_that_is_not_utf8_is_left_out_and_its_neighbours_are_sent(
     assert tally.left_out == {NAME_IS_NOT_UTF8: 1}
     assert tally.examples[NAME_IS_NOT_UTF8].record_offset == 2
     assert await marked(connection) == [1, 3]
-    assert original_headers([["\ufffd", None, encoded(b"\xff")]]) is None
 
 
 async def test_a_letter_larger_than_the_topic_takes_is_left_out_and_others_go_on(
@@ -283,6 +280,36 @@ async def test_what_another_session_holds_is_passed_over(
         await other.execute("SELECT FROM dead_letter WHERE record_offset = 2 FOR UPDATE")
         assert (await redrive(connection, kafka)).sent == 2
         assert await marked(connection) == [1, 3]
+
+
+async def test_letters_are_read_and_redriven_a_few_bytes_at_a_time(
+    connection: Connection, kafka: KafkaSettings, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large it is, one letter alone is never too much."""
+    for module in (table, redriving):
+        monkeypatch.setattr(module, "READ_BYTES_AT_ONCE", 1_000)
+    sizes = [1, 1, 600, 600, 600, 1_500, *[1] * 300]
+    for offset, size in enumerate(sizes, start=1):
+        await write(connection, topic, offset, value=b"x" * size)
+    everything = list(range(1, len(sizes) + 1))
+    read = [letter async for letter in read_dead_letters(connection, CHOICE)]
+    assert [letter.record_offset for letter in read] == everything
+    assert [len(letter.value or b"") for letter in read] == sizes
+    pages: list[int] = []
+    tally = Tally()
+    await Redrive(
+        connection=connection,
+        kafka=kafka,
+        choice=CHOICE,
+        again=False,
+        rate=None,
+        stopping=asyncio.Event(),
+        tally=tally,
+    ).run(on_page=lambda: pages.append(tally.sent))
+    assert pages[:4] == [3, 4, 5, 6]
+    assert all(later - earlier <= READ_AT_ONCE for earlier, later in pairwise(pages))
+    assert tally.sent == len(sizes)
+    assert await marked(connection) == everything
 
 
 async def test_only_what_is_chosen_not_yet_redriven_and_older_than_the_redrive_is_sent(

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from consumer.commands.devices import app as command
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database, connect
+from consumer.postgres.connection import Connection, connect
+from consumer.postgres.database import Database
 from consumer.settings import DatabaseSettings
 from consumer.upkeep import devices
 from consumer.upkeep.devices import Removed, Silent, keep_counted, remove_silent

@@ -14,7 +14,8 @@ from consumer.dead_letters.rows import KEPT_BYTES
 from consumer.errors import Fenced
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from consumer.postgres.schema import apply_schema, check_schema
 from consumer.upkeep.expiry import expire
 from telemetry.reasons import Reason

@@ -17,7 +17,8 @@ from structlog.typing import EventDict
 
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database, Purpose
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database, Purpose
 from consumer.postgres.refusals import CHECK
 from consumer.settings import DatabaseSettings, HistorySettings
 from consumer.upkeep.retention import keep_maintained

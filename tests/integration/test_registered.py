@@ -8,7 +8,8 @@ import pytest
 from consumer.flush.registered import Registered
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from telemetry.reasons import Reason
 from tests.integration.conftest import flush_of, meter_value, rows
 

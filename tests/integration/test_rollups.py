@@ -4,7 +4,8 @@ import asyncio
 from datetime import timedelta
 
 from consumer.flush.sink import Sink
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from consumer.settings import HistorySettings
 from consumer.upkeep.retention import maintain
 from consumer.upkeep.rollups import keep_rolled_up

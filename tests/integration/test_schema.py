@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from consumer.postgres.database import Connection, connect
+from consumer.postgres.connection import Connection, connect
 from consumer.postgres.schema import apply_schema, check_schema
 from consumer.settings import DatabaseSettings
 from tests.integration.conftest import rows

@@ -15,8 +15,8 @@ from api.settings import PoolSettings
 from consumer.errors import UnfitDatabase
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
+from consumer.postgres.connection import connect as connect_consumer
 from consumer.postgres.database import Database
-from consumer.postgres.database import connect as connect_consumer
 from consumer.postgres.schema import apply_schema, check_schema
 from consumer.settings import DatabaseSettings
 from deploy.local.stack import Addresses

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from api.postgres.database import Database
 from api.settings import PoolSettings
-from consumer.postgres.database import connect
+from consumer.postgres.connection import connect
 from consumer.settings import DatabaseSettings
 from runtime.postgres.silence import bounded
 from tests.faults.proxy import DOWN, UP, Proxy

@@ -18,7 +18,8 @@ from consumer.errors import CommitUnknown, Fenced
 from consumer.flush.history import PATIENCE, Copies, Outcome
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.postgres.database import Connection, Database
+from consumer.postgres.connection import Connection
+from consumer.postgres.database import Database
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
 from tests.conftest import FOLDER

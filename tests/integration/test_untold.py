@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from consumer.flush.sink import Sink
-from consumer.postgres.database import Connection
+from consumer.postgres.connection import Connection
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
 from tests.corpus.readings import enveloped

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from aiokafka import TopicPartition
 
-from consumer.kafka.fetched import Batches, PartitionRecords
+from consumer.kafka.batches import Batches
+from consumer.kafka.fetched import PartitionRecords
 from consumer.kafka.records import Record
 
 GOOD = (b"k", b"value", ())

@@ -6,14 +6,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import ManualSubscription
 
-from consumer.kafka.fetched import (
-    HANDED_OUT_BYTES,
-    RUN_RECORDS,
-    Batches,
-    FetchResult,
-    PartitionRecords,
-    Unreadable,
-)
+from consumer.kafka.batches import HANDED_OUT_BYTES, RUN_RECORDS, Batches
+from consumer.kafka.fetched import FetchResult, PartitionRecords, Unreadable
 from tests.record_batches import Sent, batch_of
 from tests.unit.fetched_records import CODECS, GOOD, ODD, ODD_NAMES, records_of
 

@@ -8,8 +8,9 @@ from aiokafka import TopicPartition
 from aiokafka.codec import zstd_encode
 from aiokafka.record.util import calc_crc32c
 
-import consumer.kafka.source  # noqa: F401  it gives aiokafka's parsers our decoders
-from consumer.kafka.fetched import Batches, PartitionRecords, Unreadable
+from consumer.kafka.aiokafka_patches import install
+from consumer.kafka.batches import Batches
+from consumer.kafka.fetched import PartitionRecords, Unreadable
 from consumer.kafka.parts import HEAD, MOST_HEADERS, PART_BYTES, parts_of
 from consumer.kafka.unpacking import ROOM
 from tests.record_batches import Sent, batch_of
@@ -17,6 +18,11 @@ from tests.unit.fetched_records import CODECS, GOOD, records_of
 
 PLACE = TopicPartition("telemetry.meter", 0)
 by_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+
+
+@pytest.fixture(autouse=True)
+def our_decoders() -> None:
+    install()
 
 
 def with_headers(*counts: int, codec: int, offset: int = 0) -> bytes:

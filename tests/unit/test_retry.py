@@ -14,7 +14,7 @@ from consumer.postgres.failures import (
     cause_of,
     is_conflict,
     is_data_error,
-    is_missing_partition,
+    is_missing_day,
     is_outage,
     is_refusal,
     is_refused_connection,
@@ -109,7 +109,7 @@ def test_an_error_of_the_surroundings_waits_and_is_never_the_datas(
 @pytest.mark.parametrize("sqlstate", DATA)
 def test_an_error_of_the_data_does_not_wait(sqlstate: str) -> None:
     assert is_data_error(error_of(sqlstate))
-    assert not is_missing_partition(error_of(sqlstate))
+    assert not is_missing_day(error_of(sqlstate))
 
 
 def test_of_every_sqlstate_the_classes_22_and_23_alone_are_the_datas() -> None:
@@ -174,7 +174,7 @@ def test_causes_are_labels_of_a_small_fixed_set() -> None:
 @pytest.mark.parametrize("error", WITHOUT_SQLSTATE, ids=lambda error: type(error).__name__)
 def test_an_error_without_an_sqlstate_is_of_the_connection(error: Exception) -> None:
     assert not is_data_error(error)
-    assert not is_missing_partition(error)
+    assert not is_missing_day(error)
     assert cause_of(error) == "connection"
 
 
@@ -185,7 +185,7 @@ def test_an_error_that_is_not_postgresqls_is_not_the_datas(error: Exception) -> 
 
 def test_a_check_violation_without_a_constraint_is_a_missing_partition() -> None:
     error = check_violation(None)
-    assert is_missing_partition(error)
+    assert is_missing_day(error)
     assert not is_data_error(error)
     assert is_refusal(error)  # of which the first is not told: the next try makes the day
     assert cause_of(error) == "missing_partition"
@@ -193,7 +193,7 @@ def test_a_check_violation_without_a_constraint_is_a_missing_partition() -> None
 
 def test_a_check_violation_of_a_constraint_is_an_error_of_the_data() -> None:
     error = check_violation(b"ingest_offset_next_offset_check")
-    assert not is_missing_partition(error)
+    assert not is_missing_day(error)
     assert is_data_error(error)
 
 

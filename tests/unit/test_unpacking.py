@@ -15,9 +15,10 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import consumer.kafka.source  # noqa: F401  it gives aiokafka's parsers our decoders
 from consumer.kafka import unpacking
-from consumer.kafka.fetched import Batches, FetchResult, PartitionRecords, Unreadable
+from consumer.kafka.aiokafka_patches import install
+from consumer.kafka.batches import Batches
+from consumer.kafka.fetched import FetchResult, PartitionRecords, Unreadable
 from consumer.kafka.unpacking import ROOM, Malformed, NoRoom, TooLarge
 from consumer.settings import SMALL_BYTES
 from tests.record_batches import batch_of
@@ -32,7 +33,8 @@ by_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 
 @pytest.fixture(autouse=True)
 def room() -> Iterator[None]:
-    """A room for 8 MiB, empty at the begin and at the end."""
+    """A room for 8 MiB, empty at the begin and at the end, that aiokafka's parsers unpack into."""
+    install()
     before, ROOM.limit, ROOM.reader = ROOM.limit, 8 * MIB, PLACE
     yield
     ROOM.keep_waiting([])

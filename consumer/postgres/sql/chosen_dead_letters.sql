@@ -1,4 +1,4 @@
--- Which dead letters of a group a command is about: the condition that the statements on them share.
+-- Which dead letters of a group a command is about: the condition that its statements share.
 (%(reason)s::text IS NULL OR reason = %(reason)s)
   AND (%(topic)s::text IS NULL OR topic = %(topic)s)
   AND (%(partition)s::integer IS NULL OR partition = %(partition)s)

@@ -1,5 +1,5 @@
--- Which of some readings are stored, and whether as they are now. LIMIT makes it look each up by its key:
--- how few they are the planner does not know, and would read whole days.
+-- Which of some readings are stored, and whether with the same measures. LIMIT makes it look each up
+-- by its key: the planner does not know how few they are, and would read whole days.
 SELECT asked.place - 1, ({stored_measures}) IS NOT DISTINCT FROM ({asked_measures})
 FROM unnest(%b::text[], %b::timestamptz[], {arrays}) WITH ORDINALITY
     AS asked ({id}, recorded_at, {measures}, place)

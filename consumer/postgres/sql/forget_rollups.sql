@@ -1,4 +1,4 @@
--- Of days whose history goes: until it has, they are taken from there.
+-- Of days whose history goes: until it has gone, the days are computed from there.
 WITH forgotten AS (
     DELETE FROM rollup_day WHERE day < %(first_kept)s
 )

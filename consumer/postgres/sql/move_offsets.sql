@@ -1,5 +1,5 @@
--- Each offset moves only from where it was shown to be; null: the partition had none. Finds those
--- that somebody has moved meanwhile.
+-- Each offset moves only from where it was shown to be; null: the partition had none. Returns the
+-- partitions whose offsets were moved meanwhile.
 WITH wanted AS (
     SELECT *
     FROM unnest(%(partitions)s::integer[], %(shown)s::bigint[], %(next_offsets)s::bigint[])

@@ -1,4 +1,4 @@
--- A page, oldest first. The array is made once: a plain IN may run its subquery again and take more.
+-- A page, oldest first. The array is built once: a plain IN may run its subquery again and take more.
 DELETE FROM dead_letter
 WHERE ctid = ANY (ARRAY(
     SELECT ctid

@@ -1,5 +1,5 @@
 -- What became of a transaction. A server that crashes forgets the ids that it had given out and not
--- written down, and gives them out again: by itself, the id may speak of somebody else's transaction.
+-- written down, and gives them out again: an id alone may be that of another session's transaction.
 SELECT pg_xact_status(%(transaction_id)s::xid8) AS status,
        EXISTS (SELECT FROM ingest_offset
                WHERE consumer_group = %(consumer_group)s

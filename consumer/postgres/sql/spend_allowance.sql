@@ -1,4 +1,4 @@
--- In the transaction of the letters, so that what is spent is there and gone with them.
+-- In the transaction of the letters, so that both are committed or neither.
 INSERT INTO dead_letter_hour AS spent (consumer_group, topic, reason, hour, partition, letters, bytes)
 SELECT %(consumer_group)s, %(topic)s, more.reason, date_trunc('hour', now()), %(partition)s,
        more.letters, more.bytes

@@ -1,4 +1,4 @@
-"""Daily partitions on a real PostgreSQL, with more than one at it."""
+"""History's days on a real PostgreSQL, with more than one replica at work."""
 
 import asyncio
 import os
@@ -17,8 +17,10 @@ from structlog.testing import capture_logs
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
 from consumer.postgres import days
-from consumer.postgres.database import Connection, Database, connect
-from consumer.postgres.days import list_partitions, make_partitions, measure_partitions
+from consumer.postgres.connection import Connection, connect
+from consumer.postgres.database import Database
+from consumer.postgres.days import list_days, make_days
+from consumer.postgres.sizes import measure_tables
 from consumer.settings import DatabaseSettings, HistorySettings
 from consumer.upkeep import retention
 from consumer.upkeep.retention import Removal, drop_expired, keep_maintained, maintain
@@ -51,7 +53,7 @@ DAYS = (
 
 
 async def states(connection: Connection) -> dict[str, str]:
-    return {partition.name: partition.state for partition in await list_partitions(connection)}
+    return {day.name: day.state for day in await list_days(connection)}
 
 
 @pytest.fixture
@@ -99,12 +101,12 @@ async def test_the_days_ahead_are_made_and_a_second_look_makes_none(
     assert await maintain(connection, settings, now_us=now_us) == (0, Removal())
 
 
-async def test_two_replicas_at_once_make_each_partition_once(
+async def test_two_replicas_at_once_make_each_day_once(
     database_settings: DatabaseSettings, connection: Connection
 ) -> None:
     replicas = [await connect(database_settings) for _ in range(4)]
     days = [number(TODAY) + ahead for ahead in range(5)]
-    made = await asyncio.gather(*(make_partitions(replica, METER, days) for replica in replicas))
+    made = await asyncio.gather(*(make_days(replica, METER, days) for replica in replicas))
     for replica in replicas:
         await replica.close()
     assert sum(made) == 5
@@ -112,7 +114,7 @@ async def test_two_replicas_at_once_make_each_partition_once(
 
 
 async def test_retention_drops_whole_days_and_only_those_past_it(connection: Connection) -> None:
-    await make_partitions(connection, METER, [number(KEPT) + step for step in (-2, -1, 0, 1)])
+    await make_days(connection, METER, [number(KEPT) + step for step in (-2, -1, 0, 1)])
     before = await rows(connection, "SHOW lock_timeout")
     removal = await drop_expired(connection, first_kept=KEPT)
     assert removal == Removal(
@@ -126,7 +128,7 @@ async def test_a_flush_waits_less_than_a_second_while_a_day_goes_and_a_report_ru
     database_url: str, connection: Connection, replica: Connection, metrics: Metrics
 ) -> None:
     """Each flush needs a new day, and so the lock that FINALIZE holds while it waits."""
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     settings = DatabaseSettings(database_url=database_url, database_lock_timeout_s=1)
     database = Database(settings=settings, metrics=metrics)
     looks: list[Removal] = []
@@ -160,17 +162,17 @@ async def test_a_flush_waits_less_than_a_second_while_a_day_goes_and_a_report_ru
 async def test_making_a_day_does_not_wait_for_a_session_that_locks_another(
     database_url: str, connection: Connection, replica: Connection
 ) -> None:
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     await replica.execute("SET lock_timeout = '1s'")
     async with await AsyncConnection.connect(database_url) as other:
         await other.execute(f"LOCK TABLE {name(OLD)} IN ACCESS EXCLUSIVE MODE")
-        assert await make_partitions(replica, METER, [number(TODAY)]) == 1
+        assert await make_days(replica, METER, [number(TODAY)]) == 1
 
 
 async def test_removal_gives_way_says_so_and_finishes_at_the_next_look(
     database_url: str, connection: Connection, database: Database
 ) -> None:
-    await make_partitions(connection, METER, [number(OLD), number(OLD) + 1])
+    await make_days(connection, METER, [number(OLD), number(OLD) + 1])
     settings = HistorySettings(history_retention_days=10, partitions_interval_s=1)
     with capture_logs() as logs:
 
@@ -196,11 +198,11 @@ async def test_removal_gives_way_says_so_and_finishes_at_the_next_look(
 async def test_a_report_on_a_detached_day_delays_only_its_drop(
     database_url: str, connection: Connection, replica: Connection
 ) -> None:
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     await connection.execute(f"ALTER TABLE meter_history DETACH PARTITION {name(OLD)}")
     async with long_reader(database_url, name(OLD)):
         [waiting] = (await drop_expired(connection, first_kept=KEPT)).waiting
-        assert waiting.partition == name(OLD)
+        assert waiting.day == name(OLD)
     assert (await drop_expired(replica, first_kept=KEPT)).dropped == [name(OLD)]
 
 
@@ -214,7 +216,7 @@ async def test_a_report_on_a_detached_day_delays_only_its_drop(
 async def test_removal_says_what_of_the_schema_is_in_its_way(
     connection: Connection, obstacle: str
 ) -> None:
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     await connection.execute(obstacle)
     removal = await drop_expired(connection, first_kept=KEPT)
     assert removal.dropped == []
@@ -224,7 +226,7 @@ async def test_removal_says_what_of_the_schema_is_in_its_way(
 async def test_a_removal_that_is_killed_between_its_transactions_is_finished(
     database_url: str, connection: Connection, patient_removal: None
 ) -> None:
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     async with long_reader(database_url):
         await _killed(connection, database_url, lambda dying: drop_expired(dying, first_kept=KEPT))
     assert await states(connection) == {name(OLD): "detaching"}
@@ -235,7 +237,7 @@ async def test_a_removal_that_is_killed_between_its_transactions_is_finished(
 async def test_a_removal_that_is_killed_before_the_drop_is_finished(
     database_url: str, connection: Connection, patient_removal: None
 ) -> None:
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     async with await AsyncConnection.connect(database_url) as maker:
         await maker.execute("SELECT pg_advisory_lock(%s)", [days._MAKING])
         await maker.commit()
@@ -249,7 +251,7 @@ async def test_a_day_that_is_being_detached_goes_before_any_other(
 ) -> None:
     """PostgreSQL detaches one at a time, and this one is not the oldest."""
     days = [OLD, OLD + timedelta(days=1)]
-    await make_partitions(connection, METER, [number(day) for day in days])
+    await make_days(connection, METER, [number(day) for day in days])
     await detach_half(connection, database_url, days[1])
     removal = await drop_expired(connection, first_kept=KEPT)
     assert removal == Removal(dropped=[name(days[1]), name(days[0])])
@@ -259,12 +261,12 @@ async def test_a_half_detached_day_that_is_to_be_kept_after_all_is_attached_agai
     database_url: str, connection: Connection
 ) -> None:
     """The retention was raised between the two looks."""
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     await connection.execute(f"INSERT INTO meter_history VALUES ('a', '{OLD} 12:00+00', 1, 230)")
     await detach_half(connection, database_url, OLD)
     async with long_reader(database_url):
         [waiting] = (await drop_expired(connection, first_kept=OLD)).waiting
-        assert waiting.partition == name(OLD)
+        assert waiting.day == name(OLD)
     assert await drop_expired(connection, first_kept=OLD) == Removal()
     assert await states(connection) == {name(OLD): "attached"}
     assert await rows(connection, "SELECT meter_id FROM meter_history") == [("a",)]
@@ -276,16 +278,16 @@ async def test_making_that_is_killed_before_it_attaches_leaves_nothing(
     async with await AsyncConnection.connect(database_url) as other:
         await other.execute("LOCK TABLE meter_history IN SHARE UPDATE EXCLUSIVE MODE")
         await _killed(
-            connection, database_url, lambda dying: make_partitions(dying, METER, [number(TODAY)])
+            connection, database_url, lambda dying: make_days(dying, METER, [number(TODAY)])
         )
     assert await states(connection) == {}
-    assert await make_partitions(connection, METER, [number(TODAY)]) == 1
+    assert await make_days(connection, METER, [number(TODAY)]) == 1
 
 
 async def test_a_detached_day_that_is_needed_is_attached_again(connection: Connection) -> None:
-    await make_partitions(connection, METER, [number(TODAY)])
+    await make_days(connection, METER, [number(TODAY)])
     await connection.execute(f"ALTER TABLE meter_history DETACH PARTITION {name(TODAY)}")
-    assert await make_partitions(connection, METER, [number(TODAY)]) == 1
+    assert await make_days(connection, METER, [number(TODAY)]) == 1
     assert meter_days(await rows(connection, DAYS)) == [TODAY]
 
 
@@ -308,7 +310,7 @@ async def test_a_day_that_is_needed_while_it_is_being_detached_keeps_its_rows(
         # Meanwhile others get the days that they need.
         await _until_a_session_waits(connection, "FINALIZE")
         await connection.execute("SET lock_timeout = '1s'")
-        assert await make_partitions(connection, METER, [number(TODAY)]) == 1
+        assert await make_days(connection, METER, [number(TODAY)]) == 1
     assert (await storing).stored == 1
     assert await rows(connection, "SELECT count(*) FROM meter_history") == [(2,)]
 
@@ -331,13 +333,13 @@ async def test_a_reading_whose_day_goes_between_decoding_and_copy_is_stored(
 async def test_a_day_that_is_attached_again_during_its_removal_is_not_dropped(
     database_url: str, connection: Connection, replica: Connection, patient_removal: None
 ) -> None:
-    await make_partitions(connection, METER, [number(OLD)])
+    await make_days(connection, METER, [number(OLD)])
     async with await AsyncConnection.connect(database_url) as maker:
         await maker.execute("SELECT pg_advisory_xact_lock(%s)", [days._MAKING])
         dropping = asyncio.create_task(drop_expired(replica, first_kept=KEPT))
         while await states(connection) != {name(OLD): "detached"}:
             await asyncio.sleep(0.01)
-        assert await make_partitions(maker, METER, [number(OLD)]) == 1
+        assert await make_days(maker, METER, [number(OLD)]) == 1
         await maker.commit()
         assert await dropping == Removal()
     assert await states(connection) == {name(OLD): "attached"}
@@ -355,16 +357,16 @@ async def test_a_day_that_is_attached_again_during_its_removal_is_not_dropped(
         ["DEFAULT"],
     ],
 )
-async def test_days_that_other_partitions_hold_are_not_made(
+async def test_days_that_other_tables_hold_are_not_made(
     connection: Connection, bounds: list[str]
 ) -> None:
     for place, bound in enumerate(bounds):
         values = bound if bound == "DEFAULT" else f"FOR VALUES {bound}"
         await connection.execute(f"CREATE TABLE own_{place} PARTITION OF meter_history {values}")
     with capture_logs() as logs:
-        assert await make_partitions(connection, METER, [number(KEPT)]) == 0
+        assert await make_days(connection, METER, [number(KEPT)]) == 0
     assert not logs
-    assert all(partition.day is None for partition in await list_partitions(connection))
+    assert all(day.utc_day is None for day in await list_days(connection))
     # They are their maker's, however old.
     assert await drop_expired(connection, first_kept=TODAY) == Removal()
 
@@ -375,7 +377,7 @@ async def test_a_day_that_cannot_be_made_whole_is_told(connection: Connection) -
         f" FOR VALUES FROM ('{TODAY} 00:00+00') TO ('{TODAY} 12:00+00')"
     )
     with capture_logs() as logs:
-        assert await make_partitions(connection, METER, [number(TODAY), number(TODAY) + 1]) == 1
+        assert await make_days(connection, METER, [number(TODAY), number(TODAY) + 1]) == 1
     [entry] = logs
     assert entry["event"] == "history_day_partly_covered"
     assert (entry["history"], entry["day"]) == ("meter_history", str(TODAY))
@@ -388,12 +390,12 @@ async def test_a_name_that_is_no_day_or_another_shape_is_left_alone(connection: 
         f" FOR VALUES FROM ('{OLD} 00:00+00') TO ('{TODAY} 00:00+00')"
     )
     assert await drop_expired(connection, first_kept=KEPT) == Removal()
-    assert [one.day for one in await list_partitions(connection)] == [None, None]
+    assert [one.utc_day for one in await list_days(connection)] == [None, None]
 
 
 async def test_rows_are_estimated_only_from_what_analyze_has_found(connection: Connection) -> None:
     days = [TODAY, TODAY + timedelta(days=1)]
-    await make_partitions(connection, METER, [number(day) for day in days])
+    await make_days(connection, METER, [number(day) for day in days])
     await connection.execute(f"ALTER TABLE {name(TODAY)} SET (autovacuum_enabled = false)")
     fill = (
         "INSERT INTO meter_history"
@@ -402,8 +404,7 @@ async def test_rows_are_estimated_only_from_what_analyze_has_found(connection: C
     await connection.execute(fill.format(1, 10_000))
 
     async def counted(day: date) -> int | None:
-        measures = await measure_partitions(connection, await list_partitions(connection))
-        return measures[name(day)].rows
+        return (await measure_tables(connection, [name(day)]))[name(day)].rows
 
     assert await counted(days[0]) is None
     assert await counted(days[1]) == 0
@@ -412,7 +413,7 @@ async def test_rows_are_estimated_only_from_what_analyze_has_found(connection: C
     assert await counted(days[0]) == pytest.approx(20_000, rel=0.05)
 
 
-def test_the_list_shows_days_other_partitions_and_totals(database_url: str) -> None:
+def test_the_list_shows_days_other_tables_and_totals(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "CREATE TABLE archive PARTITION OF meter_history"

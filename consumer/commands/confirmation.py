@@ -1,0 +1,22 @@
+"""The question that a command asks before it changes something for good."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from runtime.terminal import fail
+
+YesOption = Annotated[bool, typer.Option("--yes", help="do not ask")]
+
+
+def need_an_answer(*, yes: bool, dry_run: bool) -> None:
+    """End the command with exit code 2 if it will have to ask, and there is no terminal."""
+    if not (yes or dry_run or sys.stdin.isatty()):
+        fail("--yes: needed where nobody can be asked", code=2)
+
+
+def confirm(question: str, *, yes: bool, otherwise: str) -> None:
+    """Ask, unless `yes`; end the command with exit code 1 and one line if the answer is no."""
+    if not (yes or typer.confirm(question)):
+        fail(otherwise, code=1)
