@@ -122,13 +122,17 @@ class Metrics:
         self,
         *,
         topic: str,
+        seconds: float,
         rows: int,
         stored: int,
         duplicates: int,
         reasons: Tally[Reason],
         cut: Tally[Reason],
+        key_mismatches: int,
     ) -> None:
-        """Count one committed batch."""
+        """Count one committed batch, whose flush took this many seconds."""
+        self.flush_seconds.labels(topic).observe(seconds)
+        self.key_mismatches.labels(topic).inc(key_mismatches)
         self.batch_rows.labels(topic).observe(rows)
         self.messages.labels(topic, "stored").inc(stored)
         self.messages.labels(topic, "duplicate").inc(duplicates)

@@ -26,7 +26,7 @@ from tests.faults.bench import run_scenario
 from tests.faults.scenario import SCENARIOS
 from tests.faults.servers import Servers
 
-COPIED = ("consumer", "telemetry", "tests", "schema.sql", "energy.sql", "rollup.sql")
+COPIED = ("consumer", "runtime", "telemetry", "tests", "schema.sql", "energy.sql", "rollup.sql")
 
 console = Console(highlight=False, width=160 if not sys.stdout.isatty() else None)
 
@@ -56,7 +56,7 @@ MUTANTS = [
     ),
     Mutant(
         name="no fence",
-        file="consumer/sql/advance_offset.sql",
+        file="consumer/postgres/sql/advance_offset.sql",
         before="  AND next_offset = %(believed)s\n",
         after="  AND %(believed)s IS NOT NULL\n",
         caught_by=("suspended_at_a_point",),
@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         name="last write wins in current state",
-        file="consumer/sql/upsert_current_state.sql",
+        file="consumer/postgres/sql/upsert_current_state.sql",
         before="WHERE known.recorded_at < excluded.recorded_at\n",
         after="",
         caught_by=("killed_at_random",),
@@ -112,9 +112,9 @@ MUTANTS = [
     Mutant(
         name="Kafka's offset committed before the database's",
         file="consumer/pipeline.py",
-        before="            flush = owned.decoded = ",
-        after="            await self._source.commit({owned.partition: batch.next_offset})\n"
-        "            flush = owned.decoded = ",
+        before="            flush = flight.decoded = ",
+        after="            await self._source.commit({owned.partition: flight.batch.next_offset})\n"
+        "            flush = flight.decoded = ",
         caught_by=("killed_at_random", "killed_at_every_point"),
     ),
     Mutant(
@@ -140,14 +140,14 @@ MUTANTS = [
     ),
     Mutant(
         name="a suspended flush is waited for",
-        file="consumer/sql/end_suspended_flushes.sql",
+        file="consumer/postgres/sql/end_suspended_flushes.sql",
         before="interval '2 seconds'",
         after="interval '2 days'",
         caught_by=("suspended_at_a_point",),
     ),
     Mutant(
         name="an offset that does not fit is moved silently",
-        file="consumer/pipeline.py",
+        file="consumer/opening.py",
         before="            if not first <= offset <= last:\n"
         "                self._source.stop("
         "partition, stored=offset, earliest=first, end=last)\n"
