@@ -208,7 +208,7 @@ def test_a_replica_that_is_stuck_gives_up(start: Start, environment: Environment
     [failure] = replica.events("service_failed")
     assert "messages wait" in failure["error"]
     stacks = replica.log_file.read_text()
-    assert "Thread 0x" in stacks
+    assert "Current thread 0x" in stacks
     assert re.search(r"in _flush\n(.*\n)+?.*in patiently\n(.*\n)+?.*in flush\n", stacks), stacks
 
 

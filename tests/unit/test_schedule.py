@@ -278,6 +278,16 @@ def test_what_is_refused_is_dropped_from_memory_and_read_again_at_its_time() -> 
     assert hungry(schedule, now=12.0) == [0, 1]
 
 
+def test_what_is_refused_is_not_tried_before_its_time_though_it_was_fetched_already() -> None:
+    schedule, (owned,) = scheduled(1)
+    schedule.refuse(owned, now=0.0, pause=1.0)
+    take(schedule, owned, ROWS, now=0.5)
+    assert due(schedule, now=0.9) is None
+    schedule.is_draining = True
+    assert due(schedule, now=0.9) is None
+    assert due(schedule, now=1.0) is owned
+
+
 def test_of_what_is_refused_no_more_is_read_than_a_try_needs_and_it_is_due_at_once() -> None:
     schedule, (owned,) = scheduled(1)
     schedule.refuse(owned, now=0.0, pause=1.0)
