@@ -1,4 +1,7 @@
-"""The catalogue of metrics. Counted per batch, once its commit is known; never a device id."""
+"""The catalogue of metrics. Messages are counted by batch, once its commit is known.
+
+A label is never a device's id.
+"""
 
 import time
 from collections import Counter as Tally
@@ -164,7 +167,7 @@ class Metrics:
             gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
 
     def _announce(self) -> None:
-        """Show the series that are known beforehand, so that a rate over them starts at zero."""
+        """Show the series that are known in advance at 0, so that a rate over them starts there."""
         for stage in STAGES:
             self.stage_seconds.labels(stage)
         for stream in STREAMS:

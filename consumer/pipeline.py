@@ -1,7 +1,7 @@
 """The loop: fetch → batch → decode → flush → commit.
 
 One batch of a partition fills while the one before is flushed, so that Kafka, this process and
-PostgreSQL work at the same time. What comes next is the schedule's to say; here it is done.
+PostgreSQL work at the same time. The schedule says what comes next; the pipeline does it.
 """
 
 import asyncio
@@ -197,7 +197,7 @@ class Pipeline:
     # Partitions come and go.
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
-        """Take over partitions; they are read once PostgreSQL has said from where."""
+        """Take over partitions; they are read once PostgreSQL has told from where."""
         self._start_opening(partitions)
 
     async def revoked(self, partitions: set[TopicPartition]) -> None:

@@ -1,4 +1,4 @@
-"""What every thread and every task of this process is doing, for whoever reads the log."""
+"""Dumps the stacks of all threads and tasks, to show where a process is stuck."""
 
 import asyncio
 import faulthandler

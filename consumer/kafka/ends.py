@@ -1,4 +1,4 @@
-"""Where the log of every partition ends, looked at once an interval for all who want to know.
+"""Where the log of every partition ends: one look an interval, shared by all that ask.
 
 The clients here are not the source's. So a source that has stopped fetching without a word, as
 aiokafka's issues 727, 880 and 1037 report, is still seen to be behind.
