@@ -1,10 +1,11 @@
 """How long what is not stored of a partition has waited. Pure.
 
-A record's own time is what its producer says: seconds or microseconds where Kafka has milliseconds,
-the clock of a meter, or none. It is believed where the wait can have begun then, and nowhere else.
+A record's time is what its producer says. It may be in seconds or microseconds instead of Kafka's
+milliseconds, from the clock of a meter, or missing. It is believed only where the wait can have
+begun then.
 
-What bounds the wait is Kafka's end of the log, which is looked at again and again: all that was
-there at one look is stored, so whatever waits now came after that look.
+The wait is bounded by looks at the end of Kafka's log: once all that was there at one look is
+stored, whatever waits came after that look.
 """
 
 from dataclasses import dataclass, field

@@ -1,19 +1,25 @@
-"""How long to wait between two tries. Pure."""
+"""How long to wait between two tries. Pure, but for chance."""
 
-from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+import random
+from collections.abc import Callable
 
+from tenacity import RetryCallState
 
-def backoff(longest: float) -> wait_random_exponential:
-    """Return the pauses between tries: doubling from 0.1 s, capped, with full jitter.
-
-    The jitter keeps replicas that lost one server from coming back in step; see M. Brooker,
-    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    return wait_random_exponential(multiplier=0.1, max=longest, min=0.05)
+_SHORTEST_S = 0.05
+_FIRST_S = 0.1
+_DOUBLINGS = 32  # beyond any cap, and far from where a float overflows
 
 
 def pause(failures: int, *, longest: float) -> float:
-    """Return one such pause in seconds, after this many failures in a row."""
-    state = RetryCallState(AsyncRetrying(), None, (), {})
-    state.attempt_number = max(1, failures)
-    return backoff(longest)(state)
+    """Return the seconds to wait after this many failures in a row: doubling, capped, at random.
+
+    The jitter keeps replicas that lost one server from coming back in step: "Full Jitter" of
+    M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    most = min(longest, _FIRST_S * 2 ** min(failures - 1, _DOUBLINGS))
+    return random.uniform(_SHORTEST_S, most)  # noqa: S311  jitter guards no secret
+
+
+def backoff(longest: float) -> Callable[[RetryCallState], float]:
+    """Return the same pauses, as tenacity asks for them."""
+    return lambda state: pause(state.attempt_number, longest=longest)

@@ -1,4 +1,4 @@
-"""The records of one partition that wait for their flush, and when they stop waiting. Pure."""
+"""A batch: the records of one partition that wait for their flush, and when they are due. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -9,7 +9,7 @@ from consumer.settings import FlushSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPolicy:
-    """A batch is ready when it holds this many rows or bytes, or is this many seconds old."""
+    """A batch is due when it holds this many rows or bytes, or is this many seconds old."""
 
     max_rows: int
     max_bytes: int
@@ -41,12 +41,12 @@ class Batch:
 
     @property
     def footprint(self) -> int:
-        """The bytes that it takes up in memory, about."""
+        """The bytes in memory that it takes, about."""
         return self.records.footprint
 
     @property
     def next_offset(self) -> int:
-        """The offset after the last record; only a batch that holds one has it."""
+        """The offset after the last record; raises IndexError where there is none."""
         return self.records.offsets[-1] + 1
 
     def is_full(self, policy: BatchPolicy) -> bool:

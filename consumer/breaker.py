@@ -1,9 +1,9 @@
 """A circuit breaker: while a server is away, one attempt at a time finds out whether it is back.
 
-Without it, every flush, look and check would hammer on a server that is restarting, each by a
-rhythm of its own. The breaker is closed while the server answers. A failure opens it: whoever
-wants something queues, and the first in the queue pauses (longer with every failure, capped,
-with jitter) and then tries; this is the half-open state. Its success closes the breaker for all.
+Without it, every flush, look and check would hammer on a server that is restarting, each in its
+own rhythm. The breaker is closed while the server answers. A failure opens it: attempts queue, and
+the first in the queue pauses (longer with every failure, capped, with jitter) and then tries. This
+is the half-open state. Its success closes the breaker for all.
 The pattern is M. Nygard's, "Release It!", 2nd edition, chapter 5.
 """
 
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class Breaker:
-    """Guards the way to one server; `on_change` is told the new state and the error, if any."""
+    """Guards one server; `on_change` is called with the new state and the error, if any."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class Breaker:
         self._waiting = 0
         self._in_a_row = 0
         self.failures = 0
-        """How many there have been, of those that were news."""
+        """How many there have been; one that began before another ended is not counted again."""
         self.state: State | None = None
         """None until the first answer."""
 
     @asynccontextmanager
     async def attempt(self, *, is_probe: bool = False) -> AsyncIterator[None]:
-        """Wait for the leave to try, then learn from what the block comes to.
+        """Wait for permission to try, then learn from how the block ends.
 
-        A probe asks for so little that its success proves nothing while others wait, who have
+        A probe asks for so little that its success proves nothing while attempts wait that have
         met a failure.
         """
         is_trial = await self._queue_up()
@@ -77,11 +77,11 @@ class Breaker:
         finally:
             self._waiting -= 1
         try:
-            if self._lets_through():  # the one before was lucky
+            if self._lets_through():  # the attempt before succeeded
                 self._queue.release()
                 return False
             await asyncio.sleep(pause(self._in_a_row, longest=self._longest_pause))
-        except BaseException:  # cancelled: whoever is next in the queue has its turn
+        except BaseException:  # cancelled: the next in the queue has its turn
             self._queue.release()
             raise
         self._change(State.HALF_OPEN, None)
@@ -92,7 +92,7 @@ class Breaker:
 
     def _learn(self, error: BaseException | None, *, is_trial: bool, failures: int) -> None:
         if failures != self.failures:
-            return  # it began before a failure came and ends after it: it says nothing of now
+            return  # it began before the last failure: it says nothing about now
         if error is None or (isinstance(error, Exception) and not self._is_failure(error)):
             # It was done, or refused by a server that answers.
             self._in_a_row = 0

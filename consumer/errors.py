@@ -1,11 +1,11 @@
-"""What can go wrong beyond a driver's own errors.
+"""The errors of the consumer, beyond those of its drivers.
 
 ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
 ├── UnfitDatabase     the tables cannot be made here
 ├── Replaced          another process has this replica's KAFKA_GROUP_INSTANCE_ID
-└── Stuck             there is work, the servers answer, and nothing moves
+└── Stuck             messages wait, the servers answer, and none is stored
 """
 
 
@@ -21,7 +21,7 @@ class Fenced(ConsumerError):  # noqa: N818  the field's word
 
 
 class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more than an error
-    """Whether the transaction was committed is to be asked of the server, by its id."""
+    """COMMIT was sent and not answered: the server is to be asked, by the transaction's id."""
 
     def __init__(self, transaction_id: str) -> None:
         super().__init__(f"the outcome of transaction {transaction_id} is unknown")
@@ -29,11 +29,11 @@ class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more tha
 
 
 class UnfitDatabase(ConsumerError):  # noqa: N818  what it is
-    """The database is not one to make the tables in."""
+    """The tables cannot be made in this database."""
 
 
 class Replaced(ConsumerError):  # noqa: N818  what has happened to it
-    """The process is to end: each would take the other's place for ever."""
+    """Another process has this replica's name. This one ends, or they would swap for ever."""
 
     def __init__(self, *, instance_id: str) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class Replaced(ConsumerError):  # noqa: N818  what has happened to it
 
 
 class Stuck(ConsumerError):  # noqa: N818  what the watchdog says
-    """The watchdog's verdict: the process is to end and be started again."""
+    """The watchdog's verdict: the process ends, and its supervisor starts it again."""
 
     def __init__(self, *, seconds: int) -> None:
         super().__init__(f"messages wait and none was stored for {seconds} s")

@@ -1,120 +1,111 @@
-"""How much waits in all partitions of the topics, whoever owns them.
+"""How much waits in all partitions of the topics, whichever member owns them.
 
-A member of the group that is not ours takes its share of the partitions and may read nothing; what
-comes behind an open transaction is not handed out to anybody. Of neither does a replica's own lag
-tell, nor whether it is ready. So every replica looks at the end of every log, the high watermark,
-and at the offset that the group has stored of it.
+A member of the group that is not ours takes its share of the partitions and may read nothing. What
+comes behind an open transaction is handed out to no reader. A replica's own lag and its readiness
+show neither. So every replica compares the end of every log, the high watermark, with the offset
+that the group has stored.
 """
 
 import asyncio
 
 import psycopg
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumer.kafka import admin
-from consumer.kafka.connection import stop
+from consumer.kafka.ends import Ends, Look, Unanswered
 from consumer.kafka.source import Source
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets
-from consumer.pipeline import Pipeline
 from consumer.postgres.database import Database
 from consumer.postgres.offsets import read_offsets
-from consumer.settings import WatchdogSettings
+from consumer.schedule import Schedule
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
 log = structlog.get_logger()
 
 _PATIENCE_S = 20.0
-# So many looks apart are two questions about topics and members, which take a client of their own;
-# and so many in a row is a transaction open before the log says so: a minute.
+# The topics and the members are asked for at every 12th look: that takes a client of its own. A
+# transaction that is open at so many looks in a row, by default a minute, is logged.
 _LOOKS = 12
 _OPEN_HELP = "a producer's: see docs/runbook.md, A transaction stays open"
 
 
 class GroupLag:
-    """Looks once an interval, and says nothing of whether the servers are there: others do."""
+    """Shows the group's lag at every look; whether the servers are there, others tell."""
 
     def __init__(
         self,
         *,
+        ends: Ends,
         kafka: KafkaSettings,
         consumer_group: str,
         source: Source,
-        pipeline: Pipeline,
+        schedule: Schedule,
         database: Database,
-        settings: WatchdogSettings,
         metrics: Metrics,
     ) -> None:
+        self._ends = ends
         self._kafka = kafka
         self._consumer_group = consumer_group
         self._source = source
-        self._pipeline = pipeline
+        self._schedule = schedule
         self._database = database
-        self._interval = settings.lag_interval_s
         self._metrics = metrics
-        self._clients: dict[str, AIOKafkaConsumer] = {}
-        self._partitions: list[TopicPartition] = []
         self._stored: Offsets = {}
-        # By partition: where its open transaction begins, and in how many looks in a row it has.
+        # By partition: where its open transaction begins, and at how many looks in a row it did.
         self._open: dict[TopicPartition, tuple[int, int]] = {}
 
-    async def aclose(self) -> None:
-        """Close the clients that ask."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await stop(client)
-
     async def run(self) -> None:
-        """Look for ever."""
+        """Show the group's lag for ever."""
         looks = 0
         while True:
-            await asyncio.sleep(self._interval)
+            look = await self._ends.next()
+            if isinstance(look, Unanswered):
+                log.debug("group_lag_unknown", error=str(look.error))
+                continue
             try:
                 async with asyncio.timeout(_PATIENCE_S):
-                    if looks % _LOOKS == 0 or not self._partitions:
+                    if looks % _LOOKS == 0 or not self._ends.others:
                         await self._look_at_the_group()
-                    await self._look()
+                    await self._show(look)
                 looks += 1
             except (KafkaError, OSError, TimeoutError, psycopg.Error) as error:
                 log.debug("group_lag_unknown", error=str(error))
-                self._partitions = []  # a topic may have gone
-                await self.aclose()
 
     async def _look_at_the_group(self) -> None:
-        self._partitions = await admin.list_partitions(self._kafka, list(BY_TOPIC))
+        partitions = await admin.list_partitions(self._kafka, list(BY_TOPIC))
         for topic in BY_TOPIC:
-            count = sum(one.topic == topic for one in self._partitions)
+            count = sum(one.topic == topic for one in partitions)
             self._metrics.topic_partitions.labels(topic).set(count)
+        self._ends.others = partitions  # from the next look on
         group = await admin.read_group(self._kafka, self._consumer_group)
         self._metrics.group_members.set(len(group.members))
 
-    async def _look(self) -> None:
-        # In this order: what comes in between is not taken for an open transaction, nor for lag.
-        ends = await (await self._client("read_uncommitted")).end_offsets(self._partitions)
-        stable = await (await self._client("read_committed")).end_offsets(self._partitions)
+    async def _show(self, look: Look) -> None:
+        # Read after the ends: what is stored in between makes no lag.
         if self._database.is_available:
             async with self._database.connection() as connection:
                 self._stored = await read_offsets(connection, self._consumer_group)
-        done = await self._done()
-        for partition, end in ends.items():
+        done = await self._done(look)
+        for partition, end in look.high.items():
             lag = 0 if done.get(partition, 0) >= end else end - self._stored[partition]
             labels = (partition.topic, partition.partition)
             self._metrics.group_lag_messages.labels(*labels).set(max(0, lag))
-            self._look_at_transactions(partition, stable[partition], end)
+            self._look_at_transactions(partition, look.stable[partition], end)
 
-    async def _done(self) -> Offsets:
+    async def _done(self, look: Look) -> Offsets:
         """Return up to where nothing waits, and know the stored offsets of all partitions.
 
-        What holds no records at the end of a log is never stored; only the owner knows of it.
+        Offsets at the end of a log that hold no records are never stored; only the owner knows of
+        them.
         """
-        if unread := [one for one in self._partitions if one not in self._stored]:
-            client = await self._client("read_committed")
-            self._stored |= await client.beginning_offsets(unread)
+        if unread := look.high.keys() - self._stored.keys():
+            self._stored |= await self._ends.earliest(unread)
         done = dict(self._stored)
-        for owned in list(self._pipeline.owned):
+        for owned in list(self._schedule.owned):
             self._stored[owned.partition] = done[owned.partition] = owned.stored
             if owned.oldest_waiting is None:
                 reached = await self._source.reached(owned.partition) or 0
@@ -140,10 +131,3 @@ class GroupLag:
                 waiting=waiting,
                 help=_OPEN_HELP,
             )
-
-    async def _client(self, isolation_level: str) -> AIOKafkaConsumer:
-        if isolation_level not in self._clients:
-            client = AIOKafkaConsumer(**self._kafka.aiokafka(), isolation_level=isolation_level)
-            self._clients[isolation_level] = client
-            await client.start()
-        return self._clients[isolation_level]

@@ -14,7 +14,7 @@ Readiness = Callable[[], dict[str, bool]]
 
 
 def application(*, metrics: Metrics, readiness: Readiness) -> Starlette:
-    """Return the pages: `readiness` names what must hold for this replica to be ready."""
+    """Return the pages; `readiness` returns by name each check that must hold to be ready."""
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"status": "live"})
@@ -34,6 +34,6 @@ def application(*, metrics: Metrics, readiness: Readiness) -> Starlette:
             Route("/metrics", Exposition(metrics.registry).answer),
         ]
     )
-    # A probe may take a redirect for a success.
+    # A probe may count a redirect as a success.
     app.router.redirect_slashes = False
     return app

@@ -1,4 +1,7 @@
-"""The catalogue of metrics. Counted per batch, once its commit is known; never a device id."""
+"""The catalogue of metrics. Messages are counted by batch, once its commit is known.
+
+A label is never a device's id.
+"""
 
 import time
 from collections import Counter as Tally
@@ -122,13 +125,17 @@ class Metrics:
         self,
         *,
         topic: str,
+        seconds: float,
         rows: int,
         stored: int,
         duplicates: int,
         reasons: Tally[Reason],
         cut: Tally[Reason],
+        key_mismatches: int,
     ) -> None:
-        """Count one committed batch."""
+        """Count one committed batch, whose flush took this many seconds."""
+        self.flush_seconds.labels(topic).observe(seconds)
+        self.key_mismatches.labels(topic).inc(key_mismatches)
         self.batch_rows.labels(topic).observe(rows)
         self.messages.labels(topic, "stored").inc(stored)
         self.messages.labels(topic, "duplicate").inc(duplicates)
@@ -160,7 +167,7 @@ class Metrics:
             gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
 
     def _announce(self) -> None:
-        """Show the series that are known beforehand, so that a rate over them starts at zero."""
+        """Show the series that are known in advance at 0, so that a rate over them starts there."""
         for stage in STAGES:
             self.stage_seconds.labels(stage)
         for stream in STREAMS:

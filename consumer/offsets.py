@@ -1,4 +1,4 @@
-"""Offsets of Kafka: where a partition is, and a step to elsewhere. Pure."""
+"""Kafka's offsets: the bounds of a partition's log, and a move from one offset to another. Pure."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ Offsets = dict[TopicPartition, int]
 class Bounds:
     """Kafka's log of a partition: its earliest offset, and the one after its last.
 
-    Where transactions wrote, some offsets between hold no message but a mark, or an aborted one.
+    Where transactions wrote, some offsets between hold a transaction's mark or an aborted message.
     """
 
     earliest: int
     end: int
 
     def behind(self, stored: int | None) -> int:
-        """Return how many offsets from the stored one on are there to be read."""
+        """Return how many offsets there are to read from the stored one on."""
         return max(0, self.end - max(self.earliest, stored or 0))
 
     def state(self, stored: int | None) -> str:
@@ -32,7 +32,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """A partition's step from the stored offset to another one, on purpose."""
+    """An operator's move of a partition from the stored offset to another one."""
 
     partition: int
     bounds: Bounds

@@ -1,4 +1,4 @@
-"""A partition that this replica owns: what is stored of it, what waits, what is in flight."""
+"""A partition that this replica owns: what is stored of it, what waits, what is on its way."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,8 @@ from aiokafka import TopicPartition
 
 from consumer.age import Age
 from consumer.batch import Batch
+from consumer.flight import Flight
 from consumer.flush.history import Copies
-from consumer.flush.sink import Flush
 from consumer.kafka.records import Record
 from consumer.postgres.refusals import Work
 from telemetry.streams import Stream
@@ -15,10 +15,12 @@ from telemetry.streams import Stream
 
 @dataclass(slots=True, eq=False)
 class Owned:
-    """`flushing` is the batch whose flush has begun, `decoded` the same once it is decoded.
+    """One partition, from its opening until it is revoked or another replica takes it.
 
-    `stored_up_to_ms` is the time of the last record that this replica stored, as Kafka has it,
-    negative where there is none.
+    `stored` is the next offset to store. `stored_up_to_ms` is Kafka's time of the last record that
+    this replica stored, negative where there is none. `batch` fills while `flight` is flushed.
+    `has_more` means that more of it has been fetched than was handed out. `refusals` counts the
+    flushes in a row that PostgreSQL refused; the next may begin at `retry_at`, in seconds.
     """
 
     partition: TopicPartition
@@ -27,34 +29,38 @@ class Owned:
     age: Age
     stored_up_to_ms: int = -1
     batch: Batch = field(default_factory=Batch)
-    flushing: Batch | None = None
-    decoded: Flush | None = None
-    in_flight: bool = False
+    flight: Flight | None = None
     has_more: bool = False
     copies: Copies = field(default_factory=Copies)
-    conflicts: int = 0
     refusals: int = 0
     retry_at: float = 0.0
 
     @property
     def work(self) -> Work:
-        """What a refusal of its flushes is told as."""
+        """The name under which a refusal of its flushes is logged and counted."""
         return Work("flush", self.stream.topic, stores=True)
 
-    def is_let_in(self, now: float) -> bool:
-        """Say whether more may be read: of what is refused, no more than a try needs."""
-        return now >= self.retry_at and not (self.refusals and self.footprint)
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a flush of it is being tried now."""
+        return self.flight is not None and self.flight.is_under_way
 
     @property
-    def waiting_since(self) -> float:
-        return (self.flushing or self.batch).opened_at
+    def is_contended(self) -> bool:
+        """Whether another session's lock was in the way of its last try."""
+        return self.flight is not None and self.flight.conflicts > 0
 
     @property
-    def footprint(self) -> int:
-        """The bytes of what is held of it."""
-        return self.batch.footprint + (self.flushing.footprint if self.flushing else 0)
+    def waiting(self) -> Batch:
+        """The batch that is flushed next, or now."""
+        return self.batch if self.flight is None else self.flight.batch
 
     @property
     def oldest_waiting(self) -> Record | None:
-        waiting = self.flushing or self.batch
-        return waiting.records[0] if waiting.records else None
+        records = self.waiting.records
+        return records[0] if records else None
+
+    @property
+    def footprint(self) -> int:
+        """The bytes in memory that its records take, about."""
+        return self.batch.footprint + (self.flight.batch.footprint if self.flight else 0)

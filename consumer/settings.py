@@ -1,5 +1,7 @@
 """The settings, one frozen section per part, each read from the environment."""
 
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -13,7 +15,7 @@ from runtime.postgres.settings import ConnectTimeout, PostgresUrl
 from runtime.settings import ENVIRONMENT, RetentionDays, describe_sections, load
 
 SMALL_BYTES = 1 << 20
-"""What most producers pack into a batch at most, and what each partition may have unpacked."""
+"""The most that producers pack into a batch by default; each partition may have it unpacked."""
 UNPACKED_MAX_BYTES = 64 << 20
 _DAY_MS = 86_400_000  # Kafka counts milliseconds in 32 bits
 
@@ -185,24 +187,24 @@ SECTIONS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All sections, read together so that the first wrong one stops the start.
+    """All sections, each from the environment where it is not given.
 
-    Raises SettingsError.
+    Raises SettingsError at the first one that is wrong.
     """
 
-    def __init__(self) -> None:
-        self.kafka = load(KafkaSettings)
-        self.database = load(DatabaseSettings)
-        self.source = load(SourceSettings)
-        self.records = load(RecordSettings)
-        self.devices = load(DeviceSettings)
-        self.flush = load(FlushSettings)
-        self.history = load(HistorySettings)
-        self.dead_letters = load(DeadLetterSettings)
-        self.http = load(HttpSettings)
-        self.log = load(LogSettings)
-        self.watchdog = load(WatchdogSettings)
+    kafka: KafkaSettings = field(default_factory=partial(load, KafkaSettings))
+    database: DatabaseSettings = field(default_factory=partial(load, DatabaseSettings))
+    source: SourceSettings = field(default_factory=partial(load, SourceSettings))
+    records: RecordSettings = field(default_factory=partial(load, RecordSettings))
+    devices: DeviceSettings = field(default_factory=partial(load, DeviceSettings))
+    flush: FlushSettings = field(default_factory=partial(load, FlushSettings))
+    history: HistorySettings = field(default_factory=partial(load, HistorySettings))
+    dead_letters: DeadLetterSettings = field(default_factory=partial(load, DeadLetterSettings))
+    http: HttpSettings = field(default_factory=partial(load, HttpSettings))
+    log: LogSettings = field(default_factory=partial(load, LogSettings))
+    watchdog: WatchdogSettings = field(default_factory=partial(load, WatchdogSettings))
 
 
 def describe() -> list[tuple[str, str, str]]:

@@ -37,9 +37,10 @@ _Write = Callable[[Connection, "Flush", Columns], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flush:
-    """What is to be flushed: a decoded batch, and the stretch of offsets that it covers.
+    """A decoded batch of one partition, and the offsets that it covers.
 
-    `copies` is what is known of its partition's.
+    It covers them from `believed`, where this replica believes the stored offset to be, up to
+    `next_offset`. `copies` says whether the partition has lately held copies of stored readings.
     """
 
     consumer_group: str
@@ -50,6 +51,15 @@ class Flush:
     records: Records
     decoded: Decoded
     copies: Copies = field(default_factory=Copies)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A flush of which all was done, COMMIT too, and no answer came: its outcome if committed."""
+
+    flush: Flush
+    transaction_id: str
+    outcome: Outcome
 
 
 class Sink:
@@ -64,7 +74,7 @@ class Sink:
         allowance: Allowance = UNBOUNDED,
         registered: Registered | None = None,
     ) -> None:
-        """`registered` is given where readings of registered devices only are taken."""
+        """Take `registered` where only readings of registered devices are to be stored."""
         self._connection = KeptConnection(database)
         self._metrics = metrics
         self._timeout = timeout
@@ -75,14 +85,14 @@ class Sink:
         self._histories = {
             stream.name: History(self._statements[stream.name], metrics) for stream in STREAMS
         }
-        self._unsettled: tuple[Flush, str, Outcome] | None = None
+        self._unsettled: Unsettled | None = None
 
     async def aclose(self) -> None:
         """Close the connection; the next flush opens another."""
         await self._connection.aclose()
 
     async def flush(self, flush: Flush) -> Outcome:
-        """Store the batch, or raise and have stored nothing of it.
+        """Store the batch; where this raises, nothing of it is stored, or nobody knows yet.
 
         Raises Fenced where another replica has moved the offset, and psycopg.Error, TimeoutError,
         or CommitUnknown where the same call is to be made again.
@@ -99,7 +109,7 @@ class Sink:
                 await end_suspended_flushes(connection, flush.consumer_group)
             if is_missing_day(error):
                 self._days[flush.stream.name].clear()
-            if not is_conflict(error):  # also of a refusal: what is prepared may be out of date
+            if not is_conflict(error):  # after a refusal too: what is prepared may be outdated
                 await self.aclose()
             raise
 
@@ -108,7 +118,7 @@ class Sink:
         try:
             return await self._transaction(connection, flush, self._write)
         except psycopg.Error as error:
-            if is_data_error(error):  # seldom, so that only then there are savepoints
+            if is_data_error(error):  # rare, so that savepoints are paid for only then
                 return await self._transaction(connection, flush, self._write_or_bisect)
             raise
 
@@ -136,7 +146,7 @@ class Sink:
             refused = isinstance(error, psycopg.Error) and not connection.broken
             if outcome is not None and not refused:
                 # Everything was done and the answer to COMMIT was lost: `_settle` asks for it.
-                self._unsettled = (flush, transaction_id, outcome)
+                self._unsettled = Unsettled(flush, transaction_id, outcome)
                 if isinstance(error, psycopg.Error):
                     raise CommitUnknown(transaction_id) from error
             raise
@@ -230,7 +240,7 @@ class Sink:
         return await insert(connection, place, rows, self._allowance)
 
     async def _make_days(self, connection: Connection, flush: Flush) -> None:
-        """Make the days that the batch needs and that nobody made ahead."""
+        """Make the days that the batch needs and that were not made ahead."""
         if flush.decoded.columns is None:
             return
         needed = set(np.unique(flush.decoded.columns.times // DAY_US).tolist())
@@ -253,14 +263,14 @@ class Sink:
         Returns its outcome where it was committed, None where it was not or where there is
         nothing to settle; raises CommitUnknown while the server still works on it.
         """
-        if self._unsettled is None or self._unsettled[0] is not flush:
+        unsettled = self._unsettled
+        if unsettled is None or unsettled.flush is not flush:
             return None
-        _, transaction_id, outcome = self._unsettled
         try:
             cursor = await connection.execute(
                 statement("settle"),
                 {
-                    "transaction_id": transaction_id,
+                    "transaction_id": unsettled.transaction_id,
                     "consumer_group": flush.consumer_group,
                     "topic": flush.stream.topic,
                     "partition": flush.partition,
@@ -268,12 +278,12 @@ class Sink:
                 },
             )
             status, has_moved = await cursor.fetchone() or (None, False)
-        except InvalidParameterValue:  # a crash, or a backup from before: it never came to this id
+        except InvalidParameterValue:  # after a crash, or in an older backup: no such id yet
             status, has_moved = None, False
         if status == "in progress":
-            raise CommitUnknown(transaction_id)
+            raise CommitUnknown(unsettled.transaction_id)
         self._unsettled = None
-        return outcome if status == "committed" and has_moved else None
+        return unsettled.outcome if status == "committed" and has_moved else None
 
 
 def _at(columns: Columns, dead_letters: list[DeadLetter]) -> Mask:

@@ -6,7 +6,7 @@ client's one object, and only for as long as the test says.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,12 +14,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Message
 from pydantic import SecretStr
 
-from consumer.flush.sink import Sink
 from consumer.kafka.source import Source
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
-from consumer.postgres.database import Database
-from consumer.settings import DatabaseSettings, FlushSettings, SourceSettings
+from consumer.schedule import Schedule
+from consumer.settings import DatabaseSettings, FlushSettings, Settings, SourceSettings
+from consumer.wiring import build
 from deploy.replica import PATIENCE_S
 from runtime.kafka.settings import KafkaSettings
 from tests import kafka_clients
@@ -34,6 +34,7 @@ class Member:
     """A pipeline that runs, and what it is made of."""
 
     source: Source
+    schedule: Schedule
     pipeline: Pipeline
     metrics: Metrics
 
@@ -110,11 +111,7 @@ def join_anew(source: Source) -> None:
 async def a_source(environment: Environment) -> AsyncIterator[Source]:
     """A source that is yet to be started."""
     source = Source(
-        kafka=kafka(environment),
-        settings=SourceSettings(
-            consumer_group=environment["CONSUMER_GROUP"], kafka_heartbeat_interval_ms=200
-        ),
-        metrics=Metrics(),
+        kafka=kafka(environment), settings=source_settings(environment), metrics=Metrics()
     )
     try:
         yield source
@@ -125,37 +122,30 @@ async def a_source(environment: Environment) -> AsyncIterator[Source]:
 @asynccontextmanager
 async def a_member(environment: Environment, **flush: Any) -> AsyncIterator[Member]:
     """A member that runs; it fails the test if it fails, and is drained at the end."""
-    metrics = Metrics()
-    database = Database(
-        settings=DatabaseSettings(
+    settings = Settings(
+        kafka=kafka(environment),
+        database=DatabaseSettings(
             database_url=SecretStr(environment["DATABASE_URL"]), database_lock_timeout_s=1
         ),
-        metrics=metrics,
+        source=source_settings(environment),
+        flush=FlushSettings(**flush),
     )
-    settings = FlushSettings(**flush)
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(a_source(environment))
-        sinks = [
-            Sink(database=database, metrics=metrics, timeout=PATIENCE_S)
-            for _ in range(settings.flush_connections)
-        ]
-        for sink in sinks:
-            stack.push_async_callback(sink.aclose)
-        pipeline = Pipeline(
-            source=source,
-            sinks=sinks,
-            database=database,
-            settings=settings,
-            consumer_group=environment["CONSUMER_GROUP"],
-            retention_days=400,
-            strips_schema_prefix=False,
-            metrics=metrics,
+    async with build(settings) as parts, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(parts.pipeline.run())
+        yield Member(
+            source=parts.source,
+            schedule=parts.schedule,
+            pipeline=parts.pipeline,
+            metrics=parts.metrics,
         )
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(pipeline.run())
-            yield Member(source=source, pipeline=pipeline, metrics=metrics)
-            await pipeline.drain(settings.drain_timeout_s)
-            running.cancel()
+        await parts.pipeline.drain(settings.flush.drain_timeout_s)
+        running.cancel()
+
+
+def source_settings(environment: Environment) -> SourceSettings:
+    return SourceSettings(
+        consumer_group=environment["CONSUMER_GROUP"], kafka_heartbeat_interval_ms=200
+    )
 
 
 def kafka(environment: Environment) -> KafkaSettings:

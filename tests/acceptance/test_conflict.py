@@ -10,7 +10,7 @@ from telemetry.streams import METER, VEHICLE
 from tests.acceptance.conftest import Environment, query
 from tests.acceptance.member import a_member, eventually, send
 from tests.acceptance.readings import meter_messages, vehicle_messages
-from tests.acceptance.work import ended, held
+from tests.acceptance.work import conflicts, ended, held
 
 FIRST = TopicPartition(METER.topic, 0)
 FEW_BYTES = 1 << 20
@@ -21,10 +21,10 @@ async def test_vehicles_go_on_while_the_meters_table_is_kept_from_every_connecti
 ) -> None:
     # Less memory than the meters take that wait.
     async with a_member(environment, flush_interval_ms=50, buffer_max_bytes=FEW_BYTES) as member:
-        await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened")
+        await eventually(lambda: len(member.schedule.owned) == 24, what="all opened")
 
         def vehicles_go_on(count: int) -> bool:
-            under_way = [one for one in member.pipeline.owned if one.in_flight]
+            under_way = [one for one in member.schedule.owned if one.is_under_way]
             trials = sum(one.stream is METER for one in under_way)
             assert trials <= 1, "one flush finds out for all whether the lock has gone"
             return ended(member, VEHICLE) >= count
@@ -58,13 +58,13 @@ async def test_a_flush_in_conflict_is_tried_again_while_nothing_is_fetched(
     environment: Environment,
 ) -> None:
     async with a_member(environment, flush_interval_ms=50) as member:
-        await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened")
-        (owned,) = (one for one in member.pipeline.owned if one.partition == FIRST)
+        await eventually(lambda: len(member.schedule.owned) == 24, what="all opened")
+        (owned,) = (one for one in member.schedule.owned if one.partition == FIRST)
         with psycopg.connect(environment["DATABASE_URL"]) as other:
             other.execute("LOCK TABLE meter_current_state IN EXCLUSIVE MODE")
             send(environment, FIRST, meter_messages(100))
-            await eventually(lambda: owned.conflicts == 1 and owned.in_flight, what="a retry")
+            await eventually(lambda: conflicts(owned) == 1 and owned.is_under_way, what="a retry")
             draining = asyncio.create_task(member.pipeline.drain(PATIENCE_S))
-            await eventually(lambda: owned.conflicts == 2, what="it met the lock while draining")
+            await eventually(lambda: conflicts(owned) == 2, what="it met the lock while draining")
         await eventually(draining.done, what="drained")
         assert ended(member, METER) >= 100

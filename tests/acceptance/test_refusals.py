@@ -153,7 +153,7 @@ async def test_what_is_refused_takes_no_memory_from_others_and_holds_up_no_rebal
 ) -> None:
     # Less memory than the meters take that wait.
     async with a_member(environment, flush_interval_ms=50, buffer_max_bytes=1 << 20) as member:
-        await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened")
+        await eventually(lambda: len(member.schedule.owned) == 24, what="all opened")
         change(environment, "ALTER TABLE meter_current_state RENAME TO elsewhere")
         for number in range(4):
             send(environment, TopicPartition(METER.topic, number), meter_messages(1_500))
@@ -197,7 +197,7 @@ async def test_a_statement_that_no_connection_has_any_more_is_prepared_again_wit
 ) -> None:
     place = TopicPartition(METER.topic, 0)
     async with a_member(environment, flush_interval_ms=50, flush_connections=2) as member:
-        await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened")
+        await eventually(lambda: len(member.schedule.owned) == 24, what="all opened")
         sinks = member.pipeline._idle = Turns(member.pipeline._idle)
         for count in range(1, 16):  # all that a flush asks for is prepared, on both connections
             send(environment, place, meter_messages(10))

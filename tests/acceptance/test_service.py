@@ -1,6 +1,7 @@
 """The service as an operator meets it: starts, waits, drains, and what it says meanwhile."""
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -174,6 +175,9 @@ def test_a_replica_that_is_stuck_gives_up(start: Start, environment: Environment
         assert replica.wait() == 1
     [failure] = replica.events("service_failed")
     assert "messages wait" in failure["error"]
+    stacks = replica.log_file.read_text()
+    assert "Current thread 0x" in stacks
+    assert re.search(r"in _flush\n(.*\n)+?.*in patiently\n(.*\n)+?.*in flush\n", stacks), stacks
 
 
 def test_a_static_member_comes_back_to_its_partitions_without_a_rebalance(

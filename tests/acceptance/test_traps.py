@@ -215,7 +215,7 @@ async def test_offsets_of_a_partition_that_has_moved_on_are_not_committed_again(
 ) -> None:
     monkeypatch.setattr(source_module, "_COMMIT_TIMEOUT_S", 0.5)
     async with a_member(environment, flush_interval_ms=50) as member:
-        await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened")
+        await eventually(lambda: len(member.schedule.owned) == 24, what="all opened")
         client = member.source._member
         commit, revoke = client.commit, member.pipeline.revoked
         told: list[dict[TopicPartition, int]] = []
@@ -237,7 +237,7 @@ async def test_offsets_of_a_partition_that_has_moved_on_are_not_committed_again(
             await late.reached.wait()
             join_anew(member.source)
             await revoked.wait()
-            await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened again")
+            await eventually(lambda: len(member.schedule.owned) == 24, what="all opened again")
         send(environment, SECOND, meter_messages(10))
         await eventually(lambda: any(SECOND in one for one in told), what="committed again")
         assert not any(FIRST in one for one in told)
@@ -285,7 +285,7 @@ async def test_nothing_waits_for_a_commit_and_one_call_takes_all_partitions(
     environment: Environment,
 ) -> None:
     async with a_member(environment, flush_interval_ms=50) as member:
-        await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened")
+        await eventually(lambda: len(member.schedule.owned) == 24, what="all opened")
         commit = member.source._member.commit
         told: list[dict[TopicPartition, int]] = []
 
@@ -345,16 +345,16 @@ async def test_a_flush_that_hangs_does_not_keep_the_group_waiting(
 ) -> None:
     with psycopg.connect(environment["DATABASE_URL"]) as other:
         async with a_member(environment, flush_interval_ms=50, revoke_timeout_s=0.5) as member:
-            await eventually(lambda: len(member.pipeline.owned) == 24, what="all opened")
+            await eventually(lambda: len(member.schedule.owned) == 24, what="all opened")
             other.execute("LOCK TABLE meter_history IN ACCESS EXCLUSIVE MODE")
             send(environment, FIRST, meter_messages(10))
             await eventually(
-                lambda: any(owned.in_flight for owned in member.pipeline.owned),
+                lambda: any(owned.is_under_way for owned in member.schedule.owned),
                 what="a flush is under way",
             )
             async with asyncio.timeout(10):
                 await member.source.on_partitions_revoked({FIRST})
-            assert not member.pipeline.owned
+            assert not member.schedule.owned
             assert member.metric("telemetry_buffered_bytes") == 0
             join_anew(member.source)
             other.rollback()

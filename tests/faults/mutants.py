@@ -112,9 +112,9 @@ MUTANTS = [
     Mutant(
         name="Kafka's offset committed before the database's",
         file="consumer/pipeline.py",
-        before="            flush = owned.decoded = ",
-        after="            await self._source.commit({owned.partition: batch.next_offset})\n"
-        "            flush = owned.decoded = ",
+        before="            flush = flight.decoded = ",
+        after="            await self._source.commit({owned.partition: flight.batch.next_offset})\n"
+        "            flush = flight.decoded = ",
         caught_by=("killed_at_random", "killed_at_every_point"),
     ),
     Mutant(
@@ -147,7 +147,7 @@ MUTANTS = [
     ),
     Mutant(
         name="an offset that does not fit is moved silently",
-        file="consumer/pipeline.py",
+        file="consumer/opening.py",
         before="            if not first <= offset <= last:\n"
         "                self._source.stop("
         "partition, stored=offset, earliest=first, end=last)\n"

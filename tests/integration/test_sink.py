@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from consumer.errors import CommitUnknown, Fenced
 from consumer.flush.history import PATIENCE, Copies, Outcome
-from consumer.flush.sink import Sink
+from consumer.flush.sink import Sink, Unsettled
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
 from consumer.postgres.database import Database
@@ -407,7 +407,8 @@ async def test_an_id_that_a_crash_took_away_is_another_transactions_by_now(
     row = await cursor.fetchone()
     assert row is not None
     somebody_elses = row[0]
-    sink._unsettled = flush, somebody_elses, Outcome(stored=1)  # as after a COMMIT without answer
+    # As after a COMMIT without answer.
+    sink._unsettled = Unsettled(flush, somebody_elses, Outcome(stored=1))
     outcome = await sink.flush(flush)
     assert (outcome.stored, outcome.duplicates) == (1, 0)
     assert await rows(connection, "SELECT count(*) FROM meter_history") == [(1,)]

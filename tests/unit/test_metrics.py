@@ -48,9 +48,15 @@ def used() -> Metrics:
     """Return metrics of which each has been touched once."""
     metrics = Metrics()
     metrics.count_flush(
-        topic=METER.topic, rows=1, stored=1, duplicates=0, reasons=Counter(), cut=Counter()
+        topic=METER.topic,
+        seconds=0.1,
+        rows=1,
+        stored=1,
+        duplicates=0,
+        reasons=Counter(),
+        cut=Counter(),
+        key_mismatches=0,
     )
-    metrics.flush_seconds.labels(METER.topic).observe(0.1)
     metrics.flush_retries.labels("connection").inc()
     metrics.lag_messages.labels(METER.topic, 3).set(7)
     metrics.lag_seconds.labels(METER.topic, 3).set(1.5)
@@ -108,11 +114,13 @@ def test_what_was_consumed_is_stored_duplicate_or_dead_lettered(
         rows = stored + duplicates + sum(reasons.values())
         metrics.count_flush(
             topic=topic,
+            seconds=0.1,
             rows=rows,
             stored=stored,
             duplicates=duplicates,
             reasons=Counter(reasons),
             cut=Counter(),
+            key_mismatches=0,
         )
         consumed[topic] += rows
         ends.update({(topic, "stored"): stored, (topic, "duplicate"): duplicates})

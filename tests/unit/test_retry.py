@@ -6,9 +6,8 @@ import psycopg
 import pytest
 from psycopg import errors
 from psycopg.pq import DiagnosticField
-from tenacity import RetryCallState, Retrying
 
-from consumer.backoff import backoff
+from consumer.backoff import pause
 from consumer.errors import CommitUnknown
 from consumer.postgres.failures import (
     cause_of,
@@ -197,26 +196,20 @@ def test_a_check_violation_of_a_constraint_is_an_error_of_the_data() -> None:
     assert is_data_error(error)
 
 
-def pause(longest: float, attempt: int) -> float:
-    state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = attempt
-    return backoff(longest)(state)
-
-
 @pytest.mark.parametrize("longest", [0.1, 0.5, 3.0, 60.0])
 def test_every_pause_is_within_the_cap_however_long_it_lasts(longest: float) -> None:
     for attempt in [*range(1, 200), 1_023, 1_024, 1_025, 10_000, 100_000]:
-        assert 0.05 <= pause(longest, attempt) <= longest
+        assert 0.05 <= pause(attempt, longest=longest) <= longest
 
 
 def test_pauses_begin_short_and_double() -> None:
     for attempt, most in enumerate([0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0], start=1):
-        longest = max(pause(3.0, attempt) for _ in range(300))
+        longest = max(pause(attempt, longest=3.0) for _ in range(300))
         assert most * 0.8 < longest <= most
 
 
 def test_pauses_of_replicas_are_not_in_step() -> None:
-    pauses = [pause(3.0, 8) for _ in range(100)]
+    pauses = [pause(8, longest=3.0) for _ in range(100)]
     assert len(set(pauses)) > 90
     assert min(pauses) < 1.0
     assert max(pauses) > 2.0
