@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from api.problems import Problem, busy, unavailable
 from api.settings import PoolSettings
 from api.sharing.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
+from runtime import locks
 from runtime.session import ENCODING, pinned, write_json
 
 log = structlog.get_logger()
@@ -32,8 +33,6 @@ _RECONNECT_S = 3.0
 # What is given to PostgreSQL to end a statement by itself, and to the network beyond that.
 _LATE_S, _GRACE_S = 1.0, 2.0
 _MOMENT_S = 0.1
-# The first of two keys of an advisory lock; the second is a hash of what is locked.
-_LOCK = 0x77617404
 # To psycopg these are errors of the operation, as the loss of a connection is.
 _CONTENDED = (
     psycopg.errors.LockNotAvailable,
@@ -149,7 +148,7 @@ class Database:
         async with self._lend(LOCKED) as connection, connection.transaction():
             await connection.execute(
                 "SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::integer[]) AS key",
-                [_LOCK, keys],
+                [locks.ENTRIES, keys],
             )
             yield connection
 

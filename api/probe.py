@@ -8,6 +8,7 @@ from psycopg.rows import dict_row
 
 from api.database import REFUSALS, Connection, bounded, refused
 from api.settings import PoolSettings
+from runtime.schema_version import require_schema
 from runtime.session import ENCODING, pinned
 
 # To connect, and then to answer.
@@ -49,6 +50,7 @@ class _Probe:
             connection = await self._connected()
             with bounded(connection, _PATIENCE_S):
                 await connection.execute(_PING)
+                await require_schema(connection)
         except psycopg.Error as error:
             self._note(error)
             raise

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import structlog
@@ -28,6 +28,7 @@ from consumer.upkeep.retention import keep_maintained
 from consumer.upkeep.rollups import keep_rolled_up
 from runtime.http.refusal import SECURITY_HEADERS
 from runtime.http.server import configuration, listen, serve
+from runtime.schema_version import require_schema
 from runtime.tasks import cancel
 
 log = structlog.get_logger()
@@ -125,6 +126,7 @@ async def run(settings: Settings) -> int:
             headers=list(SECURITY_HEADERS.items()),
         )
         code = 0
+        schema_fits = asyncio.Event()
         log.info("service_starting", group=settings.source.consumer_group)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -132,7 +134,7 @@ async def run(settings: Settings) -> int:
                     tasks.create_task(part)
                     for part in (
                         serve(pages, listening),
-                        _check_regularly(database),
+                        _check_regularly(database, schema_fits),
                         keep_maintained(upkeep, settings.history),
                         keep_expiring(
                             upkeep,
@@ -148,7 +150,7 @@ async def run(settings: Settings) -> int:
                         lag.run(),
                         group_lag.run(),
                         source.watch(),
-                        pipeline.run(),
+                        _run_once(schema_fits, pipeline.run),
                     )
                 ]
                 await stopping.wait()
@@ -178,12 +180,23 @@ def _single(group: BaseExceptionGroup[ConsumerError]) -> Iterator[ConsumerError]
             yield error
 
 
-async def _check_regularly(database: Database) -> None:
-    """Ask the database something when no flush has lately: readiness wants a fresh answer."""
+async def _run_once(ready: asyncio.Event, part: Callable[[], Awaitable[None]]) -> None:
+    """Run the part for ever, from when it is ready."""
+    await ready.wait()
+    await part()
+
+
+async def _check_regularly(database: Database, schema_fits: asyncio.Event) -> None:
+    """Ask for the schema's version when no flush has lately: readiness wants a fresh answer.
+
+    A replica that is newer than the schema could store nothing. It takes no partitions from
+    replicas that can: it waits, as it does for any statement that is refused.
+    """
 
     async def ask() -> None:
         async with database.connection() as connection:
-            await connection.execute("SELECT 1")
+            await require_schema(connection)
+        schema_fits.set()
 
     loop = asyncio.get_running_loop()
     while True:

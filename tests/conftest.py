@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from consumer.postgres.schema import schema_text
+from consumer.postgres.migrations import schema_text
 from deploy.local import stack
 from deploy.local.stack import Addresses
 from tests.kafka_clients import left_open

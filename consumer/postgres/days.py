@@ -15,13 +15,11 @@ from psycopg.rows import class_row
 
 from consumer.postgres.database import Connection
 from consumer.postgres.statements import statement
+from runtime import locks
 from telemetry.streams import Stream
 from telemetry.timestamps import DAY_US, EPOCH
 
 log = structlog.get_logger()
-
-# Key of the advisory lock: any constant that nobody else uses in this database.
-_MAKING = 0x77617474_0001
 
 # How long removal waits for others, and so may keep a flush that needs a new day waiting.
 REMOVAL_TIMEOUT = "500ms"
@@ -161,7 +159,7 @@ async def _make_partition(
 
 async def take_making_lock(connection: Connection) -> None:
     """Let nobody else make a partition, or drop one, until the transaction ends."""
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.DAYS_MADE])
 
 
 async def finish_detaching(

@@ -17,14 +17,13 @@ from consumer.metrics import Metrics
 from consumer.postgres.database import Connection, Database
 from consumer.postgres.refusals import DEVICES
 from consumer.postgres.statements import statement
+from runtime import locks
 from telemetry.streams import Stream
 
 COUNT_EVERY_S = 60.0
 # A removal takes so many devices at a time, or so many readings, or one device.
 MOST_DEVICES = 100
 MOST_READINGS = 100_000
-# Who rolls up holds it: a device's day must not be rolled up while its readings go.
-_ROLLING_UP = 131260449292293
 
 
 async def keep_counted(database: Database, metrics: Metrics) -> None:
@@ -137,7 +136,7 @@ async def _remove_some(
     3. A late reading does not show in current state, but in history.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ROLLING_UP])
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.ROLLED_UP])
         cursor = await connection.execute(
             silent.statement("claim_silent_devices"), silent.parameters() | {"limit": most}
         )

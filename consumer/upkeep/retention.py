@@ -37,13 +37,11 @@ from consumer.postgres.failures import is_refusal
 from consumer.postgres.refusals import RETENTION, Work
 from consumer.postgres.statements import statement
 from consumer.settings import HistorySettings
+from runtime import locks
 from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import DAY_US
 
 log = structlog.get_logger()
-
-# Key of the advisory lock: any constant that nobody else uses in this database.
-_REMOVING = 0x77617474_0002
 
 _TO_BE_FINISHED_LATER = (
     errors.LockNotAvailable,
@@ -79,7 +77,7 @@ async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
     REMOVAL_TIMEOUT, the rest of that history waits for the next look.
     """
     cursor = await connection.execute(
-        "SELECT pg_try_advisory_lock(%s), current_setting('lock_timeout')", [_REMOVING]
+        "SELECT pg_try_advisory_lock(%s), current_setting('lock_timeout')", [locks.DAYS_REMOVED]
     )
     row = await cursor.fetchone()
     removal = Removal()
@@ -100,7 +98,7 @@ async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
     finally:
         await connection.execute(
             "SELECT pg_advisory_unlock(%s), set_config('lock_timeout', %s, false)",
-            [_REMOVING, row[1]],
+            [locks.DAYS_REMOVED, row[1]],
         )
     return removal
 
