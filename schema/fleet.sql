@@ -16,18 +16,18 @@ BEGIN
         RETURN;
     END IF;
     IF noted <= most THEN
-        SELECT coalesce(sum(hours_noted * 3600 / greatest(coalesce(m.reading_interval_seconds, v.reading_interval_seconds, 60), 1)), 0)
+        SELECT coalesce(sum(hours_noted * 3600 / greatest(coalesce(meter.reading_interval_seconds, vehicle.reading_interval_seconds, 60), 1)), 0)
         INTO noted
         FROM (
             SELECT due.stream, pair.device_id,
-                   least(longest, ceil(date_part('epoch', window_end) / 3600) - min(pair.hour)) AS hours_noted
+                   least(longest, ceil(hours_since_1970(window_end)) - min(pair.hour)) AS hours_noted
             FROM rollup_due AS due, unnest(due.devices, due.hours) AS pair (device_id, hour)
-            WHERE pair.hour >= (window_start::date - 1 - date '1970-01-01') * 24
-              AND pair.hour < ceil(date_part('epoch', window_end) / 3600)
+            WHERE pair.hour >= midnight_hour(window_start::date - 1)
+              AND pair.hour < ceil(hours_since_1970(window_end))
             GROUP BY 1, 2
-        ) AS dirty
-        LEFT JOIN meter AS m ON dirty.stream = 'meter' AND m.meter_id = dirty.device_id
-        LEFT JOIN vehicle AS v ON dirty.stream = 'vehicle' AND v.vehicle_id = dirty.device_id;
+        ) AS noted_device
+        LEFT JOIN meter ON noted_device.stream = 'meter' AND meter.meter_id = noted_device.device_id
+        LEFT JOIN vehicle ON noted_device.stream = 'vehicle' AND vehicle.vehicle_id = noted_device.device_id;
     END IF;
     IF noted > most THEN
         RAISE EXCEPTION USING ERRCODE = 'WL001', MESSAGE = 'too much is noted and not rolled up yet';
@@ -44,6 +44,7 @@ RETURNS TABLE (
     vehicle_coverage double precision, meter_coverage double precision
 ) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
+    asked_range CONSTANT tstzrange := tstzrange(window_start, window_end, '(]');
     vehicles text[];
     -- The times for which meters charged vehicles, by their place in these.
     charged  text[];
@@ -53,52 +54,55 @@ DECLARE
 BEGIN
     PERFORM check_notes(window_start, window_end);
     SELECT coalesce(array_agg(known.vehicle_id), '{}') INTO vehicles
-    FROM (SELECT v.vehicle_id FROM vehicle AS v UNION SELECT c.vehicle_id FROM vehicle_current_state AS c) AS known;
+    FROM (SELECT vehicle.vehicle_id FROM vehicle
+          UNION
+          SELECT state.vehicle_id FROM vehicle_current_state AS state) AS known;
 
     WITH bond AS MATERIALIZED (
-        SELECT row_number() OVER () AS number, b.*
+        SELECT row_number() OVER () AS number, one.*
         FROM (
-            SELECT a.vehicle_id, a.meter_id, false AS is_session,
-                   a.during * tstzrange(window_start, window_end, '(]') AS during,
-                   a.during @> tstzrange(window_start, window_end, '(]') AS is_whole
-            FROM vehicle_meter_assignment AS a
-            WHERE a.during && tstzrange(window_start, window_end, '(]')
+            SELECT assignment.vehicle_id, assignment.meter_id, false AS is_session,
+                   assignment.during * asked_range AS during, assignment.during @> asked_range AS is_whole
+            FROM vehicle_meter_assignment AS assignment
+            WHERE assignment.during && asked_range
             UNION ALL
-            SELECT c.vehicle_id, c.meter_id, true, c.during * tstzrange(window_start, window_end, '(]'), false
-            FROM charging_session AS c
-            WHERE c.during && tstzrange(window_start, window_end, '(]')
-        ) AS b
+            SELECT session.vehicle_id, session.meter_id, true, session.during * asked_range, false
+            FROM charging_session AS session
+            WHERE session.during && asked_range
+        ) AS one
     ), own AS (
         -- A meter that charged one vehicle only.
-        SELECT b.meter_id FROM bond AS b GROUP BY b.meter_id HAVING min(b.vehicle_id) = max(b.vehicle_id)
+        SELECT bond.meter_id FROM bond GROUP BY bond.meter_id HAVING min(bond.vehicle_id) = max(bond.vehicle_id)
     ), simple AS MATERIALIZED (
         -- One meter throughout, which charged nothing else.
-        SELECT b.vehicle_id, min(b.meter_id) AS meter_id
-        FROM bond AS b
+        SELECT bond.vehicle_id, min(bond.meter_id) AS meter_id
+        FROM bond
         LEFT JOIN own USING (meter_id)
-        GROUP BY b.vehicle_id
-        HAVING bool_or(b.is_whole) AND min(b.meter_id) = max(b.meter_id) AND bool_and(own.meter_id IS NOT NULL)
+        GROUP BY bond.vehicle_id
+        HAVING bool_or(bond.is_whole) AND min(bond.meter_id) = max(bond.meter_id)
+           AND bool_and(own.meter_id IS NOT NULL)
     ), tied AS MATERIALIZED (
-        SELECT b.* FROM bond AS b WHERE b.vehicle_id NOT IN (SELECT s.vehicle_id FROM simple AS s)
+        SELECT bond.* FROM bond WHERE bond.vehicle_id NOT IN (SELECT simple.vehicle_id FROM simple)
     ), slice AS (
         -- What `vehicle_meters` says of one vehicle, of all: from one beginning or end of a meter's bonds to
         -- the next, which session ran, and how many vehicles were assigned. The sum of the numbers of
         -- those is the number of the one that is.
-        SELECT e.meter_id, e.at AS began, lead(e.at) OVER in_time AS ended, sum(e.session) OVER in_time AS session,
-               sum(e.assigned) OVER in_time AS assigned, sum(e.vehicles) OVER in_time AS vehicles
+        SELECT change.meter_id, change.at AS began, lead(change.at) OVER in_time AS ended,
+               sum(change.session) OVER in_time AS session, sum(change.assigned) OVER in_time AS assigned,
+               sum(change.vehicles) OVER in_time AS vehicles
         FROM (
             SELECT edge.meter_id, edge.at,
                    coalesce(sum(edge.sign * edge.number) FILTER (WHERE edge.is_session), 0) AS session,
                    coalesce(sum(edge.sign * edge.number) FILTER (WHERE NOT edge.is_session), 0) AS assigned,
                    coalesce(sum(edge.sign) FILTER (WHERE NOT edge.is_session), 0) AS vehicles
             FROM (
-                SELECT t.meter_id, lower(t.during) AS at, 1 AS sign, t.number, t.is_session FROM tied AS t
+                SELECT tied.meter_id, lower(tied.during) AS at, 1 AS sign, tied.number, tied.is_session FROM tied
                 UNION ALL
-                SELECT t.meter_id, upper(t.during), -1, t.number, t.is_session FROM tied AS t
+                SELECT tied.meter_id, upper(tied.during), -1, tied.number, tied.is_session FROM tied
             ) AS edge
             GROUP BY edge.meter_id, edge.at
-        ) AS e
-        WINDOW in_time AS (PARTITION BY e.meter_id ORDER BY e.at)
+        ) AS change
+        WINDOW in_time AS (PARTITION BY change.meter_id ORDER BY change.at)
     ), served AS (
         -- A meter that charged it at no time is one nevertheless.
         SELECT named.vehicle_id, named.meter_id, range_agg(named.during) AS charged
@@ -106,25 +110,26 @@ BEGIN
             -- Not by a join: it would be a loop, see above.
             SELECT one.meter_id, one.during, max(one.vehicle_id) OVER (PARTITION BY one.number) AS vehicle_id
             FROM (
-                SELECT t.number, t.vehicle_id, t.meter_id, NULL::tstzrange AS during FROM tied AS t
+                SELECT tied.number, tied.vehicle_id, tied.meter_id, NULL::tstzrange AS during FROM tied
                 UNION ALL
-                SELECT (CASE WHEN s.session <> 0 THEN s.session ELSE s.assigned END)::bigint, NULL, s.meter_id,
-                       tstzrange(s.began, s.ended, '(]')
-                FROM slice AS s
-                WHERE s.session <> 0 OR s.vehicles = 1
+                SELECT (CASE WHEN slice.session <> 0 THEN slice.session ELSE slice.assigned END)::bigint, NULL,
+                       slice.meter_id, tstzrange(slice.began, slice.ended, '(]')
+                FROM slice
+                WHERE slice.session <> 0 OR slice.vehicles = 1
             ) AS one
         ) AS named
         GROUP BY 1, 2
     )
-    SELECT array_agg(m.vehicle_id), array_agg(m.meter_id), array_agg(lower(m.during)), array_agg(upper(m.during))
+    SELECT array_agg(charge.vehicle_id), array_agg(charge.meter_id),
+           array_agg(lower(charge.during)), array_agg(upper(charge.during))
     INTO charged, by_meter, starts, ends
     FROM (
-        SELECT s.vehicle_id, s.meter_id, tstzrange(window_start, window_end, '(]') AS during FROM simple AS s
+        SELECT simple.vehicle_id, simple.meter_id, asked_range AS during FROM simple
         UNION ALL
         SELECT served.vehicle_id, served.meter_id, during
         FROM served
         LEFT JOIN LATERAL unnest(served.charged) AS during ON true
-    ) AS m;
+    ) AS charge;
 
     RETURN QUERY
     WITH span AS MATERIALIZED (
@@ -140,18 +145,18 @@ BEGIN
         LEFT JOIN span ON span.stream = 'meter' AND span.number = asked.number
         GROUP BY asked.vehicle_id
     ), summed AS (
-        SELECT k.vehicle_id, ac.vehicle_id IS NOT NULL AS has_meter,
+        SELECT known.vehicle_id, ac.vehicle_id IS NOT NULL AS has_meter,
                coalesce(ac.energy, 0) AS ac, coalesce(dc.energy, 0) AS dc,
                coalesce(share_of(dc.covered, window_end - window_start), 0) AS vehicle_coverage,
                coalesce(share_of(ac.covered, ac.asked), 0) AS meter_coverage
-        FROM unnest(vehicles) WITH ORDINALITY AS k (vehicle_id, number)
+        FROM unnest(vehicles) WITH ORDINALITY AS known (vehicle_id, number)
         LEFT JOIN ac USING (vehicle_id)
-        LEFT JOIN span AS dc ON dc.stream = 'vehicle' AND dc.number = k.number
+        LEFT JOIN span AS dc ON dc.stream = 'vehicle' AND dc.number = known.number
     )
-    SELECT t.vehicle_id,
-           performance_status(t.ac, t.dc, t.vehicle_coverage, t.meter_coverage, t.has_meter),
-           t.ac::float8 / 1e9, t.dc::float8 / 1e9, t.dc::float8 / nullif(t.ac::float8, 0),
-           round(100 * t.dc / nullif(t.ac, 0), 1), t.vehicle_coverage, t.meter_coverage
-    FROM summed AS t;
+    SELECT summed.vehicle_id,
+           performance_status(summed.ac, summed.dc, summed.vehicle_coverage, summed.meter_coverage, summed.has_meter),
+           summed.ac::float8 / 1e9, summed.dc::float8 / 1e9, summed.dc::float8 / nullif(summed.ac::float8, 0),
+           round(100 * summed.dc / nullif(summed.ac, 0), 1), summed.vehicle_coverage, summed.meter_coverage
+    FROM summed;
 END
 $$;

@@ -35,27 +35,27 @@ CREATE OR REPLACE FUNCTION vehicle_performance(
     sessions bigint, meters jsonb, hourly jsonb, as_of timestamptz
 ) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET timezone = 'UTC' AS $$
 BEGIN
-    -- Planned once a connection: it is as dear to plan as to run, and only the functions that it calls
+    -- Planned once a connection: it costs as much to plan as to run, and only the functions that it calls
     -- gain from knowing the window.
     RETURN QUERY
     WITH responsible AS MATERIALIZED (
-        SELECT m.meter_id, m.charged, m.shared
-        FROM vehicle_meters(of_vehicle, window_start, window_end) AS m
+        SELECT mine.meter_id, mine.charged, mine.shared
+        FROM vehicle_meters(of_vehicle, window_start, window_end) AS mine
         WHERE of_meter IS NULL
         UNION ALL
         SELECT of_meter, tstzmultirange(tstzrange(window_start, window_end, '(]')), '{}'
         WHERE of_meter IS NOT NULL
     ), segment AS MATERIALIZED (
-        SELECT r.meter_id, lower(during) AS began, upper(during) AS ended,
-               coalesce(device.reading_kind, 'interval') AS kind,
+        SELECT responsible.meter_id, lower(during) AS began, upper(during) AS ended,
+               device.reading_kind IS NOT DISTINCT FROM 'register' AS is_register,
                make_interval(secs => coalesce(device.reading_interval_seconds, 60)) AS every
-        FROM responsible AS r
-        CROSS JOIN unnest(r.charged) AS during
-        LEFT JOIN meter AS device ON device.meter_id = r.meter_id
+        FROM responsible
+        CROSS JOIN unnest(responsible.charged) AS during
+        LEFT JOIN meter AS device ON device.meter_id = responsible.meter_id
     ), drawn AS MATERIALIZED (
         -- Each meter once, however many segments are of it.
         SELECT one.meter_id, reading.*
-        FROM (SELECT DISTINCT s.meter_id FROM segment AS s) AS one
+        FROM (SELECT DISTINCT segment.meter_id FROM segment) AS one
         CROSS JOIN meter_energy(one.meter_id, window_start, window_end) AS reading
     ), meter_reading AS MATERIALIZED (
         SELECT segment.*, drawn.recorded_at, drawn.previous_at, drawn.energy, drawn.implausible
@@ -63,24 +63,18 @@ BEGIN
         JOIN segment ON segment.meter_id = drawn.meter_id
             AND drawn.recorded_at > segment.began AND drawn.recorded_at <= segment.ended
     ), meter_known AS (
-        SELECT r.meter_id, r.began,
-               CASE WHEN r.kind = 'interval'
-                    THEN sum(r.recorded_at - greatest(r.began, r.previous_at, r.recorded_at - r.every))
-                    ELSE max(r.recorded_at) - min(greatest(r.began, coalesce(r.previous_at, r.recorded_at)))
-               END AS covered
-        FROM meter_reading AS r
-        GROUP BY r.meter_id, r.began, r.kind
+        SELECT sum(reading.recorded_at - covered_from(reading.is_register, reading.every, reading.previous_at,
+                                                      reading.recorded_at, reading.began)) AS covered
+        FROM meter_reading AS reading
     ), vehicle_reading AS MATERIALIZED (
         SELECT * FROM vehicle_energy(of_vehicle, window_start, window_end)
     ), vehicle_known AS (
-        SELECT CASE WHEN device.reading_kind = 'register'
-                    THEN max(v.recorded_at) - min(greatest(window_start, coalesce(v.previous_at, v.recorded_at)))
-                    ELSE sum(v.recorded_at - greatest(window_start, v.previous_at,
-                             v.recorded_at - make_interval(secs => coalesce(device.reading_interval_seconds, 60))))
-               END AS covered
-        FROM vehicle_reading AS v
+        SELECT sum(reading.recorded_at - covered_from(
+                   device.reading_kind IS NOT DISTINCT FROM 'register',
+                   make_interval(secs => coalesce(device.reading_interval_seconds, 60)),
+                   reading.previous_at, reading.recorded_at, window_start)) AS covered
+        FROM vehicle_reading AS reading
         LEFT JOIN vehicle AS device ON device.vehicle_id = of_vehicle
-        GROUP BY device.reading_kind
     ), hour AS (
         SELECT greatest(began, window_start) AS began, least(began + interval '1 hour', window_end) AS ended,
                coalesce(ac.energy, 0) AS ac, coalesce(dc.energy, 0) AS dc,
@@ -88,44 +82,44 @@ BEGIN
         FROM generate_series(date_trunc('hour', window_start, 'UTC'), window_end - interval '1 microsecond',
                              interval '1 hour') AS began
         LEFT JOIN (
-            SELECT date_trunc('hour', r.recorded_at - interval '1 microsecond', 'UTC') AS began,
-                   sum(r.energy) AS energy
-            FROM meter_reading AS r GROUP BY 1
+            SELECT date_trunc('hour', reading.recorded_at - interval '1 microsecond', 'UTC') AS began,
+                   sum(reading.energy) AS energy
+            FROM meter_reading AS reading GROUP BY 1
         ) AS ac USING (began)
         LEFT JOIN (
-            SELECT date_trunc('hour', v.recorded_at - interval '1 microsecond', 'UTC') AS began,
-                   sum(v.energy) AS energy, avg(v.battery_temp) AS temperature, count(*) AS readings
-            FROM vehicle_reading AS v GROUP BY 1
+            SELECT date_trunc('hour', reading.recorded_at - interval '1 microsecond', 'UTC') AS began,
+                   sum(reading.energy) AS energy, avg(reading.battery_temp) AS temperature, count(*) AS readings
+            FROM vehicle_reading AS reading GROUP BY 1
         ) AS dc USING (began)
     ), total AS (
-        SELECT sum(h.ac) AS ac, sum(h.dc) AS dc,
-               -- Added in the order of the hours, as whoever checks it would.
-               sum(h.ac::float8 / 1e9 ORDER BY h.began) AS ac_kwh,
-               sum(h.dc::float8 / 1e9 ORDER BY h.began) AS dc_kwh,
+        SELECT sum(hour.ac) AS ac, sum(hour.dc) AS dc,
+               -- Added in the order of the hours, as a reader of the answer would add them.
+               sum(hour.ac::float8 / 1e9 ORDER BY hour.began) AS ac_kwh,
+               sum(hour.dc::float8 / 1e9 ORDER BY hour.began) AS dc_kwh,
                jsonb_agg(jsonb_build_object(
-                   'start', h.began, 'end', h.ended,
-                   'ac_kwh', h.ac::float8 / 1e9, 'dc_kwh', h.dc::float8 / 1e9,
-                   'ratio', h.dc::float8 / nullif(h.ac::float8, 0),
-                   'average_temperature_c', h.temperature, 'readings', h.readings
-               ) ORDER BY h.began) AS hourly
-        FROM hour AS h
+                   'start', hour.began, 'end', hour.ended,
+                   'ac_kwh', hour.ac::float8 / 1e9, 'dc_kwh', hour.dc::float8 / 1e9,
+                   'ratio', hour.dc::float8 / nullif(hour.ac::float8, 0),
+                   'average_temperature_c', hour.temperature, 'readings', hour.readings
+               ) ORDER BY hour.began) AS hourly
+        FROM hour
     ), quality AS (
         SELECT (SELECT count(*) FROM vehicle_reading) AS vehicle_readings,
                (SELECT count(*) FROM meter_reading) AS meter_readings,
                coalesce(share_of((SELECT covered FROM vehicle_known), window_end - window_start), 0) AS vehicle_coverage,
-               coalesce(share_of((SELECT sum(covered) FROM meter_known),
+               coalesce(share_of((SELECT covered FROM meter_known),
                                  (SELECT sum(ended - began) FROM segment)), 0) AS meter_coverage,
                EXISTS (SELECT FROM responsible) AS has_meter,
-               EXISTS (SELECT FROM responsible AS r WHERE NOT isempty(r.shared)) AS shares,
-               EXISTS (SELECT FROM meter_reading AS r WHERE r.implausible)
-                   OR EXISTS (SELECT FROM vehicle_reading AS v WHERE v.implausible) AS jumps
+               EXISTS (SELECT FROM responsible WHERE NOT isempty(responsible.shared)) AS shares,
+               EXISTS (SELECT FROM meter_reading AS reading WHERE reading.implausible)
+                   OR EXISTS (SELECT FROM vehicle_reading AS reading WHERE reading.implausible) AS jumps
     )
     SELECT total.ac_kwh, total.dc_kwh, total.ac_kwh - total.dc_kwh,
            total.dc::float8 / nullif(total.ac::float8, 0),
            round(100 * total.dc / nullif(total.ac, 0), 1),
            performance_status(total.ac, total.dc, quality.vehicle_coverage, quality.meter_coverage,
                               quality.has_meter),
-           (SELECT avg(v.battery_temp) FROM vehicle_reading AS v),
+           (SELECT avg(reading.battery_temp) FROM vehicle_reading AS reading),
            quality.vehicle_readings, quality.meter_readings,
            quality.vehicle_coverage, quality.meter_coverage,
            array_remove(ARRAY[
@@ -136,8 +130,9 @@ BEGIN
             WHERE exactly(session.vehicle_id) = exactly(of_vehicle)
               AND session.during && tstzrange(window_start, window_end, '(]')),
            coalesce((SELECT jsonb_agg(jsonb_build_object(
-                'meter_id', s.meter_id, 'start', s.began, 'end', s.ended) ORDER BY s.began, s.meter_id)
-            FROM segment AS s), '[]'),
+                'meter_id', segment.meter_id, 'start', segment.began, 'end', segment.ended)
+                ORDER BY segment.began, segment.meter_id)
+            FROM segment), '[]'),
            total.hourly,
            statement_timestamp()
     FROM total CROSS JOIN quality;

@@ -35,7 +35,17 @@ BEGIN
 END
 $$;
 
--- What each reading of a window is worth. `previous_at`: of the reading before, in the window or, for a
+-- When that begins which a reading covers; it ends with the reading. One of an interval device covers its
+-- interval, back to the reading before where that is nearer; one of a register all since the reading
+-- before, and nothing where that is not known. It never begins before `since`, if that is given.
+CREATE OR REPLACE FUNCTION covered_from(
+    is_register boolean, every interval, previous_at timestamptz, recorded_at timestamptz,
+    since timestamptz DEFAULT NULL
+) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
+RETURN greatest(since, CASE WHEN is_register THEN coalesce(previous_at, recorded_at)
+                            ELSE greatest(previous_at, recorded_at - every) END);
+
+-- What each reading of a window is worth. The window is start < recorded_at <= end. `previous_at`: of the reading before, in the window or, for a
 -- register, at or before its start (null: none is known). A register's energy depends on the readings
 -- before it in the window, and on the last one at or before its start.
 CREATE OR REPLACE FUNCTION meter_energy(of_meter text, window_start timestamptz, window_end timestamptz)
@@ -47,10 +57,10 @@ BEGIN
     SELECT * INTO device FROM meter WHERE meter.meter_id = of_meter;
     IF device.reading_kind IS DISTINCT FROM 'register' THEN
         RETURN QUERY
-        SELECT h.recorded_at, lag(h.recorded_at) OVER (ORDER BY h.recorded_at),
-               round(h.kwh_consumed_ac * 1e9)::bigint, false
-        FROM meter_history AS h
-        WHERE h.meter_id = of_meter AND h.recorded_at > window_start AND h.recorded_at <= window_end;
+        SELECT history.recorded_at, lag(history.recorded_at) OVER (ORDER BY history.recorded_at),
+               round(history.kwh_consumed_ac * 1e9)::bigint, false
+        FROM meter_history AS history
+        WHERE history.meter_id = of_meter AND history.recorded_at > window_start AND history.recorded_at <= window_end;
         RETURN;
     END IF;
     RETURN QUERY
@@ -60,12 +70,12 @@ BEGIN
                register(reading.kwh_consumed_ac, reading.recorded_at, device.capacity_kw,
                         device.register_modulus_kwh) OVER in_time AS state
         FROM (
-            (SELECT h.recorded_at, h.kwh_consumed_ac FROM meter_history AS h
-             WHERE h.meter_id = of_meter AND h.recorded_at <= window_start
-             ORDER BY h.recorded_at DESC LIMIT 1)
+            (SELECT history.recorded_at, history.kwh_consumed_ac FROM meter_history AS history
+             WHERE history.meter_id = of_meter AND history.recorded_at <= window_start
+             ORDER BY history.recorded_at DESC LIMIT 1)
             UNION ALL
-            SELECT h.recorded_at, h.kwh_consumed_ac FROM meter_history AS h
-            WHERE h.meter_id = of_meter AND h.recorded_at > window_start AND h.recorded_at <= window_end
+            SELECT history.recorded_at, history.kwh_consumed_ac FROM meter_history AS history
+            WHERE history.meter_id = of_meter AND history.recorded_at > window_start AND history.recorded_at <= window_end
         ) AS reading
         WINDOW in_time AS (ORDER BY reading.recorded_at)
     ) AS worth
@@ -84,10 +94,10 @@ BEGIN
     SELECT * INTO device FROM vehicle WHERE vehicle.vehicle_id = of_vehicle;
     IF device.reading_kind IS DISTINCT FROM 'register' THEN
         RETURN QUERY
-        SELECT h.recorded_at, lag(h.recorded_at) OVER (ORDER BY h.recorded_at),
-               round(h.kwh_delivered_dc * 1e9)::bigint, false, h.battery_temp
-        FROM vehicle_history AS h
-        WHERE h.vehicle_id = of_vehicle AND h.recorded_at > window_start AND h.recorded_at <= window_end;
+        SELECT history.recorded_at, lag(history.recorded_at) OVER (ORDER BY history.recorded_at),
+               round(history.kwh_delivered_dc * 1e9)::bigint, false, history.battery_temp
+        FROM vehicle_history AS history
+        WHERE history.vehicle_id = of_vehicle AND history.recorded_at > window_start AND history.recorded_at <= window_end;
         RETURN;
     END IF;
     RETURN QUERY
@@ -98,15 +108,65 @@ BEGIN
                lag(reading.recorded_at) OVER in_time AS previous_at,
                register(reading.kwh_delivered_dc, reading.recorded_at, NULL, NULL) OVER in_time AS state
         FROM (
-            (SELECT h.recorded_at, h.kwh_delivered_dc, h.battery_temp FROM vehicle_history AS h
-             WHERE h.vehicle_id = of_vehicle AND h.recorded_at <= window_start
-             ORDER BY h.recorded_at DESC LIMIT 1)
+            (SELECT history.recorded_at, history.kwh_delivered_dc, history.battery_temp FROM vehicle_history AS history
+             WHERE history.vehicle_id = of_vehicle AND history.recorded_at <= window_start
+             ORDER BY history.recorded_at DESC LIMIT 1)
             UNION ALL
-            SELECT h.recorded_at, h.kwh_delivered_dc, h.battery_temp FROM vehicle_history AS h
-            WHERE h.vehicle_id = of_vehicle AND h.recorded_at > window_start AND h.recorded_at <= window_end
+            SELECT history.recorded_at, history.kwh_delivered_dc, history.battery_temp FROM vehicle_history AS history
+            WHERE history.vehicle_id = of_vehicle AND history.recorded_at > window_start AND history.recorded_at <= window_end
         ) AS reading
         WINDOW in_time AS (ORDER BY reading.recorded_at)
     ) AS worth
     WHERE worth.recorded_at > window_start;
 END
+$$;
+
+-- What an interval device's readings in a time are worth, from history. `before_at`: the reading before
+-- the first one, where it is known.
+CREATE OR REPLACE FUNCTION interval_readings(
+    of_stream text, of_device text, after timestamptz, until timestamptz, before_at timestamptz
+) RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint) LANGUAGE sql STABLE AS $$
+    SELECT reading.recorded_at,
+           lag(reading.recorded_at, 1, before_at) OVER (ORDER BY reading.recorded_at),
+           round(reading.kwh * 1e9)::bigint
+    FROM reading
+    WHERE reading.stream = of_stream AND reading.device_id = of_device
+      AND reading.recorded_at > after AND reading.recorded_at <= until
+$$;
+
+-- What a register's readings in a time are worth, from history; the first one is compared with the last
+-- one before the time.
+CREATE OR REPLACE FUNCTION register_readings(
+    of_stream text, of_device text, after timestamptz, until timestamptz,
+    capacity_kw double precision, modulus_kwh double precision
+) RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint) LANGUAGE sql STABLE AS $$
+    SELECT worth.recorded_at, worth.previous_at, (worth.state).energy
+    FROM (
+        SELECT one.recorded_at, lag(one.recorded_at) OVER in_time AS previous_at,
+               register(one.kwh, one.recorded_at, capacity_kw, modulus_kwh) OVER in_time AS state
+        FROM (
+            SELECT last.recorded_at, last.kwh FROM last_reading(of_stream, of_device, after) AS last
+            UNION ALL
+            SELECT reading.recorded_at, reading.kwh FROM reading
+            WHERE reading.stream = of_stream AND reading.device_id = of_device
+              AND reading.recorded_at > after AND reading.recorded_at <= until
+        ) AS one
+        WINDOW in_time AS (ORDER BY one.recorded_at)
+    ) AS worth
+    WHERE worth.recorded_at > after
+$$;
+
+-- What `meter_energy` or `vehicle_energy` says of a device, with the hour of each reading.
+CREATE OR REPLACE FUNCTION device_energy(
+    of_stream text, of_device text, window_start timestamptz, window_end timestamptz
+) RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint, hour integer)
+LANGUAGE sql STABLE AS $$
+    SELECT worth.recorded_at, worth.previous_at, worth.energy, floor(hours_since_1970(worth.recorded_at))::integer
+    FROM (
+        SELECT meter.recorded_at, meter.previous_at, meter.energy
+        FROM meter_energy(of_device, window_start, window_end) AS meter WHERE of_stream = 'meter'
+        UNION ALL
+        SELECT vehicle.recorded_at, vehicle.previous_at, vehicle.energy
+        FROM vehicle_energy(of_device, window_start, window_end) AS vehicle WHERE of_stream = 'vehicle'
+    ) AS worth
 $$;

@@ -6,6 +6,44 @@ CREATE OR REPLACE FUNCTION try_rollup_lock() RETURNS boolean
 LANGUAGE sql VOLATILE
 RETURN pg_try_advisory_xact_lock(131260449292293);
 
+-- What a device's readings of a day come to by hours, 1 to 24, from the hour after `kept_to` on. `kept_at`: the
+-- day's last reading until then; `before_at`: the last one before the day. A register's first reading of the day
+-- is a baseline only.
+CREATE OR REPLACE FUNCTION hours_of_day(
+    of_stream text, of_device text, midnight timestamptz, kept_to timestamptz,
+    kept_at timestamptz, before_at timestamptz,
+    is_register boolean, every interval, capacity_kw double precision, modulus_kwh double precision
+) RETURNS TABLE (
+    hour integer, energy numeric, covered interval, first_at timestamptz, last_at timestamptz, is_held boolean
+) LANGUAGE sql STABLE AS $$
+    SELECT date_part('hour', one.recorded_at - interval '1 microsecond')::integer + 1,
+           sum(one.energy), sum(one.covered), min(one.recorded_at), max(one.recorded_at), bool_or(one.is_held)
+    FROM (
+        SELECT reading.recorded_at, reading.energy, false AS is_held,
+               reading.recorded_at - covered_from(false, every, reading.previous_at, reading.recorded_at) AS covered
+        FROM interval_readings(of_stream, of_device, kept_to, midnight + interval '24 hours',
+                               coalesce(kept_at, before_at)) AS reading
+        WHERE NOT is_register
+        UNION ALL
+        SELECT counted.recorded_at, (counted.state).energy,
+               (counted.state).baseline > counted.kwh
+                   OR lag((counted.state).baseline > counted.kwh, 1, false) OVER (ORDER BY counted.recorded_at),
+               interval '0'
+        FROM (
+            SELECT reading.recorded_at, reading.kwh,
+                   register(reading.kwh, reading.recorded_at, capacity_kw, modulus_kwh)
+                       OVER (ORDER BY reading.recorded_at) AS state
+            FROM reading
+            WHERE is_register AND reading.stream = of_stream AND reading.device_id = of_device
+              AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
+              -- With the last one before, which the first is compared with.
+              AND reading.recorded_at >= coalesce(kept_at, midnight)
+        ) AS counted
+    ) AS one
+    WHERE one.recorded_at > kept_to
+    GROUP BY 1
+$$;
+
 -- Computes the day of some devices anew, each named once, from the hour (0 to 23) on that was touched; the
 -- hours before it are kept.
 CREATE OR REPLACE FUNCTION roll_up_day(of_stream text, of_day date, devices text[], hours integer[])
@@ -26,91 +64,68 @@ BEGIN
         LEFT JOIN device ON device.stream = of_stream AND device.device_id = asked.device_id
         LEFT JOIN energy_rollup AS old
             ON old.stream = of_stream AND old.day = of_day AND old.device_id = asked.device_id
-            AND old.is_register = coalesce(device.is_register, false) AND old.every = coalesce(device.every, '1 minute')
-            AND old.capacity_kw IS NOT DISTINCT FROM device.capacity_kw
-            AND old.modulus_kwh IS NOT DISTINCT FROM device.modulus_kwh
+            AND is_rolled_as(old, coalesce(device.is_register, false), coalesce(device.every, '1 minute'),
+                             device.capacity_kw, device.modulus_kwh)
     ), touched AS (
-        SELECT a.device_id, a.is_register, a.every, a.capacity_kw, a.modulus_kwh, a.from_hour,
-               midnight + make_interval(hours => a.from_hour) AS kept_to,
-               a.energy, a.covered, a.last_at, a.first_after,
-               CASE WHEN a.from_hour > 0 THEN a.before_at ELSE (
+        SELECT asked.device_id, asked.is_register, asked.every, asked.capacity_kw, asked.modulus_kwh, asked.from_hour,
+               midnight + make_interval(hours => asked.from_hour) AS kept_to,
+               asked.energy, asked.covered, asked.last_at, asked.first_after,
+               CASE WHEN asked.from_hour > 0 THEN asked.before_at ELSE (
                    SELECT max(reading.recorded_at) FROM reading
-                   WHERE reading.stream = of_stream AND reading.device_id = a.device_id
+                   WHERE reading.stream = of_stream AND reading.device_id = asked.device_id
                      AND reading.recorded_at > midnight - interval '1 hour' AND reading.recorded_at <= midnight
                ) END AS before_at
-        FROM asked AS a
+        FROM asked
     )
-    SELECT of_stream, of_day, t.device_id,
-           coalesce(t.energy[1:t.from_hour + 1], '{0}') || fresh.energy,
-           coalesce(t.covered[1:t.from_hour + 1], '{0}') || fresh.covered,
-           coalesce(t.last_at[1:t.from_hour + 1], '{NULL}') || fresh.last_at,
-           CASE WHEN t.from_hour = 0 THEN '{}'
-                WHEN t.first_after[t.from_hour] <= t.kept_to THEN t.first_after[1:t.from_hour]
-                ELSE ARRAY(SELECT CASE WHEN known.at <= t.kept_to THEN known.at ELSE fresh.first_at END
-                           FROM unnest(t.first_after[1:t.from_hour]) WITH ORDINALITY AS known (at, place)
+    SELECT of_stream, of_day, touched.device_id,
+           coalesce(touched.energy[1:touched.from_hour + 1], '{0}') || fresh.energy,
+           coalesce(touched.covered[1:touched.from_hour + 1], '{0}') || fresh.covered,
+           coalesce(touched.last_at[1:touched.from_hour + 1], '{NULL}') || fresh.last_at,
+           CASE WHEN touched.from_hour = 0 THEN '{}'
+                WHEN touched.first_after[touched.from_hour] <= touched.kept_to
+                THEN touched.first_after[1:touched.from_hour]
+                ELSE ARRAY(SELECT CASE WHEN known.at <= touched.kept_to THEN known.at ELSE fresh.first_at END
+                           FROM unnest(touched.first_after[1:touched.from_hour]) WITH ORDINALITY AS known (at, place)
                            ORDER BY known.place) END || fresh.first_at || fresh.first_after,
-           coalesce(fresh.is_held, false), t.before_at,
-           CASE WHEN t.is_register THEN (
+           coalesce(fresh.is_held, false), touched.before_at,
+           CASE WHEN touched.is_register THEN (
                SELECT reading.kwh FROM reading
-               WHERE reading.stream = of_stream AND reading.device_id = t.device_id
+               WHERE reading.stream = of_stream AND reading.device_id = touched.device_id
                  AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
                ORDER BY reading.recorded_at LIMIT 1) END,
-           CASE WHEN t.is_register THEN (
+           CASE WHEN touched.is_register THEN (
                SELECT reading.kwh FROM reading
-               WHERE reading.stream = of_stream AND reading.device_id = t.device_id
+               WHERE reading.stream = of_stream AND reading.device_id = touched.device_id
                  AND reading.recorded_at > midnight AND reading.recorded_at <= midnight + interval '24 hours'
                ORDER BY reading.recorded_at DESC LIMIT 1) END,
-           t.is_register, t.every, t.capacity_kw, t.modulus_kwh
-    FROM touched AS t
+           touched.is_register, touched.every, touched.capacity_kw, touched.modulus_kwh
+    FROM touched
     CROSS JOIN LATERAL (
-        SELECT array_agg(CASE WHEN abs(b.energy) < 4e18 THEN b.energy::bigint END ORDER BY b.k) AS energy,
-               array_agg((date_part('epoch', b.covered) * 1e6)::bigint + coalesce(t.covered[t.from_hour + 1], 0) ORDER BY b.k) AS covered,
-               array_agg(coalesce(b.last_at, t.last_at[t.from_hour + 1]) ORDER BY b.k) AS last_at,
-               array_agg(b.first_after ORDER BY b.k) AS first_after,
-               min(b.first_at) AS first_at, bool_or(b.is_held) AS is_held
+        SELECT array_agg(CASE WHEN abs(boundary.energy) < 4e18 THEN boundary.energy::bigint END
+                         ORDER BY boundary.hour) AS energy,
+               array_agg((date_part('epoch', boundary.covered) * 1e6)::bigint
+                         + coalesce(touched.covered[touched.from_hour + 1], 0) ORDER BY boundary.hour) AS covered,
+               array_agg(coalesce(boundary.last_at, touched.last_at[touched.from_hour + 1])
+                         ORDER BY boundary.hour) AS last_at,
+               array_agg(boundary.first_after ORDER BY boundary.hour) AS first_after,
+               min(boundary.first_at) AS first_at, bool_or(boundary.is_held) AS is_held
         FROM (
-            -- Hour k ends at boundary k.
-            SELECT k, h.first_at, h.is_held,
-                   coalesce(t.energy[t.from_hour + 1], 0) + coalesce(sum(h.energy) OVER so_far, 0) AS energy,
-                   coalesce(sum(h.covered) OVER so_far, '0') AS covered,
-                   max(h.last_at) OVER so_far AS last_at,
-                   min(h.first_at) OVER (ORDER BY k ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS first_after
-            FROM generate_series(t.from_hour + 1, 24) AS k
-            LEFT JOIN (
-                SELECT date_part('hour', r.recorded_at - interval '1 microsecond')::integer + 1 AS hour,
-                       sum(r.energy) AS energy, sum(r.covered) AS covered,
-                       max(r.recorded_at) AS last_at, min(r.recorded_at) AS first_at, bool_or(r.is_held) AS is_held
-                FROM (
-                    SELECT i.recorded_at, round(i.kwh * 1e9)::bigint AS energy, false AS is_held,
-                           least(t.every, i.recorded_at - coalesce(
-                               lag(i.recorded_at) OVER (ORDER BY i.recorded_at),
-                               t.last_at[t.from_hour + 1], t.before_at)) AS covered
-                    FROM reading AS i
-                    WHERE NOT t.is_register AND i.stream = of_stream AND i.device_id = t.device_id
-                      AND i.recorded_at > t.kept_to AND i.recorded_at <= midnight + interval '24 hours'
-                    UNION ALL
-                    SELECT g.recorded_at, (g.state).energy,
-                           (g.state).baseline > g.kwh
-                               OR lag((g.state).baseline > g.kwh, 1, false) OVER (ORDER BY g.recorded_at),
-                           interval '0'
-                    FROM (
-                        SELECT i.recorded_at, i.kwh,
-                               register(i.kwh, i.recorded_at, t.capacity_kw, t.modulus_kwh)
-                                   OVER (ORDER BY i.recorded_at) AS state
-                        FROM reading AS i
-                        WHERE t.is_register AND i.stream = of_stream AND i.device_id = t.device_id
-                          AND i.recorded_at > midnight AND i.recorded_at <= midnight + interval '24 hours'
-                          -- With the last one before, which the first is compared with.
-                          AND i.recorded_at >= coalesce(t.last_at[t.from_hour + 1], midnight)
-                    ) AS g
-                ) AS r
-                WHERE r.recorded_at > t.kept_to
-                GROUP BY 1
-            ) AS h ON h.hour = k
-            WINDOW so_far AS (ORDER BY k)
-        ) AS b
+            -- An hour ends at the boundary of its number.
+            SELECT place.hour, one.first_at, one.is_held,
+                   coalesce(touched.energy[touched.from_hour + 1], 0)
+                       + coalesce(sum(one.energy) OVER so_far, 0) AS energy,
+                   coalesce(sum(one.covered) OVER so_far, '0') AS covered,
+                   max(one.last_at) OVER so_far AS last_at,
+                   min(one.first_at) OVER (ORDER BY place.hour ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS first_after
+            FROM generate_series(touched.from_hour + 1, 24) AS place (hour)
+            LEFT JOIN hours_of_day(of_stream, touched.device_id, midnight, touched.kept_to,
+                                   touched.last_at[touched.from_hour + 1], touched.before_at,
+                                   touched.is_register, touched.every, touched.capacity_kw, touched.modulus_kwh) AS one
+                ON one.hour = place.hour
+            WINDOW so_far AS (ORDER BY place.hour)
+        ) AS boundary
     ) AS fresh
-    WHERE coalesce(fresh.first_at, t.last_at[t.from_hour + 1]) IS NOT NULL
+    WHERE coalesce(fresh.first_at, touched.last_at[touched.from_hour + 1]) IS NOT NULL
     ON CONFLICT (stream, day, device_id) DO UPDATE
     SET energy = excluded.energy, covered = excluded.covered, last_at = excluded.last_at,
         first_after = excluded.first_after, is_held = excluded.is_held,
@@ -120,7 +135,7 @@ BEGIN
 
     -- The day after goes back to a reading of this one. It is computed anew where that is another by now.
     INSERT INTO rollup_due (stream, devices, hours)
-    SELECT of_stream, array_agg(following.device_id), array_agg((following.day - date '1970-01-01') * 24)
+    SELECT of_stream, array_agg(following.device_id), array_agg(midnight_hour(following.day))
     FROM unnest(devices) AS rolled (device_id)
     JOIN energy_rollup AS following
         ON following.stream = of_stream AND following.day = of_day + 1 AND following.device_id = rolled.device_id
@@ -133,7 +148,7 @@ END
 $$;
 
 -- Works off notes for about a second, the newest first, and returns how many it took, at the most so many.
--- As many as `most` says that more are left; null that somebody else does it, and nothing was done.
+-- As many as `most` says that more are left; null where another session does it; nothing was done then.
 -- What is taken and not worked off is noted again: by device and day, its first hour.
 CREATE OR REPLACE FUNCTION roll_up(most integer DEFAULT 200) RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -190,7 +205,7 @@ BEGIN
             worked_off := most;
             INSERT INTO rollup_due (stream, devices, hours)
             SELECT touched.stream, touched.devices[chunk_from:],
-                   array_agg((touched.day - date '1970-01-01') * 24 + hour ORDER BY place)
+                   array_agg(midnight_hour(touched.day) + hour ORDER BY place)
             FROM unnest(touched.hours[chunk_from:]) WITH ORDINALITY AS rest (hour, place);
         END IF;
     END LOOP;
@@ -199,7 +214,7 @@ END
 $$;
 
 -- Completes the newest day before `today` that is not complete: rolls up those of its next devices that
--- are not, at the most so many. Returns whether there was anything to do; null while somebody else rolls up.
+-- are not, at the most so many. Returns whether there was anything to do; null while another session rolls up.
 CREATE OR REPLACE FUNCTION complete_a_day(first_kept date, today date, most integer DEFAULT 200) RETURNS boolean
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
@@ -213,11 +228,11 @@ BEGIN
     SELECT open.of_stream, open.day, open.done_to INTO begun
     FROM (
         -- In this order, so that history is looked at only until there is one.
-        SELECT of_stream, asked.day::date AS day, coalesce(d.done_to, '') AS done_to
+        SELECT of_stream, asked.day::date AS day, coalesce(begun_day.done_to, '') AS done_to
         FROM generate_series(first_kept, today - 1, interval '1 day') AS asked (day)
         CROSS JOIN unnest(ARRAY['meter', 'vehicle']) AS of_stream
-        LEFT JOIN rollup_day AS d ON d.stream = of_stream AND d.day = asked.day::date
-        WHERE d.day IS NULL OR d.done_to IS NOT NULL
+        LEFT JOIN rollup_day AS begun_day ON begun_day.stream = of_stream AND begun_day.day = asked.day::date
+        WHERE begun_day.day IS NULL OR begun_day.done_to IS NOT NULL
         ORDER BY asked.day DESC, of_stream
         OFFSET 0
     ) AS open
@@ -261,7 +276,7 @@ DECLARE
                                               ELSE to_jsonb(coalesce(NEW, OLD)) ->> 'vehicle_id' END;
 BEGIN
     INSERT INTO rollup_due (stream, devices, hours)
-    SELECT of_stream, array_agg(of_device), array_agg((rolled.day - date '1970-01-01') * 24)
+    SELECT of_stream, array_agg(of_device), array_agg(midnight_hour(rolled.day))
     FROM (
         SELECT min(day) AS first_day, max(day) AS last_day FROM energy_rollup WHERE stream = of_stream
     ) AS kept
@@ -269,8 +284,8 @@ BEGIN
     JOIN energy_rollup AS rolled
         ON rolled.stream = of_stream AND rolled.day = asked.day::date AND rolled.device_id = of_device
     LEFT JOIN device ON device.stream = of_stream AND device.device_id = of_device
-    WHERE (rolled.is_register, rolled.every, rolled.capacity_kw, rolled.modulus_kwh) IS DISTINCT FROM
-          (coalesce(device.is_register, false), coalesce(device.every, '1 minute'), device.capacity_kw, device.modulus_kwh)
+    WHERE NOT is_rolled_as(rolled, coalesce(device.is_register, false), coalesce(device.every, '1 minute'),
+                           device.capacity_kw, device.modulus_kwh)
     HAVING count(*) > 0;
     RETURN NULL;
 END

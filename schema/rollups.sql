@@ -1,5 +1,4 @@
--- Rollups: what each device's hours come to, so that questions about the whole fleet stay fast. Applied
--- after energy.sql.
+-- Rollups: what each device's hours come to, so that questions about the whole fleet stay fast.
 --
 -- They are never trusted stale. A flush notes in its own transaction which hours of which devices it has
 -- touched (`rollup_due`, one row a batch); whoever reads sees readings and notes in one snapshot, takes
@@ -64,3 +63,12 @@ CREATE TABLE IF NOT EXISTS energy_rollup (
     modulus_kwh double precision,
     PRIMARY KEY (stream, day, device_id)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+-- Whether a device was the same when it was rolled up.
+CREATE OR REPLACE FUNCTION is_rolled_as(
+    rollup energy_rollup, is_register boolean, every interval, capacity_kw double precision,
+    modulus_kwh double precision
+) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN rollup.is_register = is_register AND rollup.every = every
+       AND rollup.capacity_kw IS NOT DISTINCT FROM capacity_kw
+       AND rollup.modulus_kwh IS NOT DISTINCT FROM modulus_kwh;

@@ -14,6 +14,7 @@ from psycopg import sql
 
 # In this order: what is used comes before what uses it.
 _NOUNS = (
+    "hours",
     "devices",
     "charging",
     "registers",
