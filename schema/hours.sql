@@ -1,4 +1,8 @@
--- Hours and days as numbers: hours since 1970 UTC. These functions become part of what calls them.
+-- Hours and days as numbers: hours since 1970 UTC.
+--
+-- Functions in LANGUAGE sql, these and those in other files, become part of the statement that calls them
+-- ("Function Inlining" in PostgreSQL's wiki), so that cutting a long statement into pieces costs nothing.
+-- What they are called with must be columns or plain expressions: with a subquery they do not.
 
 -- How many hours have passed at a time.
 CREATE OR REPLACE FUNCTION hours_since_1970(at timestamptz) RETURNS double precision

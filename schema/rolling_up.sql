@@ -66,7 +66,7 @@ BEGIN
             ON old.stream = of_stream AND old.day = of_day AND old.device_id = asked.device_id
             AND is_rolled_as(old, coalesce(device.is_register, false), coalesce(device.every, '1 minute'),
                              device.capacity_kw, device.modulus_kwh)
-    ), touched AS (
+    ), touched AS MATERIALIZED (  -- or `hours_of_day` would not become part of this statement: see schema/hours.sql
         SELECT asked.device_id, asked.is_register, asked.every, asked.capacity_kw, asked.modulus_kwh, asked.from_hour,
                midnight + make_interval(hours => asked.from_hour) AS kept_to,
                asked.energy, asked.covered, asked.last_at, asked.first_after,

@@ -1,6 +1,4 @@
--- What spans of time come to: from rollups as far as they go, from history where they do not. Functions
--- in LANGUAGE sql become part of the statement that calls them (see "Function Inlining" in PostgreSQL's
--- wiki), so that cutting it into pieces costs nothing.
+-- What spans of time come to: from rollups as far as they go, from history where they do not.
 
 -- From which hour on a device's readings are to be taken from history. Notes about the day before count
 -- too: a day's first reading goes back to the one before it.
