@@ -1,6 +1,6 @@
 -- Which meter charges which vehicle, and when. Times are start < t <= end, everywhere.
 
--- Which meter charges a vehicle; ended_at null while that is so. A vehicle has one at a time, a meter
+-- Which meter charges a vehicle; ended_at is null while it still does. A vehicle has one at a time, a meter
 -- may serve several.
 CREATE TABLE IF NOT EXISTS vehicle_meter_assignment (
     assignment_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -36,8 +36,8 @@ CREATE TABLE IF NOT EXISTS charging_session (
 CREATE INDEX IF NOT EXISTS charging_session_active ON charging_session (session_id) WHERE ended_at IS NULL;
 
 -- Which meters charged the vehicle, and when. While a session runs on a meter, its energy is that of the
--- session's vehicle; else it is the assigned vehicle's, where that is one; where it is several, nobody's,
--- and `shared` says when that was so.
+-- session's vehicle. Else it is the assigned vehicle's, where exactly one is assigned. Where several are, it is
+-- no vehicle's, and `shared` gives those times.
 CREATE OR REPLACE FUNCTION vehicle_meters(of_vehicle text, window_start timestamptz, window_end timestamptz)
 RETURNS TABLE (meter_id text, charged tstzmultirange, shared tstzmultirange)
 LANGUAGE sql STABLE AS $$

@@ -1,8 +1,9 @@
--- What the devices are. A device that only sends readings has no row here, and all defaults.
+-- What the devices are.
 
--- The id of a device. Columns are text all the same, and checked by a cast, which raises what the domain's
--- check raises: another type of column would be another type of answer to statements that are prepared, and
--- histories are not checked again by PostgreSQL. (There is no CREATE DOMAIN IF NOT EXISTS.)
+-- The id of a device. The registry's columns stay text and are checked by a cast to this domain, which fails
+-- where the text is not an id. To change a column's type would rewrite its table, and break the statements
+-- that running replicas have prepared. Histories are not checked: the consumer has checked every reading.
+-- (There is no CREATE DOMAIN IF NOT EXISTS.)
 DO $$
 BEGIN
     CREATE DOMAIN device_id AS text COLLATE "C" CHECK (VALUE ~ '^[A-Za-z0-9._:-]{1,64}$');
@@ -10,6 +11,7 @@ EXCEPTION WHEN duplicate_object THEN
 END
 $$;
 
+-- A device that only sends readings has no row in these tables. All defaults hold for it.
 CREATE TABLE IF NOT EXISTS meter (
     meter_id                 text COLLATE "C"  NOT NULL PRIMARY KEY CHECK (meter_id::device_id IS NOT NULL),
     location                 text              CHECK (length(location) <= 200),

@@ -23,7 +23,7 @@ $$;
 -- How well the vehicle was charged: the DC that it took over the AC that its meters drew, of all readings
 -- stored by now. With a meter given, all energy of that one, whatever sessions and assignments say. In a
 -- JSON array each: the meters with the times for which they are counted, and the window's UTC hours, whose
--- energies add up to the totals. A vehicle that nobody knows has no readings.
+-- energies add up to the totals. An unknown vehicle has no readings.
 CREATE OR REPLACE FUNCTION vehicle_performance(
     of_vehicle text, window_start timestamptz, window_end timestamptz, of_meter text DEFAULT NULL
 ) RETURNS TABLE (

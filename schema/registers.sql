@@ -11,7 +11,7 @@ $$;
 
 -- The next state. A fall of at most 0.1 kWh is jitter; a deeper one a rollover where the register has
 -- a modulus that explains it, else a reset or another meter, which has counted from zero. What is more
--- than 1.1 times what the rated power could have drawn since the reading before is no energy.
+-- than 1.1 times what the rated power could have drawn since the reading before counts as no energy.
 CREATE OR REPLACE FUNCTION register_step(
     before register_state, kwh double precision, recorded_at timestamptz,
     capacity_kw double precision, modulus_kwh double precision

@@ -147,7 +147,7 @@ BEGIN
 END
 $$;
 
--- Works off notes for about a second, the newest first, and returns how many it took, at the most so many.
+-- Works off notes for about a second, the newest first, and returns how many it took, at most `most`.
 -- As many as `most` says that more are left; null where another session does it; nothing was done then.
 -- What is taken and not worked off is noted again: by device and day, its first hour.
 CREATE OR REPLACE FUNCTION roll_up(most integer DEFAULT 200) RETURNS integer
@@ -214,7 +214,7 @@ END
 $$;
 
 -- Completes the newest day before `today` that is not complete: rolls up those of its next devices that
--- are not, at the most so many. Returns whether there was anything to do; null while another session rolls up.
+-- are not, at most `most` of them. Returns whether there was anything to do; null while another session rolls up.
 CREATE OR REPLACE FUNCTION complete_a_day(first_kept date, today date, most integer DEFAULT 200) RETURNS boolean
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE

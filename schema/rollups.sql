@@ -1,10 +1,10 @@
 -- Rollups: what each device's hours come to, so that questions about the whole fleet stay fast.
 --
--- They are never trusted stale. A flush notes in its own transaction which hours of which devices it has
--- touched (`rollup_due`, one row a batch); whoever reads sees readings and notes in one snapshot, takes
--- what is noted from history, and only the rest from here. A day that is not here is taken from history
--- too, unless it is known to be complete (`rollup_day`); and so is a device that was something else when
--- it was rolled up. So the answer is that of history, always, and `roll_up` decides only how fast it comes.
+-- A stale rollup is never trusted. A flush notes in its own transaction which hours of which devices it has
+-- touched (`rollup_due`, one row a batch). A question sees readings and notes in one snapshot, takes what is
+-- noted from history, and only the rest from rollups. A day without a rollup is taken from history too,
+-- unless the day is known to be complete (`rollup_day`); so is a device that was something else when it was
+-- rolled up. The answer is therefore always that of history, and `roll_up` decides only how fast it comes.
 
 -- Hours that a flush has touched: device and hour by their place in the two arrays, hours since 1970. A
 -- reading on the hour belongs to the hour that it ends.

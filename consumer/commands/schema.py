@@ -29,12 +29,12 @@ def apply(
         bool, typer.Option("--dry-run", help="only list what would be done")
     ] = False,
 ) -> None:
-    """Create the schema, or apply the migrations that the database lacks; safe to repeat.
+    """Create the schema or bring it to the newest version; safe to repeat.
 
-    Each migration is a transaction of its own. Replicas, of this release or the one before, go on
-    meanwhile: what has to wait for them gives up after a second and tries again. Then functions and
-    views are replaced where they differ, and the histories' partitions of the days ahead made.
-    A database that is newer than this code is refused.
+    Each migration that the database lacks is a transaction of its own. Replicas, of this release or
+    the one before, go on meanwhile: what has to wait for them gives up after a second and tries
+    again. Then functions and views are replaced where they differ, and the histories' partitions of
+    the days ahead made. A database that is newer than this code is refused.
     """
     history = load(HistorySettings)
 
@@ -57,10 +57,11 @@ def apply(
 
 @app.command("check")
 def check() -> None:
-    """Name the migrations that are missing and how the objects differ from the schema's files.
+    """Say what is missing or differs, and change nothing.
 
-    Tables, indexes, views, types, functions and triggers are compared; what else is in the database
-    is left alone. Changes nothing; exit code 1 where something is missing or differs.
+    Migrations are named that are not applied yet. Tables, indexes, views, types, functions and
+    triggers are compared with the schema's files; what else is in the database is left alone. Exit
+    code 1 where something is missing or differs.
     """
     _report_differences(with_database(schema.check_schema))
 

@@ -144,7 +144,6 @@ def test_old_replicas_go_on_while_the_schema_is_applied_and_new_ones_take_over(
 
         planned = schema(environment, "apply", "--dry-run")
         assert (planned.returncode, planned.stdout.splitlines()[0]) == (0, "would apply 0001_adopt")
-        assert schema(environment, "check").returncode == 1
         applied = schema(environment, "apply")
         assert (applied.returncode, applied.stderr) == (0, "")
         go_on(*old)
