@@ -32,7 +32,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # The code is compiled here, because its folder is read-only where it runs.
 FROM python AS consumer-code
 WORKDIR /app
-COPY schema.sql energy.sql rollup.sql ./
+COPY schema.sql ./
+COPY schema ./schema
 COPY telemetry ./telemetry
 COPY runtime ./runtime
 COPY consumer ./consumer

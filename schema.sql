@@ -1,5 +1,8 @@
--- The whole schema: PostgreSQL 15 to 18, no extensions. Applied by `python -m consumer schema apply`,
--- safe to repeat. Statements end with a semicolon at the end of a line.
+-- The tables that the consumer writes. PostgreSQL 15 to 18, no extensions. `python -m consumer schema
+-- apply` creates them, together with what is in schema/.
+--
+-- These files are the schema as it is now: they create what is missing and never change a table that
+-- exists. That is what schema/migrations/ is for.
 --
 -- Ids are compared byte by byte (COLLATE "C"): a third faster to index than a language's order, and
 -- the order in which the consumer sorts its batches.
@@ -52,24 +55,6 @@ CREATE TABLE IF NOT EXISTS vehicle_current_state (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
 
--- Older schemas asked for what many devices do not tell. Looked for first: ALTER TABLE locks readers out.
-DO $$
-DECLARE
-    one record;
-BEGIN
-    FOR one IN
-        SELECT attrelid::regclass AS name, attname
-        FROM pg_attribute
-        WHERE attrelid IN ('meter_history'::regclass, 'vehicle_history'::regclass,
-                           'meter_current_state'::regclass, 'vehicle_current_state'::regclass)
-          AND attname IN ('voltage', 'soc', 'battery_temp')
-          AND attnotnull
-    LOOP
-        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', one.name, one.attname);
-    END LOOP;
-END
-$$;
-
 -- How far each partition of Kafka is stored: the next offset to read. Moved in the same transaction as
 -- the rows, and only from the offset that the writer believes in, which fences out a former owner.
 CREATE TABLE IF NOT EXISTS ingest_offset (
@@ -105,22 +90,6 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     PRIMARY KEY (consumer_group, topic, partition, record_offset)
 );
 
--- Older schemas kept all of them whole. Looked for first, as above: this is written at once, however
--- many letters there are, but locks writers out for a moment.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute
-                   WHERE attrelid = 'dead_letter'::regclass AND attname = 'is_whole') THEN
-        ALTER TABLE dead_letter
-            ADD COLUMN is_whole     boolean NOT NULL DEFAULT true,
-            ADD COLUMN key_bytes    integer,
-            ADD COLUMN value_bytes  integer,
-            ADD COLUMN value_sha256 bytea,
-            ADD COLUMN header_count integer;
-    END IF;
-END
-$$;
-
 CREATE INDEX IF NOT EXISTS dead_letter_by_time ON dead_letter (dead_lettered_at);
 
 -- How many large letters were kept whole in an hour, and their bytes. A row is written only by flushes
@@ -136,3 +105,14 @@ CREATE TABLE IF NOT EXISTS dead_letter_hour (
     bytes          bigint           NOT NULL,
     PRIMARY KEY (consumer_group, topic, reason, hour, partition)
 );
+
+-- Which changes this database has been through: the numbers of schema/migrations/. The highest is the
+-- schema's version. `oldest_code`: the lowest version that code may need and still work on this schema.
+CREATE TABLE IF NOT EXISTS schema_version (
+    version     integer     NOT NULL PRIMARY KEY,
+    name        text        NOT NULL,
+    oldest_code integer     NOT NULL,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+);
+-- Every replica looks at it, whatever its role may read besides.
+GRANT SELECT ON schema_version TO PUBLIC;

@@ -5,7 +5,7 @@ import gc
 import signal
 import socket
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
@@ -23,6 +23,7 @@ from consumer.upkeep.rollups import keep_rolled_up
 from consumer.wiring import Parts, build
 from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.server import configuration, listen, serve
+from runtime.postgres.schema_version import require_schema
 from runtime.tasks import cancel
 
 log = structlog.get_logger()
@@ -77,13 +78,14 @@ def _collect_garbage_rarely() -> None:
 
 def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
     """Return what runs for ever; each is to be run, and ends the service where it fails."""
+    schema_fits = asyncio.Event()
     return [
-        parts.pipeline.run(),
+        _run_once(schema_fits, parts.pipeline.run),
         parts.source.watch(),
         parts.ends.run(),
         parts.lag.run(),
         parts.group_lag.run(),
-        _check_regularly(parts.database),
+        _check_regularly(parts.database, schema_fits),
         keep_maintained(parts.upkeep, settings.history),
         keep_expiring(
             parts.upkeep,
@@ -120,12 +122,23 @@ async def _pages(parts: Parts, settings: Settings, listening: socket.socket) -> 
     await serve(pages, listening)
 
 
-async def _check_regularly(database: Database) -> None:
-    """Ask the database something when no flush has lately: readiness wants a fresh answer."""
+async def _run_once(ready: asyncio.Event, part: Callable[[], Awaitable[None]]) -> None:
+    """Run the part for ever, from when it is ready."""
+    await ready.wait()
+    await part()
+
+
+async def _check_regularly(database: Database, schema_fits: asyncio.Event) -> None:
+    """Ask for the schema's version when no flush has lately: readiness wants a fresh answer.
+
+    A replica that is newer than the schema could store nothing. It takes no partitions from
+    replicas that can: it waits, as it does for any statement that is refused.
+    """
 
     async def ask() -> None:
         async with database.connection() as connection:
-            await connection.execute("SELECT 1")
+            await require_schema(connection)
+        schema_fits.set()
 
     loop = asyncio.get_running_loop()
     while True:

@@ -9,7 +9,7 @@ from typing import LiteralString, Self
 import psycopg
 from psycopg import sql
 
-from consumer.postgres.schema import schema_text
+from consumer.postgres.migrations import schema_text
 from deploy.local.stack import Addresses
 
 

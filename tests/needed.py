@@ -1,9 +1,23 @@
-"""Programs that only the system's package manager has."""
+"""What a machine may lack: programs that only its package manager has, and git's history."""
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from deploy.replica import ROOT
+
+# The last commit whose schema had no version.
+UNVERSIONED = "f475dd445bf601fec5a98bbe6b92d7fdf5105d36"
+
+
+def _lack(what: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def program(*names: str, package: str) -> str:
@@ -11,7 +25,21 @@ def program(*names: str, package: str) -> str:
     for name in names:
         if path := shutil.which(name):
             return path
-    missing = f"{names[0]} is not installed; on Debian: apt-get install {package}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    pytest.skip(missing)
+    _lack(f"{names[0]} is not installed; on Debian: apt-get install {package}")
+
+
+def tree_of(commit: str, folder: Path) -> Path:
+    """Write the files of a commit to a new folder, and return it; skip, and in CI fail, without."""
+    archive = folder.with_suffix(".tar")
+    folder.mkdir()
+    git = shutil.which("git")
+    command = ["git", "-C", str(ROOT), "archive", "--output", str(archive), commit]
+    if git is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        _lack(f"git's history does not have {commit[:7]}: fetch it whole (git fetch --unshallow)")
+    shutil.unpack_archive(archive, folder, filter="data")
+    return folder
+
+
+def unversioned_schema(tree: Path) -> str:
+    """Return the schema of UNVERSIONED, from its files."""
+    return "\n".join((tree / f"{name}.sql").read_text() for name in ("schema", "energy", "rollup"))

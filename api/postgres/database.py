@@ -15,6 +15,7 @@ from api.postgres.failures import away, explained
 from api.postgres.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
 from api.problems import Problem, busy
 from api.settings import PoolSettings
+from runtime.postgres import locks
 from runtime.postgres.session import ENCODING, pinned, write_json
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
@@ -26,8 +27,6 @@ _CHECK_S = 1.0
 _RECONNECT_S = 3.0
 # PostgreSQL ends a statement first; if it does not, this process does; then the network is silent.
 _LATE_S, _GRACE_S = 1.0, 2.0
-# The first of two keys of an advisory lock; the second is a hash of the name that is locked.
-_LOCK = 0x77617404
 _WRITES = {WRITE, LOCKED}
 
 
@@ -135,7 +134,7 @@ class Database:
         async with self._lend(LOCKED) as connection, connection.transaction():
             await connection.execute(
                 "SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::integer[]) AS key",
-                [_LOCK, keys],
+                [locks.ENTRIES, keys],
             )
             yield connection
 

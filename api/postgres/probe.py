@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
 from api.settings import PoolSettings
+from runtime.postgres.schema_version import require_schema
 from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded
 
@@ -51,6 +52,7 @@ class _Probe:
             connection = await self._connected()
             with bounded(connection, _PATIENCE_S):
                 await connection.execute(_PING)
+                await require_schema(connection)
         except psycopg.Error as error:
             self._note(error)
             raise

@@ -1,6 +1,7 @@
-"""`python -m consumer schema`: create or check tables, views, types and functions."""
+"""`python -m consumer schema`: bring the schema to the newest version, or look how it differs."""
 
 import time
+from typing import Annotated
 
 import typer
 
@@ -9,36 +10,74 @@ from consumer.commands.terminal import out
 from consumer.errors import UnfitDatabase
 from consumer.postgres import schema
 from consumer.postgres.connection import Connection
+from consumer.postgres.migrations import migrations
+from consumer.postgres.schema import Plan
 from consumer.settings import HistorySettings
 from consumer.upkeep import retention
 from runtime.settings import load
 from runtime.terminal import errors, fail
 
-app = typer.Typer(help="Create or check tables, views, types and functions.", no_args_is_help=True)
+app = typer.Typer(
+    help="The schema in DATABASE_URL: create it, bring it to the newest version, check it.",
+    epilog="Exit codes: 0 done, 1 refused or the schema differs, 2 a wrong setting.",
+    no_args_is_help=True,
+)
 
 
 @app.command("apply")
-def apply() -> None:
-    """Create what is missing, partitions of the days ahead included; safe to repeat."""
+def apply(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only list what would be done")
+    ] = False,
+) -> None:
+    """Create the schema or bring it to the newest version; safe to repeat.
+
+    Each migration that the database lacks is a transaction of its own. Replicas, of this release or
+    the one before, go on meanwhile: what has to wait for them gives up after a second and tries
+    again. Then functions and views are replaced where they differ, and the histories' partitions of
+    the days ahead made. A database that is newer than this code is refused.
+    """
     history = load(HistorySettings)
 
     async def work(connection: Connection) -> list[str]:
-        await schema.apply_schema(connection)
+        for line in await schema.apply_schema(connection):
+            out.print(line)
         differences = await schema.check_schema(connection)
         if not differences:
             await retention.maintain(connection, history, now_us=time.time_ns() // 1_000)
         return differences
 
     try:
-        _report_differences(with_database(work))
+        if dry_run:
+            _report_plan(with_database(schema.plan_schema))
+        else:
+            _report_differences(with_database(work))
     except UnfitDatabase as error:
         fail(str(error), code=1)
 
 
 @app.command("check")
 def check() -> None:
-    """Compare the database with the schema's files; exit 1 where they differ."""
+    """Say what is missing or differs, and change nothing.
+
+    Migrations are named that are not applied yet. Tables, indexes, views, types, functions and
+    triggers are compared with the schema's files; what else is in the database is left alone. Exit
+    code 1 where something is missing or differs.
+    """
     _report_differences(with_database(schema.check_schema))
+
+
+def _report_plan(plan: Plan) -> None:
+    if plan.version is None:
+        out.print(f"would create the schema at version {migrations()[-1].version}")
+        return
+    for migration in plan.missing:
+        out.print(f"would apply {migration.name}")
+    for line in plan.differences:
+        out.print(f"would create or replace {line}")
+    if not plan.missing and not plan.differences:
+        out.print(f"nothing to do: the schema is at version {plan.version} and as it should be")
 
 
 def _report_differences(differences: list[str]) -> None:

@@ -15,13 +15,11 @@ from psycopg.rows import class_row
 
 from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
+from runtime.postgres import locks
 from telemetry.streams import Stream
 from telemetry.timestamps import DAY_US, EPOCH
 
 log = structlog.get_logger()
-
-# Key of the advisory lock: a constant that nothing else uses in this database.
-_MAKING = 0x77617474_0001
 
 # How long removal waits for others, and so may keep a flush that needs a new day waiting.
 REMOVAL_TIMEOUT = "500ms"
@@ -143,7 +141,7 @@ async def _make_day(
 
 async def take_making_lock(connection: Connection) -> None:
     """Keep all others from making or dropping a day until the transaction ends."""
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.DAYS_MADE])
 
 
 async def finish_detaching(

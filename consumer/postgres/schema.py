@@ -1,16 +1,41 @@
-"""The schema, `schema.sql` and what follows it: applied, and compared with a database's."""
+"""The schema of a database: applied, and compared with the schema's files.
 
-from pathlib import Path
+1. A database without tables gets the whole schema at once, at the newest version.
+2. Else the migrations that it lacks run in order, each in a transaction of its own. The last one's
+   transaction also creates what is missing and replaces functions and views, so that a version
+   that can be seen is complete.
+3. Where none is lacking, what is missing or differs is created or replaced, if it can be.
+
+All transactions take one advisory lock first. What waits for other sessions gives up soon and tries
+again: while a change waits for a table, everybody else waits behind it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import quote
 
-from psycopg import sql
+from psycopg import errors, sql
 
+from consumer.backoff import pause
 from consumer.errors import UnfitDatabase
 from consumer.postgres.connection import Connection
+from consumer.postgres.migrations import (
+    Migration,
+    migrations,
+    objects_text,
+    schema_text,
+)
 from consumer.postgres.statements import statement
+from runtime.postgres import locks
 
-_LOCK = 0x77617474_0003
-_FILES = ("schema.sql", "energy.sql", "rollup.sql")
+# A change waits this long for others at a time, and others for it.
+LOCK_TIMEOUT = "1s"
+_TRIES = 20
+_LONGEST_PAUSE_S = 3.0
+_IN_THE_WAY = (errors.LockNotAvailable, errors.DeadlockDetected)
+
 _SCRATCH = "wattline_schema_check"
 # The names of headers and the places of meters may be of any letters.
 _ENCODINGS = ("UTF8", "SQL_ASCII")
@@ -18,38 +43,128 @@ _ENCODINGS = ("UTF8", "SQL_ASCII")
 Facts = set[tuple[str, str]]
 
 
-def schema_files() -> list[Path]:
-    """Return the files of the schema, from beside this module in a wheel, else from the root."""
-    here = Path(__file__).parents[1]
-    folder = here if (here / _FILES[0]).exists() else here.parent
-    return [folder / name for name in _FILES]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `apply_schema` would do; `version` is the database's, None where it has no tables."""
+
+    version: int | None
+    missing: tuple[Migration, ...]
+    differences: list[str]
 
 
-def schema_text() -> str:
-    """Return the files of the schema as one text."""
-    return "\n".join(file.read_text() for file in schema_files())
+async def apply_schema(connection: Connection) -> list[str]:
+    """Bring the schema to the newest version and return what was done, a line each.
 
-
-async def apply_schema(connection: Connection) -> None:
-    """Create what is missing; what exists stays as it is. Two at once are safe.
-
-    Raises UnfitDatabase and psycopg.Error.
+    Safe to repeat; of several at once, one does it. Raises UnfitDatabase where it cannot be done
+    here, and psycopg.Error.
     """
-    if unfit := await _unfit(connection):
-        raise UnfitDatabase(unfit)
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        await connection.execute(schema_text())
+    done: list[str] = []
+    failures = 0
+    while True:
+        try:
+            step, is_last = await _take_step(connection)
+        except _IN_THE_WAY as error:
+            failures += 1
+            if failures == _TRIES:
+                raise UnfitDatabase(
+                    f"other sessions have kept the schema waiting {_TRIES} times:"
+                    f" {error.diag.message_primary}; what was done stays done, try again later"
+                ) from error
+            await asyncio.sleep(pause(failures, longest=_LONGEST_PAUSE_S))
+            continue
+        failures = 0
+        done += step
+        if is_last:
+            return done
+
+
+async def _take_step(connection: Connection) -> tuple[list[str], bool]:
+    """Make one transaction's changes; return what was done, and whether it was the last."""
+    async with _alone(connection):
+        version = await _version(connection)
+        missing = _missing(version)
+        if version is None:
+            await connection.execute(schema_text())
+            return [f"created at version {migrations()[-1].version}"], True
+        if missing:
+            await connection.execute(missing[0].text)
+            await connection.execute(missing[0].note())
+            if len(missing) == 1:
+                await connection.execute(objects_text())
+            return [f"applied {missing[0].name}"], len(missing) == 1
+        if await _compare(connection):
+            await connection.execute(objects_text())
+            return ["created or replaced what differed, as far as that can be done"], True
+        return [], True
 
 
 async def check_schema(connection: Connection) -> list[str]:
-    """Return how the database differs from the schema's files, a line each; nothing is changed.
+    """Return which migrations are missing and how objects differ, a line each; change nothing.
 
-    The schema is created in a scratch schema, described by the catalogue as the real one is,
-    and rolled back, so that it stands written once only. Raises psycopg.Error.
+    Raises psycopg.Error.
+    """
+    try:
+        plan = await plan_schema(connection)
+    except UnfitDatabase as error:
+        return [str(error)]
+    return [f"migration {one.name}: is not applied" for one in plan.missing] + plan.differences
+
+
+async def plan_schema(connection: Connection) -> Plan:
+    """Return what `apply_schema` would do; raises what it raises, and changes nothing."""
+    async with _alone(connection, force_rollback=True):
+        version = await _version(connection)
+        return Plan(version, _missing(version), await _compare(connection))
+
+
+@asynccontextmanager
+async def _alone(connection: Connection, *, force_rollback: bool = False) -> AsyncIterator[None]:
+    """Make one transaction of the block, with the schema's lock; raises UnfitDatabase.
+
+    A change may take long. Only what it waits for, and lets others wait for, is bounded.
     """
     if unfit := await _unfit(connection):
-        return [unfit]
+        raise UnfitDatabase(unfit)
+    async with connection.transaction(force_rollback=force_rollback):
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.SCHEMA])
+        await connection.execute(
+            "SELECT set_config('lock_timeout', %s, true),"
+            " set_config('statement_timeout', '0', true)",
+            [LOCK_TIMEOUT],
+        )
+        yield
+
+
+def _missing(version: int | None) -> tuple[Migration, ...]:
+    """Return the migrations that the database lacks; raises UnfitDatabase where it is newer."""
+    newest = migrations()[-1].version
+    if version is not None and version > newest:
+        raise UnfitDatabase(
+            f"the schema is at version {version}, and this code knows versions up to {newest}:"
+            " use the release that made it, or a newer one"
+        )
+    return tuple(one for one in migrations() if version is not None and one.version > version)
+
+
+async def _version(connection: Connection) -> int | None:
+    """Return the database's version: 0 where it was made before versions, None without tables."""
+    cursor = await connection.execute(
+        "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('ingest_offset') IS NOT NULL"
+    )
+    has_version, has_tables = await cursor.fetchone() or (False, False)
+    if not has_version:
+        return 0 if has_tables else None
+    cursor = await connection.execute("SELECT coalesce(max(version), 0) FROM schema_version")
+    row = await cursor.fetchone()
+    return row[0] if row else 0
+
+
+async def _compare(connection: Connection) -> list[str]:
+    """Return how the objects of the database differ from those of the files.
+
+    These are created in a scratch schema, described by the catalogue as the real ones are, and
+    rolled back, so that the schema stands written once only.
+    """
     cursor = await connection.execute("SELECT current_schema()")
     row = await cursor.fetchone()
     if row is None or row[0] is None:
@@ -57,11 +172,10 @@ async def check_schema(connection: Connection) -> list[str]:
     actual = await _facts(connection, row[0])
     wanted: Facts = set()
     async with connection.transaction(force_rollback=True):
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         scratch = sql.Identifier(_SCRATCH)
         await connection.execute(sql.SQL("CREATE SCHEMA {}").format(scratch))
         await connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(scratch))
-        await connection.execute(schema_text())
+        await connection.execute(objects_text())
         wanted = await _facts(connection, _SCRATCH)
     return _differences(wanted, actual)
 

@@ -18,14 +18,13 @@ from consumer.postgres.connection import Connection
 from consumer.postgres.database import Database
 from consumer.postgres.refusals import DEVICES
 from consumer.postgres.statements import statement
+from runtime.postgres import locks
 from telemetry.streams import Stream
 
 COUNT_EVERY_S = 60.0
 # Most that a transaction removes: so many devices, or so many readings, but one device always.
 MOST_DEVICES = 100
 MOST_READINGS = 100_000
-# Key of the advisory lock that a roll-up holds: no device is rolled up while it is removed.
-_ROLLING_UP = 131260449292293
 
 
 async def keep_counted(database: Database, metrics: Metrics) -> None:
@@ -139,7 +138,7 @@ async def _remove_some(
     3. Late readings, which do not show in current state, are looked for in history.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ROLLING_UP])
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.ROLLED_UP])
         cursor = await connection.execute(
             silent.statement("claim_silent_devices"), silent.parameters() | {"limit": most}
         )

@@ -38,13 +38,11 @@ from consumer.postgres.failures import is_refusal
 from consumer.postgres.refusals import RETENTION, Work
 from consumer.postgres.statements import statement
 from consumer.settings import HistorySettings
+from runtime.postgres import locks
 from telemetry.streams import STREAMS, Stream
 from telemetry.timestamps import DAY_US
 
 log = structlog.get_logger()
-
-# Key of the advisory lock: a constant that nothing else uses in this database.
-_REMOVING = 0x77617474_0002
 
 _TO_BE_FINISHED_LATER = (
     errors.LockNotAvailable,
@@ -80,7 +78,7 @@ async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
     REMOVAL_TIMEOUT, the rest of that history waits for the next look.
     """
     cursor = await connection.execute(
-        "SELECT pg_try_advisory_lock(%s), current_setting('lock_timeout')", [_REMOVING]
+        "SELECT pg_try_advisory_lock(%s), current_setting('lock_timeout')", [locks.DAYS_REMOVED]
     )
     row = await cursor.fetchone()
     removal = Removal()
@@ -101,7 +99,7 @@ async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
     finally:
         await connection.execute(
             "SELECT pg_advisory_unlock(%s), set_config('lock_timeout', %s, false)",
-            [_REMOVING, row[1]],
+            [locks.DAYS_REMOVED, row[1]],
         )
     return removal
 

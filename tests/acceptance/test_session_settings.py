@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from consumer.postgres.schema import schema_text
+from consumer.postgres.migrations import schema_text
 from deploy.replica import ROOT, Replica
 from tests.acceptance.conftest import Environment, environ, produce, query, until
 

@@ -1,7 +1,7 @@
 """What an answer has to be: slow and obvious, one reading after the other, in exact fractions.
 
-Written from the rules in docs/energy.md and not from energy.sql: it steps through every microsecond
-that matters, where the SQL has sets.
+Written from the rules in docs/energy.md and not from the functions in schema/: it steps through
+every microsecond that matters, where the SQL has sets.
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from psycopg import sql
 
-from consumer.postgres.schema import schema_text
+from consumer.postgres.migrations import schema_text
 from deploy.replica import ROOT, Replica
 from producer_sim.oracle.verify import verify
 from runtime.kafka.settings import KafkaSettings

@@ -25,6 +25,7 @@ from consumer.settings import DatabaseSettings, HistorySettings
 from consumer.upkeep import retention
 from consumer.upkeep.retention import Removal, drop_expired, keep_maintained, maintain
 from deploy.replica import ROOT
+from runtime.postgres import locks
 from telemetry.streams import METER
 from tests.integration.conftest import FLUSH, flush_of, meter_value, rows
 
@@ -239,7 +240,7 @@ async def test_a_removal_that_is_killed_before_the_drop_is_finished(
 ) -> None:
     await make_days(connection, METER, [number(OLD)])
     async with await AsyncConnection.connect(database_url) as maker:
-        await maker.execute("SELECT pg_advisory_lock(%s)", [days._MAKING])
+        await maker.execute("SELECT pg_advisory_lock(%s)", [locks.DAYS_MADE])
         await maker.commit()
         await _killed(connection, database_url, lambda dying: drop_expired(dying, first_kept=KEPT))
     assert await states(connection) == {name(OLD): "detached"}
@@ -335,7 +336,7 @@ async def test_a_day_that_is_attached_again_during_its_removal_is_not_dropped(
 ) -> None:
     await make_days(connection, METER, [number(OLD)])
     async with await AsyncConnection.connect(database_url) as maker:
-        await maker.execute("SELECT pg_advisory_xact_lock(%s)", [days._MAKING])
+        await maker.execute("SELECT pg_advisory_xact_lock(%s)", [locks.DAYS_MADE])
         dropping = asyncio.create_task(drop_expired(replica, first_kept=KEPT))
         while await states(connection) != {name(OLD): "detached"}:
             await asyncio.sleep(0.01)

@@ -201,7 +201,7 @@ async def test_letters_of_an_older_schema_are_whole(
 ) -> None:
     for column in ("is_whole", "key_bytes", "value_bytes", "value_sha256", "header_count"):
         await connection.execute(f"ALTER TABLE dead_letter DROP COLUMN {column}")
-    await connection.execute("DROP TABLE dead_letter_hour")
+    await connection.execute("DROP TABLE dead_letter_hour, schema_version")
     await connection.execute(
         "INSERT INTO dead_letter VALUES ('test-group', 'a', 0, 1, 'k', 'v', '[]', now(), 'r', 'd')"
     )

@@ -30,7 +30,10 @@ async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ("DROP TABLE dead_letter", "dead_letter"),
+        ("DROP TABLE dead_letter", "dead_letter|index dead_letter_by_time"),
+        ("DROP INDEX charging_session_active", "index charging_session_active"),
+        ("DROP TRIGGER note_changed_meter ON meter", "trigger note_changed_meter"),
+        ("ALTER DOMAIN device_id DROP CONSTRAINT device_id_check", "type device_id"),
         ("ALTER TABLE meter_history ALTER voltage TYPE real", "meter_history"),
         ("ALTER TABLE vehicle_history DROP CONSTRAINT vehicle_history_pkey", "vehicle_history"),
         ("ALTER TABLE meter_current_state ADD COLUMN extra text", "meter_current_state"),
@@ -115,6 +118,7 @@ async def test_what_devices_need_not_tell_may_be_null_in_an_older_schema_too(
         for column in columns:
             await connection.execute(f"ALTER TABLE {table} ALTER {column} SET NOT NULL")
     assert len(await check_schema(connection)) == 12
+    await connection.execute("DROP TABLE schema_version")
     await apply_schema(connection)
     assert await check_schema(connection) == []
     await connection.execute(

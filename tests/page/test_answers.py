@@ -13,7 +13,7 @@ import api.settings
 import consumer.settings
 from api.page.reference import operations
 from api.queries.statements import statement
-from consumer.postgres.schema import schema_text
+from consumer.postgres.migrations import schema_text
 from deploy.local.stack import Addresses
 from tests.page.conftest import Site, serving
 

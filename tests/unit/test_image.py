@@ -2,7 +2,7 @@
 
 import re
 
-from consumer.postgres.schema import schema_files
+from consumer.postgres.migrations import schema_files
 from deploy.replica import ROOT
 
 COPIED = {
@@ -21,4 +21,4 @@ def test_every_copied_file_exists_and_is_in_the_build_context() -> None:
 
 
 def test_the_consumer_has_the_whole_schema() -> None:
-    assert {file.name for file in schema_files()} <= COPIED
+    assert {file.relative_to(ROOT).parts[0] for file in schema_files()} <= COPIED

@@ -1,6 +1,7 @@
 """How what a database holds is compared with the schema."""
 
-from consumer.postgres.schema import Facts, _differences, schema_text
+from consumer.postgres.migrations import schema_text
+from consumer.postgres.schema import Facts, _differences
 
 WANTED: Facts = {("meter", "column a"), ("meter", "key a"), ("vehicle", "column b")}
 

@@ -1,27 +1,24 @@
--- The spans of the window that readings of a vehicle and of some of its meters cover; their share of it
--- is the coverage in `vehicle_performance`. A reading of an interval device covers its interval; a
--- register is covered from its first to its last known value. Spans no further apart than `apart` are one.
+-- When the readings of a vehicle and of some of its meters cover the window: the times of which
+-- `vehicle_performance` gives the share. Times that lie no further apart than that which is given are one.
 SELECT device_id, lower(covered) AS start, upper(covered) - %(apart)s AS "end"
 FROM (
     SELECT place, device_id, range_agg(tstzrange(lower(piece), upper(piece) + %(apart)s, '(]')) AS covers
     FROM (
         SELECT 0 AS place, %(vehicle_id)s::text AS device_id,
                range_agg(tstzrange(
-                   CASE WHEN device.reading_kind = 'register'
-                        THEN greatest(%(start)s, coalesce(reading.previous_at, reading.recorded_at))
-                        ELSE greatest(%(start)s, reading.previous_at, reading.recorded_at
-                             - make_interval(secs => coalesce(device.reading_interval_seconds, 60)))
-                   END, reading.recorded_at, '(]')) AS covers
+                   covered_from(device.reading_kind IS NOT DISTINCT FROM 'register',
+                                make_interval(secs => coalesce(device.reading_interval_seconds, 60)),
+                                reading.previous_at, reading.recorded_at, %(start)s),
+                   reading.recorded_at, '(]')) AS covers
         FROM vehicle_energy(%(vehicle_id)s, %(start)s, %(end)s) AS reading
         LEFT JOIN vehicle AS device ON device.vehicle_id = %(vehicle_id)s
         UNION ALL
         SELECT 1, mine.meter_id,
                range_agg(tstzrange(
-                   CASE WHEN device.reading_kind = 'register'
-                        THEN greatest(%(start)s, coalesce(reading.previous_at, reading.recorded_at))
-                        ELSE greatest(%(start)s, reading.previous_at, reading.recorded_at
-                             - make_interval(secs => coalesce(device.reading_interval_seconds, 60)))
-                   END, reading.recorded_at, '(]')) * mine.charged
+                   covered_from(device.reading_kind IS NOT DISTINCT FROM 'register',
+                                make_interval(secs => coalesce(device.reading_interval_seconds, 60)),
+                                reading.previous_at, reading.recorded_at, %(start)s),
+                   reading.recorded_at, '(]')) * mine.charged
         FROM vehicle_meters(%(vehicle_id)s, %(start)s, %(end)s) AS mine
         CROSS JOIN meter_energy(mine.meter_id, %(start)s, %(end)s) AS reading
         LEFT JOIN meter AS device ON device.meter_id = mine.meter_id

@@ -1,6 +1,6 @@
 -- What a schema holds, one line of text each: every column, key, check, exclusion and storage setting
--- of its tables, less the daily partitions, and its views, types, functions and aggregates. What takes
--- more than a line is told by its digest.
+-- of its tables, less the daily partitions, and its indexes, triggers, views, types, functions and
+-- aggregates. What takes more than a line is told by its digest.
 SELECT object, fact
 FROM (
     -- Of tables, views and composite types alike.
@@ -45,6 +45,25 @@ FROM (
     WHERE class.relnamespace = %(schema)s::regnamespace
       AND class.relkind = 'r' AND NOT class.relispartition
     UNION ALL
+    -- Those of a constraint are told with it. Each is an object of its own, so that another's is left alone.
+    SELECT 'index ' || class.relname,
+           regexp_replace(pg_get_indexdef(class.oid), '^(.* ON )(ONLY )?.*?( USING )', '\1' || tables.relname || '\3')
+    FROM pg_index AS index
+    JOIN pg_class AS class ON class.oid = index.indexrelid
+    JOIN pg_class AS tables ON tables.oid = index.indrelid
+    WHERE tables.relnamespace = %(schema)s::regnamespace AND NOT tables.relispartition
+      AND tables.relkind IN ('r', 'p')
+      AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = class.oid)
+    UNION ALL
+    SELECT 'trigger ' || trigger.tgname,
+           concat('on ', class.relname, ' calls ', routine.proname, '(', encode(trigger.tgargs, 'escape'),
+                  '), kind ', trigger.tgtype, ', enabled ', trigger.tgenabled)
+    FROM pg_trigger AS trigger
+    JOIN pg_class AS class ON class.oid = trigger.tgrelid
+    JOIN pg_proc AS routine ON routine.oid = trigger.tgfoid
+    WHERE class.relnamespace = %(schema)s::regnamespace AND NOT class.relispartition
+      AND NOT trigger.tgisinternal
+    UNION ALL
     SELECT 'view ' || class.relname, 'definition ' || md5(pg_get_viewdef(class.oid))
     FROM pg_class AS class
     WHERE class.relnamespace = %(schema)s::regnamespace AND class.relkind = 'v'
@@ -55,6 +74,14 @@ FROM (
     JOIN pg_range AS range ON range.rngtypid = type.oid
     LEFT JOIN pg_collation AS coll ON coll.oid = range.rngcollation
     WHERE type.typnamespace = %(schema)s::regnamespace
+    UNION ALL
+    SELECT 'type ' || type.typname,
+           concat('domain of ', format_type(type.typbasetype, type.typtypmod), ' collate ' || coll.collname,
+                  ' ' || (SELECT string_agg(pg_get_constraintdef(limitation.oid), ' ' ORDER BY limitation.conname)
+                          FROM pg_constraint AS limitation WHERE limitation.contypid = type.oid))
+    FROM pg_type AS type
+    LEFT JOIN pg_collation AS coll ON coll.oid = type.typcollation
+    WHERE type.typnamespace = %(schema)s::regnamespace AND type.typtype = 'd'
     UNION ALL
     -- An aggregate's own row has no body: how it is made follows. A range's constructors are internal.
     SELECT concat(CASE routine.prokind WHEN 'a' THEN 'aggregate ' ELSE 'function ' END,

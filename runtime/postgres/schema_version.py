@@ -1,0 +1,59 @@
+"""The schema's version, and whether code and database fit each other.
+
+A newer replica waits on an older schema. An older replica goes on working on a newer one until a
+migration says that its code is too old for it: first the schema grows, then the replicas are
+replaced, and what nobody uses any more is removed by a later migration.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.errors import UndefinedTable
+from psycopg.rows import tuple_row
+
+# The number of the newest file in schema/migrations/.
+NEEDED = 2
+
+_VERSION = "SELECT coalesce(max(version), 0), coalesce(max(oldest_code), 0) FROM schema_version"
+
+
+class UnfitSchema(psycopg.Error):
+    """The schema is too old for this code, or too new. The message is one line.
+
+    It counts as a statement that PostgreSQL refuses: the server is well, and waiting may help.
+    """
+
+    # Of the class of what is not there or not allowed; no code of PostgreSQL's own.
+    sqlstate = "42WL2"
+
+
+async def require_schema(connection: AsyncConnection[Any]) -> None:
+    """Raise UnfitSchema unless this code can work on the database's schema.
+
+    The connection is in autocommit. Raises psycopg.Error too.
+    """
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        try:
+            await cursor.execute(_VERSION)
+        except UndefinedTable:
+            found = (0, 0)  # made before there were versions, or not made yet
+        else:
+            found = await cursor.fetchone() or (0, 0)
+    if line := misfit(*found):
+        raise UnfitSchema(line)
+
+
+def misfit(version: int, oldest_code: int) -> str | None:
+    """Return why this code cannot work on a schema of this version, a line; None where it can."""
+    if version < NEEDED:
+        return (
+            f"the schema is at version {version}, this code needs {NEEDED}:"
+            " run `python -m consumer schema apply`"
+        )
+    if oldest_code > NEEDED:
+        return (
+            f"the schema is at version {version} and works with code that needs {oldest_code} or"
+            f" newer, this code needs {NEEDED}: run a newer release"
+        )
+    return None

@@ -1,0 +1,162 @@
+-- How well each vehicle of the fleet was charged.
+
+-- Raises WL001 where what is noted takes longer to read from history than a statement may take: it would
+-- only be found out at the end. Where statements may take for ever, nothing is refused.
+CREATE OR REPLACE FUNCTION check_notes(window_start timestamptz, window_end timestamptz) RETURNS void
+LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
+DECLARE
+    -- So many readings a second, about, and so many pairs of a note. What is registered is believed down to
+    -- a reading a second: one device alone could keep the fleet's answers away.
+    most    CONSTANT bigint := 250000 * date_part('epoch', current_setting('statement_timeout')::interval);
+    longest CONSTANT integer := ceil(date_part('epoch', window_end - window_start) / 3600);
+    noted   bigint;
+BEGIN
+    SELECT coalesce(sum(pairs), 0) INTO noted FROM rollup_due;
+    IF most = 0 OR noted * longest * 60 <= most THEN
+        RETURN;
+    END IF;
+    IF noted <= most THEN
+        SELECT coalesce(sum(hours_noted * 3600 / greatest(coalesce(meter.reading_interval_seconds, vehicle.reading_interval_seconds, 60), 1)), 0)
+        INTO noted
+        FROM (
+            SELECT due.stream, pair.device_id,
+                   least(longest, ceil(hours_since_1970(window_end)) - min(pair.hour)) AS hours_noted
+            FROM rollup_due AS due, unnest(due.devices, due.hours) AS pair (device_id, hour)
+            WHERE pair.hour >= midnight_hour(window_start::date - 1)
+              AND pair.hour < ceil(hours_since_1970(window_end))
+            GROUP BY 1, 2
+        ) AS noted_device
+        LEFT JOIN meter ON noted_device.stream = 'meter' AND meter.meter_id = noted_device.device_id
+        LEFT JOIN vehicle ON noted_device.stream = 'vehicle' AND vehicle.vehicle_id = noted_device.device_id;
+    END IF;
+    IF noted > most THEN
+        RAISE EXCEPTION USING ERRCODE = 'WL001', MESSAGE = 'too much is noted and not rolled up yet';
+    END IF;
+END
+$$;
+
+-- What vehicle_performance says, of every vehicle that is registered or was ever heard of, without hours
+-- and meters.
+CREATE OR REPLACE FUNCTION fleet_performance(window_start timestamptz, window_end timestamptz)
+RETURNS TABLE (
+    vehicle_id text, status text, ac_kwh double precision, dc_kwh double precision,
+    ratio double precision, percentage numeric,
+    vehicle_coverage double precision, meter_coverage double precision
+) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
+DECLARE
+    asked_range CONSTANT tstzrange := tstzrange(window_start, window_end, '(]');
+    vehicles text[];
+    -- The times for which meters charged vehicles, by their place in these.
+    charged  text[];
+    by_meter text[];
+    starts   timestamptz[];
+    ends     timestamptz[];
+BEGIN
+    PERFORM check_notes(window_start, window_end);
+    SELECT coalesce(array_agg(known.vehicle_id), '{}') INTO vehicles
+    FROM (SELECT vehicle.vehicle_id FROM vehicle
+          UNION
+          SELECT state.vehicle_id FROM vehicle_current_state AS state) AS known;
+
+    WITH bond AS MATERIALIZED (
+        SELECT row_number() OVER () AS number, one.*
+        FROM (
+            SELECT assignment.vehicle_id, assignment.meter_id, false AS is_session,
+                   assignment.during * asked_range AS during, assignment.during @> asked_range AS is_whole
+            FROM vehicle_meter_assignment AS assignment
+            WHERE assignment.during && asked_range
+            UNION ALL
+            SELECT session.vehicle_id, session.meter_id, true, session.during * asked_range, false
+            FROM charging_session AS session
+            WHERE session.during && asked_range
+        ) AS one
+    ), own AS (
+        -- A meter that charged one vehicle only.
+        SELECT bond.meter_id FROM bond GROUP BY bond.meter_id HAVING min(bond.vehicle_id) = max(bond.vehicle_id)
+    ), simple AS MATERIALIZED (
+        -- One meter throughout, which charged nothing else.
+        SELECT bond.vehicle_id, min(bond.meter_id) AS meter_id
+        FROM bond
+        LEFT JOIN own USING (meter_id)
+        GROUP BY bond.vehicle_id
+        HAVING bool_or(bond.is_whole) AND min(bond.meter_id) = max(bond.meter_id)
+           AND bool_and(own.meter_id IS NOT NULL)
+    ), tied AS MATERIALIZED (
+        SELECT bond.* FROM bond WHERE bond.vehicle_id NOT IN (SELECT simple.vehicle_id FROM simple)
+    ), slice AS (
+        -- What `vehicle_meters` says of one vehicle, of all: from one beginning or end of a meter's bonds to
+        -- the next, which session ran, and how many vehicles were assigned. The sum of the numbers of
+        -- those is the number of the one that is.
+        SELECT change.meter_id, change.at AS began, lead(change.at) OVER in_time AS ended,
+               sum(change.session) OVER in_time AS session, sum(change.assigned) OVER in_time AS assigned,
+               sum(change.vehicles) OVER in_time AS vehicles
+        FROM (
+            SELECT edge.meter_id, edge.at,
+                   coalesce(sum(edge.sign * edge.number) FILTER (WHERE edge.is_session), 0) AS session,
+                   coalesce(sum(edge.sign * edge.number) FILTER (WHERE NOT edge.is_session), 0) AS assigned,
+                   coalesce(sum(edge.sign) FILTER (WHERE NOT edge.is_session), 0) AS vehicles
+            FROM (
+                SELECT tied.meter_id, lower(tied.during) AS at, 1 AS sign, tied.number, tied.is_session FROM tied
+                UNION ALL
+                SELECT tied.meter_id, upper(tied.during), -1, tied.number, tied.is_session FROM tied
+            ) AS edge
+            GROUP BY edge.meter_id, edge.at
+        ) AS change
+        WINDOW in_time AS (PARTITION BY change.meter_id ORDER BY change.at)
+    ), served AS (
+        -- A meter that charged it at no time is one nevertheless.
+        SELECT named.vehicle_id, named.meter_id, range_agg(named.during) AS charged
+        FROM (
+            -- Not by a join: it would be a loop, see above.
+            SELECT one.meter_id, one.during, max(one.vehicle_id) OVER (PARTITION BY one.number) AS vehicle_id
+            FROM (
+                SELECT tied.number, tied.vehicle_id, tied.meter_id, NULL::tstzrange AS during FROM tied
+                UNION ALL
+                SELECT (CASE WHEN slice.session <> 0 THEN slice.session ELSE slice.assigned END)::bigint, NULL,
+                       slice.meter_id, tstzrange(slice.began, slice.ended, '(]')
+                FROM slice
+                WHERE slice.session <> 0 OR slice.vehicles = 1
+            ) AS one
+        ) AS named
+        GROUP BY 1, 2
+    )
+    SELECT array_agg(charge.vehicle_id), array_agg(charge.meter_id),
+           array_agg(lower(charge.during)), array_agg(upper(charge.during))
+    INTO charged, by_meter, starts, ends
+    FROM (
+        SELECT simple.vehicle_id, simple.meter_id, asked_range AS during FROM simple
+        UNION ALL
+        SELECT served.vehicle_id, served.meter_id, during
+        FROM served
+        LEFT JOIN LATERAL unnest(served.charged) AS during ON true
+    ) AS charge;
+
+    RETURN QUERY
+    WITH span AS MATERIALIZED (
+        SELECT 'meter' AS stream, * FROM span_energy('meter', window_start, window_end, by_meter, starts, ends)
+        UNION ALL
+        SELECT 'vehicle', * FROM span_energy(
+            'vehicle', window_start, window_end, vehicles,
+            array_fill(window_start, ARRAY[cardinality(vehicles)]), array_fill(window_end, ARRAY[cardinality(vehicles)]))
+    ), ac AS (
+        SELECT asked.vehicle_id, sum(span.energy) AS energy, sum(span.covered) AS covered,
+               sum(asked.ended - asked.began) AS asked
+        FROM unnest(charged, starts, ends) WITH ORDINALITY AS asked (vehicle_id, began, ended, number)
+        LEFT JOIN span ON span.stream = 'meter' AND span.number = asked.number
+        GROUP BY asked.vehicle_id
+    ), summed AS (
+        SELECT known.vehicle_id, ac.vehicle_id IS NOT NULL AS has_meter,
+               coalesce(ac.energy, 0) AS ac, coalesce(dc.energy, 0) AS dc,
+               coalesce(share_of(dc.covered, window_end - window_start), 0) AS vehicle_coverage,
+               coalesce(share_of(ac.covered, ac.asked), 0) AS meter_coverage
+        FROM unnest(vehicles) WITH ORDINALITY AS known (vehicle_id, number)
+        LEFT JOIN ac USING (vehicle_id)
+        LEFT JOIN span AS dc ON dc.stream = 'vehicle' AND dc.number = known.number
+    )
+    SELECT summed.vehicle_id,
+           performance_status(summed.ac, summed.dc, summed.vehicle_coverage, summed.meter_coverage, summed.has_meter),
+           summed.ac::float8 / 1e9, summed.dc::float8 / 1e9, summed.dc::float8 / nullif(summed.ac::float8, 0),
+           round(100 * summed.dc / nullif(summed.ac, 0), 1), summed.vehicle_coverage, summed.meter_coverage
+    FROM summed;
+END
+$$;

@@ -1,0 +1,18 @@
+-- Oldest code: 0
+-- Looks at the ids that were registered before they were checked by the domain. Readers and writers go on.
+
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT conrelid::regclass AS name, conname
+        FROM pg_constraint
+        WHERE contype = 'c' AND NOT convalidated
+          AND conrelid IN (to_regclass('meter'), to_regclass('vehicle'),
+                           to_regclass('vehicle_meter_assignment'), to_regclass('charging_session'))
+    LOOP
+        EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', one.name, one.conname);
+    END LOOP;
+END
+$$;

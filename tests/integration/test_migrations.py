@@ -1,0 +1,172 @@
+"""Migrations on a real PostgreSQL: a schema without a version is adopted, and keeps its rows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from psycopg.errors import DivisionByZero
+
+from consumer.errors import UnfitDatabase
+from consumer.postgres import schema
+from consumer.postgres.connection import Connection
+from consumer.postgres.migrations import Migration, migrations
+from consumer.postgres.schema import apply_schema, check_schema, plan_schema
+from consumer.settings import HistorySettings
+from consumer.upkeep.retention import maintain
+from runtime.postgres.schema_version import NEEDED, UnfitSchema, require_schema
+from tests.integration.conftest import NOW, rows
+from tests.needed import UNVERSIONED, tree_of, unversioned_schema
+
+DATA = [
+    "INSERT INTO meter (meter_id) VALUES ('mtr-1'), ('mtr-2')",
+    "INSERT INTO vehicle (vehicle_id) VALUES ('veh-1')",
+    (
+        "INSERT INTO vehicle_meter_assignment (vehicle_id, meter_id, started_at)"
+        " VALUES ('veh-1', 'mtr-1', now())"
+    ),
+    (
+        "INSERT INTO charging_session (vehicle_id, meter_id, started_at)"
+        " VALUES ('veh-1', 'mtr-2', now())"
+    ),
+    "INSERT INTO meter_history VALUES ('mtr-1', now(), 5, 230), ('mtr-2', now(), 1, NULL)",
+    "INSERT INTO meter_current_state VALUES ('mtr-1', now(), 5, 230, now())",
+    "INSERT INTO rollup_due (stream, devices, hours) VALUES ('meter', '{mtr-1}', '{1}')",
+]
+TABLES = ["meter", "vehicle", "vehicle_meter_assignment", "charging_session", "meter_history"]
+TABLES += ["meter_current_state", "rollup_due", "ingest_offset"]
+# All that the catalogue says of the histories' days, but their names' places in it.
+DAYS = """
+SELECT class.relname, pg_get_expr(class.relpartbound, class.oid), class.reloptions::text,
+       (SELECT string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull,
+                                    attcollation::regcollation), ', ' ORDER BY attnum)
+        FROM pg_attribute WHERE attrelid = class.oid AND attnum > 0),
+       (SELECT string_agg(pg_get_constraintdef(oid), ', ' ORDER BY 1)
+        FROM pg_constraint WHERE conrelid = class.oid AND contype <> 'n'),
+       (SELECT string_agg(pg_get_indexdef(indexrelid), ', ' ORDER BY 1)
+        FROM pg_index WHERE indrelid = class.oid)
+FROM pg_class AS class WHERE class.relispartition AND class.relkind = 'r' ORDER BY 1
+"""
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The schema as it was made before it had a version."""
+    return unversioned_schema(tree_of(UNVERSIONED, tmp_path_factory.mktemp("git") / "tree"))
+
+
+@asynccontextmanager
+async def another_schema(url: str, name: str, text: str) -> AsyncIterator[Connection]:
+    """Lend a connection to a schema of this name, made of the text."""
+    async with await psycopg.AsyncConnection.connect(
+        f"{url}?options=-csearch_path%3D{name}%20-ctimezone%3DUTC", autocommit=True
+    ) as connection:
+        await connection.execute(f"CREATE SCHEMA {name}")
+        if text:
+            await connection.execute(text)
+        yield connection
+
+
+async def days(connection: Connection) -> None:
+    settings = HistorySettings(history_retention_days=3, partitions_ahead_days=2)
+    await maintain(connection, settings, now_us=int(NOW.timestamp() * 1e6))
+
+
+async def test_a_database_without_a_version_becomes_what_a_new_one_is(
+    database_url: str, connection: Connection, older: str
+) -> None:
+    await connection.execute("DROP SCHEMA public CASCADE")
+    async with another_schema(database_url, "public", older) as adopted:
+        await days(adopted)
+        for statement in DATA:
+            await adopted.execute(statement)
+        before = [await rows(adopted, f"SELECT * FROM {table} ORDER BY 1") for table in TABLES]
+        files = await rows(
+            adopted, "SELECT relname, relfilenode FROM pg_class WHERE relispartition"
+        )
+        assert (await plan_schema(adopted)).missing == migrations()
+        assert {f"migration {one.name}: is not applied" for one in migrations()} < set(
+            await check_schema(adopted)
+        )
+        await apply_schema(adopted)
+        after = [await rows(adopted, f"SELECT * FROM {table} ORDER BY 1") for table in TABLES]
+        assert after == before
+        # History was not written anew.
+        assert files == await rows(
+            adopted, "SELECT relname, relfilenode FROM pg_class WHERE relispartition"
+        )
+        facts = await schema._facts(adopted, "public")
+        adopted_days = await rows(adopted, DAYS)
+        await require_schema(adopted)
+        await adopted.execute("DROP SCHEMA public CASCADE")
+    async with another_schema(database_url, "public", "") as fresh:
+        assert await apply_schema(fresh) == [f"created at version {NEEDED}"]
+        await days(fresh)
+        assert await schema._facts(fresh, "public") == facts
+        assert await rows(fresh, DAYS) == adopted_days
+        assert len(adopted_days) > 4
+        assert await apply_schema(fresh) == []
+
+
+async def test_a_migration_that_fails_leaves_those_before_it_done(
+    database_url: str, older: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Migration(NEEDED + 1, "9999_broken", 0, "DROP TABLE meter CASCADE; SELECT 1 / 0")
+    known = migrations()
+    async with another_schema(database_url, "elsewhere", older) as connection:
+        monkeypatch.setattr(schema, "migrations", lambda: (*known, broken))
+        with pytest.raises(DivisionByZero):
+            await apply_schema(connection)
+        assert await rows(connection, "SELECT max(version) FROM schema_version") == [(NEEDED,)]
+        assert await rows(connection, "SELECT count(*) FROM meter") == [(0,)]
+        monkeypatch.setattr(schema, "migrations", lambda: known)
+        await apply_schema(connection)
+        assert await check_schema(connection) == []
+
+
+async def test_a_schema_that_is_newer_than_the_code_is_left_alone(connection: Connection) -> None:
+    await connection.execute("INSERT INTO schema_version VALUES (99, '0099_later', 0)")
+    newer = f"the schema is at version 99, and this code knows versions up to {NEEDED}"
+    with pytest.raises(UnfitDatabase, match=newer):
+        await apply_schema(connection)
+    [line] = await check_schema(connection)
+    assert line.startswith(newer)
+    await require_schema(connection)  # replicas go on
+    await connection.execute("UPDATE schema_version SET oldest_code = 98")
+    with pytest.raises(UnfitSchema, match="run a newer release"):
+        await require_schema(connection)
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE schema_version", "DELETE FROM schema_version"])
+async def test_a_schema_without_a_version_is_too_old(connection: Connection, change: str) -> None:
+    await connection.execute(change)
+    with pytest.raises(UnfitSchema, match=r"schema is at version 0, .*: run `python -m consumer"):
+        await require_schema(connection)
+
+
+async def test_what_waits_for_a_session_does_not_keep_others_waiting(
+    database_url: str, older: str
+) -> None:
+    async with (
+        another_schema(database_url, "elsewhere", older) as connection,
+        await psycopg.AsyncConnection.connect(
+            f"{database_url}?options=-csearch_path%3Delsewhere", autocommit=True
+        ) as other,
+    ):
+        async with other.transaction():
+            await other.execute("LOCK TABLE meter IN ROW EXCLUSIVE MODE")
+            applying = asyncio.create_task(apply_schema(connection))
+            async with await psycopg.AsyncConnection.connect(
+                f"{database_url}?options=-csearch_path%3Delsewhere%20-clock_timeout%3D9s",
+                autocommit=True,
+            ) as writer:
+                waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'meter'::regclass"
+                while not await rows(writer, waits):
+                    assert not applying.done()
+                    await asyncio.sleep(0.02)
+                # Behind the change that waits, until that gives up.
+                await writer.execute("INSERT INTO meter (meter_id) VALUES ('mtr-1')")
+                assert not applying.done()
+        await applying
+        assert await check_schema(connection) == []
