@@ -4,20 +4,39 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
+from producer_sim.commands import options
 from producer_sim.commands.display import Display
+from producer_sim.commands.terminal import LOST, WRONG_USE, fail, say, settings_of
 from producer_sim.devices.records import Records
-from producer_sim.ledger.ledger import Book, Ledger, Unrecorded
+from producer_sim.ledger.ledger import Book, Ledger, LedgerError, Unrecorded
 from producer_sim.ledger.reports import Tally
 from producer_sim.sending.pace import Pace, Policy
-from producer_sim.sending.sender import Sender
+from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
 from producer_sim.sending.transmit import create_missing_topics, system_clock, transmit
-from runtime.settings import KafkaSettings
+from runtime.settings import KafkaSettings, SettingsError
+from runtime.terminal import Terminal
 from telemetry.timestamps import format_timestamp
+
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        parser=options.rate, metavar="N|max", help="Messages per second at most; max or 0: unbound."
+    ),
+]
+LedgerDirectory = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger", help="Where the ledger is kept: a new directory; ledger/<time> by default."
+    ),
+]
+NoLedger = Annotated[bool, typer.Option("--no-ledger", help="Keep none; verify cannot check it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but what went wrong.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +56,26 @@ class Job:
     keep: Callable[[Path], dict[str, object]] | None = None
 
 
+def send_job(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tally:
+    """Send a job as the options say, and tell what went wrong; ends the command where it cannot."""
+    if ledger is not None and no_ledger:
+        fail("--ledger and --no-ledger exclude each other", WRONG_USE)
+    kafka = settings_of(KafkaSettings)
+    directory = None if no_ledger else ledger or default_ledger(system_clock())
+    try:
+        tally = send(job, kafka=kafka, ledger=directory, console=Terminal(), quiet=quiet)
+    except (LedgerError, SettingsError) as error:
+        fail(str(error), WRONG_USE)
+    except SenderError as error:
+        fail(str(error), LOST)
+    if not tally.sent:
+        befallen = [
+            f"{count:,} {what.replace('_', ' ')}" for what, count in job.figures().items() if count
+        ]
+        say(", ".join(["nothing was sent", *befallen]))
+    return tally
+
+
 def default_ledger(now_us: int) -> Path:
     """Return `ledger/<start time>`."""
     return Path("ledger") / (format_timestamp(now_us)[:23].replace(":", "-") + "Z")
@@ -49,7 +88,6 @@ def send(
     ledger: Path | None,
     console: Console,
     quiet: bool,
-    say: Callable[[str], None],
 ) -> Tally:
     """Send a job's records; returns once each has its report or is given up.
 
@@ -61,7 +99,7 @@ def send(
     display = Display(console=console, tally=book.tally, total=job.total, quiet=quiet)
     with Stop() as stop:
         try:
-            sender = _connected(kafka, book, stop, say)
+            sender = _connected(kafka, book, stop)
             if sender is not None:
                 pace = Pace(policy=job.policy, start_us=job.start_us, now_us=system_clock())
                 with display:
@@ -83,9 +121,7 @@ def send(
     return book.tally
 
 
-def _connected(
-    kafka: KafkaSettings, book: Book, stop: Stop, say: Callable[[str], None]
-) -> Sender | None:
+def _connected(kafka: KafkaSettings, book: Book, stop: Stop) -> Sender | None:
     """Wait for the broker and the topics; None if stopped meanwhile."""
     if not create_missing_topics(kafka, stop, say):
         return None

@@ -11,14 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from producer_sim.oracle.compare import check_not_empty, compare, load_ledgers, workspace
 from producer_sim.oracle.snapshot import (
     Scope,
-    SnapshotError,
     connected,
     take_snapshot,
     wait_until_consumed,
 )
 from producer_sim.oracle.verdict import Report
-
-__all__ = ["Report", "SnapshotError", "verify"]
 
 
 def verify(

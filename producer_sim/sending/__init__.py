@@ -1,0 +1,1 @@
+"""The way to Kafka: the pace, the producer, and a clean stop."""
