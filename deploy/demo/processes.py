@@ -14,7 +14,7 @@ from deploy.replica import Replica, ReplicaError, ReplicaLateError
 _SECONDS_TO_STOP = 20.0
 API_PORT = 8000
 _OF_THE_API = {
-    # Open to whoever is on this machine, whatever keys the caller's environment names.
+    # Open to every process on this machine, whatever keys the caller's environment names.
     "HTTP_HOST": "127.0.0.1",
     "API_KEYS": "",
 }

@@ -1,1 +1,1 @@
-"""What a user types: `run`, `replay`, `verify`. `send` is one sending, from its first to its last line."""
+"""What a user types: `run`, `replay`, `verify`; `send` is one sending from start to end."""

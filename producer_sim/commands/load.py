@@ -78,8 +78,8 @@ class Load:
 
     @property
     def faults(self) -> Counter[Fault]:
-        """How many readings each fault has befallen by now."""
-        return self._chaos.befallen
+        """How many readings each fault has taken by now."""
+        return self._chaos.counts
 
     def chunks(self) -> Iterator[Records]:
         """Yield the records in bounded chunks; once."""

@@ -20,7 +20,7 @@ UNBOUND = math.inf
 def duration(text: str) -> int:
     """Return microseconds: `90s`, `30m`, `1h30m`, `2d`; at most 100 years."""
     if _DURATION.fullmatch(text) is None:
-        raise typer.BadParameter(f"{_cut(text)} is no duration; write 90s, 30m, 1h30m or 2d")
+        raise typer.BadParameter(f"{_cut(text)} is not a duration; write 90s, 30m, 1h30m or 2d")
     pieces = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
     total = sum(float(number) * _UNITS_US[unit] for number, unit in pieces)
     if total > _LONGEST_US:  # a float may be infinite
@@ -39,7 +39,7 @@ def rate(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise typer.BadParameter(f"{text!r} is no rate; write messages per second, 0 or max")
+        raise typer.BadParameter(f"{text!r} is not a rate; write messages per second, 0 or max")
     return value or UNBOUND
 
 

@@ -67,7 +67,7 @@ def run(
     chaos: Annotated[
         float,
         _share(
-            "Readings, 0 to 1, that something befalls, split over all faults: "
+            "Readings, 0 to 1, that get a fault, split over all faults: "
             + ", ".join(f"{fault.value} {getattr(SPLIT, fault):.0%}" for fault in Fault)
             + ". A fault's own option comes before its part of the split."
         ),

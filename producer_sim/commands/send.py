@@ -69,10 +69,10 @@ def send_job(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> 
     except SenderError as error:
         fail(str(error), LOST)
     if not tally.sent:
-        befallen = [
+        counted = [
             f"{count:,} {what.replace('_', ' ')}" for what, count in job.figures().items() if count
         ]
-        say(", ".join(["nothing was sent", *befallen]))
+        say(", ".join(["nothing was sent", *counted]))
     return tally
 
 

@@ -1,1 +1,1 @@
-"""What is sent, before anything is: the world, a fleet that lives in it, its messages, faults on purpose. Pure."""
+"""What is sent: a world, the fleet that lives in it, its messages, faults on purpose. Pure."""

@@ -30,23 +30,23 @@ _MIDDLE = 50.0
 
 
 class Fault(StrEnum):
-    """What can befall a reading."""
+    """A fault of a reading."""
 
     DUPLICATES = "duplicates"  # it is sent again, in the same or in other words
     LATE = "late"  # it is held back, and newer readings of its device overtake it
     GAPS = "gaps"  # it is not sent
-    MALFORMED = "malformed"  # something that is no reading is sent in its place
+    MALFORMED = "malformed"  # a value that is not a reading is sent in its place
     CONFLICTS = "conflicts"  # other values for the same device and time follow it
     UNUSUAL = "unusual"  # it is sent in an unusual but valid form
 
 
 WITHHOLDING = frozenset({Fault.GAPS, Fault.MALFORMED})
-"""The faults after which nobody knows what the reading was."""
+"""The faults that lose the reading itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """The share of all readings, 0 … 1, that each fault befalls."""
+    """The share of all readings, 0 … 1, that each fault takes."""
 
     duplicates: float = 0.0
     late: float = 0.0
@@ -84,9 +84,9 @@ class Chaos:
         self._interval_us = interval_us
         self._held: list[tuple[int, int, Record]] = []
         self._ever_held = 0
-        self.befallen: Counter[Fault] = Counter()
+        self.counts: Counter[Fault] = Counter()
         self.withheld: list[tuple[int, Fault]] = []
-        """Of the records that were mixed last: the rows that nobody will read, and why."""
+        """Of the records that were mixed last: the rows that are not delivered, and why."""
 
     def mix(self, records: Records) -> Records:
         """Return the records as they are sent: some changed, some gone, held ones come due."""
@@ -98,10 +98,10 @@ class Chaos:
         changed = []
         for index in np.flatnonzero(~untouched).tolist():
             fault = list(Fault)[drawn[index]]
-            self.befallen[fault] += 1
+            self.counts[fault] += 1
             if fault in WITHHOLDING:
                 self.withheld.append((index, fault))
-            sent = self._befall(fault, records.row(index))
+            sent = self._apply(fault, records.row(index))
             if sent is not None:
                 changed.append(sent)
         changed += self._released(until=int(records.due[-1]))
@@ -115,7 +115,7 @@ class Chaos:
         self._held.clear()
         return Records.of(rows)
 
-    def _befall(self, fault: Fault, record: Record) -> Record | None:
+    def _apply(self, fault: Fault, record: Record) -> Record | None:
         """Return what is sent at once in the record's place, if anything."""
         match fault:
             case Fault.DUPLICATES:

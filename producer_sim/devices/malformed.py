@@ -1,4 +1,4 @@
-"""Values that are no readings: at least one for every reason that a producer can provoke. Pure."""
+"""Values that are not readings: at least one for every reason that a producer can provoke. Pure."""
 
 import gzip
 import json

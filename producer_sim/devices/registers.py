@@ -57,7 +57,7 @@ class Account:
         """Return in units what each reading of a tick tells, and which are implausible jumps.
 
         An interval's reading tells its interval. A register's tells all since the last one that
-        was sent, or since a reset between them: what was counted before it nobody will know. The
+        was sent, or since a reset between them: what was counted before it is lost. The
         first of all is a baseline, and the first of another, used meter a jump: neither tells.
         """
         counting = self._counting

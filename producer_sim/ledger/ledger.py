@@ -222,7 +222,7 @@ class Ledger:
 
 
 def read_metadata(directory: Path) -> dict[str, Any]:
-    """Return what `ledger.json` says; raises LedgerError where there is no such ledger."""
+    """Return what `ledger.json` says; raises LedgerError where the ledger is missing."""
     try:
         metadata = json.loads((directory / METADATA).read_text())
     except (OSError, ValueError) as error:

@@ -52,7 +52,7 @@ class Tally:
 
 
 def delivery_of(error: KafkaError) -> Delivery:
-    """Say what an error means: only a refusal by the broker, or by the full queue, is certain."""
+    """Return what an error means: a refusal is certain, by the broker or by the full queue."""
     code = error.code()
     refused = code > 0 and code not in _AMBIGUOUS
     return Delivery.FAILED if refused or code == KafkaError._QUEUE_FULL else Delivery.UNKNOWN

@@ -52,7 +52,7 @@ def workspace(folder: Path) -> "Iterator[DuckDBPyConnection]":
 def load_ledgers(tables: "DuckDBPyConnection", ledgers: list[Path]) -> tuple[str, ...]:
     """Load the ledgers' messages; return those ledgers that were not closed.
 
-    Raises LedgerError for a directory that is no ledger.
+    Raises LedgerError for a directory that is not a ledger.
     """
     unclosed = []
     for number, ledger in enumerate(ledgers):

@@ -119,7 +119,7 @@ class Expectation:
             )
 
     def _responsible(self, mine: list[Bond], window: Span) -> tuple[dict[str, list[Span]], bool]:
-        """Return when each meter's energy was the vehicle's, and whether some was nobody's."""
+        """Return when each meter's energy was the vehicle's, and whether some was shared."""
         spans: dict[str, list[Span]] = {}
         is_shared = False
         for meter in dict.fromkeys(bond.meter_id for bond in mine):
@@ -154,7 +154,7 @@ class Expectation:
 
 
 class Schedule:
-    """When one device is read, and which of those readings nobody got."""
+    """When one device is read, and which of those readings were never delivered."""
 
     def __init__(
         self, device: Device, interval_us: int, end_us: int, withheld: Sequence[int]

@@ -59,7 +59,7 @@ class Product:
         self._patience_s = patience_s
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # Neither the URL nor an error is told: a part of either may be a password.
-        unusable = ProductError("the API's URL is no address such as http://host:8000")
+        unusable = ProductError("the API's URL is not an address such as http://host:8000")
         if not _PLAIN_URL.fullmatch(url):
             raise unusable
         try:

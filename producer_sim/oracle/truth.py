@@ -64,7 +64,7 @@ class Bond:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """A reading that nobody got, and the fault that took it."""
+    """A reading that was never delivered, and the fault that took it."""
 
     device_id: str
     recorded_at: int

@@ -29,8 +29,8 @@ def verify(
 ) -> Report:
     """Wait until the group is through with the ledgers' messages, then run all checks.
 
-    Raises LedgerError for a directory that is no ledger, EmptyLedgerError for a ledger with nothing
-    to compare, SnapshotError where the database cannot be reached or read.
+    Raises LedgerError for a directory that is not a ledger, EmptyLedgerError for a ledger with
+    nothing to compare, SnapshotError where the database cannot be reached or read.
     """
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
         folder = Path(name)

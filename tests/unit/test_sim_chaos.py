@@ -149,7 +149,7 @@ def test_every_sent_value_is_what_the_ledger_will_say_of_it() -> None:
 
 
 @pytest.mark.parametrize("fault", Fault)
-def test_a_share_befalls_that_share_of_the_readings(fault: Fault) -> None:
+def test_a_share_takes_that_share_of_the_readings(fault: Fault) -> None:
     load = Load(replace(PLAN, shares=Shares(**{fault.value: 0.1})))
     sent = sum(len(chunk) for chunk in load.chunks())
     readings = 2 * PLAN.devices * 40

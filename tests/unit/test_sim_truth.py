@@ -52,7 +52,7 @@ def test_each_meter_reading_belongs_to_one_vehicle_or_to_none() -> None:
     meters = {device.device_id for device in truth.devices if device.stream == "meter"}
     drawn = sum(Fraction(repr(row.measures[0])) for row in sent if row.device_id in meters)
     told = Fraction(int(total(truth)[AC].sum()), 10_000)
-    # Standby of those that are shared, spare or unassigned is nobody's.
+    # The standby of shared, spare and unassigned chargers belongs to no vehicle.
     assert 0.9 * float(drawn) < float(told) < float(drawn)
 
 
@@ -66,7 +66,7 @@ def test_a_register_tells_all_but_its_first_interval_and_what_a_swap_loses() -> 
     assert unseen.max() < 4.0  # two intervals of five minutes at 22 kW
 
 
-def test_withheld_readings_are_those_that_nobody_can_read() -> None:
+def test_withheld_readings_are_those_that_are_not_delivered() -> None:
     shares = Shares(gaps=0.05, malformed=0.05, late=0.1, duplicates=0.1, conflicts=0.05)
     truth, sent = lived(shares=shares)
     got = {(row.device_id, row.recorded_at) for row in sent if row.recorded_at != NO_TIME}

@@ -10,7 +10,7 @@ WITH judged AS (
         WHEN is_reading AND is_dead AND is_equal AND candidates > 1
             THEN 'dead-lettered as ' || reason || ', but equals the stored reading'
         WHEN is_reading AND is_stored AND NOT is_equal AND NOT is_altered AND NOT is_dead
-            THEN 'differs from the stored reading, but is no dead letter'
+            THEN 'differs from the stored reading, but is not a dead letter'
         WHEN is_reading AND is_stored AND NOT is_equal AND is_dead
             AND reason <> 'conflicting_duplicate'
             THEN 'dead-lettered as ' || reason || ', expected conflicting_duplicate'
