@@ -1,4 +1,4 @@
-"""The commands, nothing else."""
+"""The command line."""
 
 from collections.abc import Callable
 

@@ -25,7 +25,7 @@ from deploy.local.errors import LocalStackError
 from deploy.replica import ROOT, ReplicaError, ReplicaLateError
 from producer_sim.commands.display import show_report
 from producer_sim.ledger.ledger import LedgerError, parts
-from producer_sim.oracle.answers import ask
+from producer_sim.oracle.ask import ask
 from producer_sim.oracle.snapshot import SnapshotError
 from producer_sim.oracle.truth import read_truths
 from producer_sim.oracle.verdict import CLEAN, TOO_SLOW, WRONG, Report, Unasked

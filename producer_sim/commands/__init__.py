@@ -1,1 +1,1 @@
-"""What a user types: `run`, `replay`, `verify`; `send` is one sending from start to end."""
+"""The commands `run`, `replay` and `verify`; `send` is what the first two share."""

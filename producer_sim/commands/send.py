@@ -1,19 +1,18 @@
-"""One sending from its first to its last line, for `run` and `replay` alike."""
+"""Send a job from start to end, for `run` and `replay`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 
-from producer_sim.commands import options
 from producer_sim.commands.display import Display
 from producer_sim.commands.terminal import LOST, WRONG_USE, fail, say, settings_of
 from producer_sim.devices.records import Records
-from producer_sim.ledger.ledger import Book, Ledger, LedgerError, Unrecorded
+from producer_sim.ledger.book import Book, Unrecorded
+from producer_sim.ledger.ledger import Ledger, LedgerError
 from producer_sim.ledger.reports import Tally
 from producer_sim.sending.pace import Pace, Policy
 from producer_sim.sending.sender import Sender, SenderError
@@ -23,28 +22,13 @@ from runtime.settings import KafkaSettings, SettingsError
 from runtime.terminal import Terminal
 from telemetry.timestamps import format_timestamp
 
-Rate = Annotated[
-    float | None,
-    typer.Option(
-        parser=options.rate, metavar="N|max", help="Messages per second at most; max or 0: unbound."
-    ),
-]
-LedgerDirectory = Annotated[
-    Path | None,
-    typer.Option(
-        "--ledger", help="Where the ledger is kept: a new directory; ledger/<time> by default."
-    ),
-]
-NoLedger = Annotated[bool, typer.Option("--no-ledger", help="Keep none; verify cannot check it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but what went wrong.")]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Records to send. `metadata` goes into the ledger, `figures` are known at the end.
+    """Records to send. `metadata` goes into the ledger; `figures` are counts, known at the end.
 
-    `keep` puts more files into the ledger's directory, where all was sent and acknowledged, and
-    returns what else the ledger says then.
+    `keep` is called once everything was sent and acknowledged: it writes more files into the
+    ledger's directory and returns more metadata.
     """
 
     chunks: Iterable[Records]
@@ -57,7 +41,7 @@ class Job:
 
 
 def send_job(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tally:
-    """Send a job as the options say, and tell what went wrong; ends the command where it cannot."""
+    """Send a job as the options say, and return the tally; a failure ends the command."""
     if ledger is not None and no_ledger:
         fail("--ledger and --no-ledger exclude each other", WRONG_USE)
     kafka = settings_of(KafkaSettings)
@@ -77,7 +61,7 @@ def send_job(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> 
 
 
 def default_ledger(now_us: int) -> Path:
-    """Return `ledger/<start time>`."""
+    """Return `ledger/<time>` for this time."""
     return Path("ledger") / (format_timestamp(now_us)[:23].replace(":", "-") + "Z")
 
 
@@ -89,9 +73,9 @@ def send(
     console: Console,
     quiet: bool,
 ) -> Tally:
-    """Send a job's records; returns once each has its report or is given up.
+    """Send a job's records; return once each has its report or is given up.
 
-    Raises LedgerError before anything is sent, SenderError where the producer cannot go on.
+    Raises LedgerError before anything is sent, SenderError if the producer cannot go on.
     """
     now = system_clock()
     metadata = job.metadata | {"version": _version(), "started_at": format_timestamp(now)}
@@ -122,7 +106,7 @@ def send(
 
 
 def _connected(kafka: KafkaSettings, book: Book, stop: Stop) -> Sender | None:
-    """Wait for the broker and the topics; None if stopped meanwhile."""
+    """Wait for the broker and create the topics; return None if stopped meanwhile."""
     if not create_missing_topics(kafka, stop, say):
         return None
     sender = Sender(kafka=kafka, book=book, stop=stop, say=say)

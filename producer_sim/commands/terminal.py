@@ -9,7 +9,7 @@ from runtime.printable import printable
 from runtime.settings import SettingsError, load
 
 LOST, WRONG_USE = 1, 2
-"""Exit codes beside those of a verdict."""
+"""Exit codes; `verdict` has those of a verification."""
 
 Section = TypeVar("Section", bound=BaseSettings)
 
@@ -26,7 +26,7 @@ def fail(line: str, code: int) -> NoReturn:
 
 
 def settings_of(section: type[Section]) -> Section:
-    """Read one section from the environment; the command fails where it cannot be used."""
+    """Read one section from the environment; an unusable one ends the command."""
     try:
         return load(section)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""`verify`: what was sent, beside what is stored and answered."""
+"""`verify`: compare what was sent with what is stored and answered."""
 
 import sys
 from pathlib import Path
@@ -9,46 +9,53 @@ import typer
 from producer_sim.commands.display import show_report
 from producer_sim.commands.terminal import LOST, WRONG_USE, fail, settings_of
 from producer_sim.ledger.ledger import EmptyLedgerError, LedgerError
-from producer_sim.oracle.answers import ask
+from producer_sim.oracle.ask import ask
 from producer_sim.oracle.snapshot import SnapshotError
 from producer_sim.oracle.truth import read_truths
 from producer_sim.oracle.verify import verify as verify_ledgers
 from producer_sim.settings import DatabaseSettings, ProductSettings
 from runtime.terminal import Terminal
 
+Ledgers = Annotated[list[Path], typer.Argument(help="Directories that run or replay filled.")]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact", help="The tables must hold nothing but these ledgers' messages."),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=604_800.0,
+        help="Seconds to wait for consumers that make no progress, and for each answer of a busy"
+        " API.",
+    ),
+]
+AnswersUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--answers",
+        metavar="URL",
+        help="Also ask this API, and compare its answers with the truth of each ledger of"
+        " `run --world`. Uses API_KEY where it is set.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
 
 def verify(
     *,
-    ledgers: Annotated[list[Path], typer.Argument(help="Directories that run or replay filled.")],
-    exact: Annotated[
-        bool,
-        typer.Option("--exact", help="The tables must hold nothing but these ledgers' messages."),
-    ] = False,
-    wait: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=604_800.0,
-            help="Seconds to wait for consumers that do not move on, and for each answer of an API"
-            " that is busy.",
-        ),
-    ] = 60.0,
-    answers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Ask this API too, and compare its answers with the truth of each ledger of"
-            " `run --world`; with API_KEY, where one is set.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    ledgers: Ledgers,
+    exact: Exact = False,
+    wait: Wait = 60.0,
+    answers: AnswersUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare what was sent with what is stored, value by value.
 
-    Looks at DATABASE_URL and CONSUMER_GROUP, in one read-only snapshot. Finds readings that are
-    lost, invented, altered or doubled, messages with another outcome than theirs, and current
-    states that are not the newest reading. With --answers, wrong energies, coverages and statuses
-    of any vehicle, of the fleet, and faults that are missed or made up.
+    Reads DATABASE_URL for the group CONSUMER_GROUP, in one read-only snapshot. Finds readings that
+    are lost, invented, altered or doubled, messages with a wrong outcome, and current states that
+    are not the newest reading. With --answers also wrong energies, coverages and statuses of
+    vehicles and of the fleet, and faults that the API misses or makes up.
 
     Exit codes: 0 clean, 1 a check failed or could not be made, 2 wrong use, 3 the stored data are
     right and no answer was wrong, but some did not come in time.

@@ -1,1 +1,4 @@
-"""What is sent: a world, the fleet that lives in it, its messages, faults on purpose. Pure."""
+"""Simulated devices and their messages, with faults on purpose. Pure.
+
+Read `world` (who charges where), `fleet` (physics), `registers`, `messages`, then `chaos`.
+"""

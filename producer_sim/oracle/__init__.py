@@ -1,5 +1,5 @@
-"""What is true, and what the product makes of it.
+"""What is true of a run, and whether the product agrees; `verdict` is the result.
 
-`witness` writes the truth of a run, `truth` reads it, `expected` says what is to be answered;
-`snapshot` and `compare` hold the database to the ledger, `answers` the API to the truth.
+`verify`, `snapshot` and `compare` check the database against the ledger. `witness` records the
+`truth`, `expected` derives the right answers from it, `ask` and `answers` check the API's answers.
 """

@@ -1,4 +1,4 @@
-"""The named SQL statements of this package."""
+"""The SQL statements of this package, by name."""
 
 from functools import cache
 from pathlib import Path
@@ -8,5 +8,5 @@ _FOLDER = Path(__file__).with_name("sql")
 
 @cache
 def statement(name: str) -> str:
-    """Return the text of `sql/<name>.sql`, which is code as much as this file is."""
+    """Return the text of `sql/<name>.sql`."""
     return (_FOLDER / f"{name}.sql").read_text()

@@ -1,1 +1,1 @@
-"""The way to Kafka: the pace, the producer, and a clean stop."""
+"""From records to Kafka: the loop (`transmit`), its pace, the producer, and a clean stop."""

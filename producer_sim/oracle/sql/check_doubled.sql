@@ -1,4 +1,4 @@
--- Readings in two rows, and messages that are both the stored reading and a dead letter.
+-- Readings in more than one row, and messages that are both the stored reading and a dead letter.
 SELECT
     topic, NULL AS partition, NULL AS record_offset, device_id, recorded_at,
     'in ' || copies || ' rows of history' AS problem

@@ -1,5 +1,5 @@
--- PostgreSQL: the group's dead letters in the ledgers' ranges of offsets, or all of them. Of a value that
--- is not whole: its length, its digest, and that of the beginning that was kept.
+-- PostgreSQL: the group's dead letters in the ledgers' ranges of offsets, or all of them. For a value
+-- that is not whole: its length, its digest, and the digest of the beginning that was kept.
 COPY (
     SELECT
         d.topic, d.partition, d.record_offset,
