@@ -28,6 +28,7 @@ _DEAD_LETTER = (
     "key_sha256 text",
     "value_sha256 text",
     "reason text",
+    "is_redriven boolean",
 )
 
 

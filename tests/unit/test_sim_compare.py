@@ -78,8 +78,16 @@ class World:
             reason = None if stored == record.measures else "conflicting_duplicate"
         if reason is not None:
             place = (topic, partition, offset)
-            self.dead.append((*place, digest(record.key), digest(record.value), reason))
+            self.dead.append((*place, digest(record.key), digest(record.value), reason, False))
         return offset
+
+    def refuse(self, record: Record, reason: str, *, redriven: bool) -> None:
+        """Dead-letter the next record of partition 0, whatever it holds."""
+        topic = STREAMS[record.stream].topic
+        offset = self.ends.get((topic, 0), 0)
+        self.ends[topic, 0] = offset + 1
+        letter = (digest(record.key), digest(record.value), reason, redriven)
+        self.dead.append((topic, 0, offset, *letter))
 
     def fill(self, tables: "DuckDBPyConnection") -> None:
         rows = [(*key, *padded(measures)) for key, measures in self.history.items()]
@@ -192,11 +200,11 @@ A_TOMBSTONE = """
 A_DEVICE = "device_id = 'mtr-00007'"
 DEAD_LETTER_OF_A_READING = f"""
     INSERT INTO dead_letter
-    SELECT topic, partition, record_offset, key_sha256, 'x', 'wrong_type' FROM message
+    SELECT topic, partition, record_offset, key_sha256, 'x', 'wrong_type', false FROM message
     WHERE {A_READING}"""
 DEAD_LETTER_OF_A_DUPLICATE = """
     INSERT INTO dead_letter
-    SELECT topic, partition, max(record_offset), 'k', 'v', 'conflicting_duplicate'
+    SELECT topic, partition, max(record_offset), 'k', 'v', 'conflicting_duplicate', false
     FROM message WHERE recorded_at IS NOT NULL
     GROUP BY topic, partition, device_id, recorded_at, m1, m2, m3 HAVING count(*) = 2
     LIMIT 1"""
@@ -327,13 +335,17 @@ def test_rows_of_others_count_only_in_an_exact_check(
         f" ('{METERS}', 'mtr-00007', {NOW - 1}, 1, 2, 0),"
         f" ('{METERS}', 'mtr-00007', {NOW + 31 * MINUTE_US}, 1, 2, 0)"
     )
-    tables.execute(f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old')")
+    tables.execute(
+        f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old', false)"
+    )
     assert violations(compare(tables)) == {}
 
 
 def test_an_exact_check_accounts_for_every_row(tables: "DuckDBPyConnection") -> None:
     tables.execute(f"INSERT INTO history VALUES ('{METERS}', 'another', {NOW}, 1, 2, 0)")
-    tables.execute(f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old')")
+    tables.execute(
+        f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old', false)"
+    )
     assert violations(compare(tables, exact=True)) == {"invented": 2}
 
 
@@ -520,6 +532,47 @@ def test_a_letter_that_is_not_whole_is_compared_by_length_digest_and_beginning(
     sent = reading(0.0, kind)._replace(recorded_at=NO_TIME, value=PADDED)
     case.ledger((sent, 0))
     case.world.append(sent, 0)
-    *place, key, _, reason = case.world.dead.pop()
-    case.world.dead.append((*place, key, cut(PADDED).replace(told, replaced), reason))
+    *place, key, _, reason, redriven = case.world.dead.pop()
+    case.world.dead.append((*place, key, cut(PADDED).replace(told, replaced), reason, redriven))
     assert case.violations() == expected
+
+
+REFUSED_ONCE = "unregistered_device"
+
+
+@pytest.mark.parametrize("copies", [1, 2], ids=["one message", "a duplicate"])
+def test_a_redriven_letter_whose_copy_is_stored_is_right(case: Case, copies: int) -> None:
+    case.ledger(*((reading(1.0), offset) for offset in range(copies)))
+    for _ in range(copies):
+        case.world.refuse(reading(1.0), REFUSED_ONCE, redriven=True)
+    case.world.append(reading(1.0), 0)
+    assert case.violations(exact=True) == {}
+
+
+def test_a_redriven_conflict_may_have_been_refused_for_another_reason_at_first(case: Case) -> None:
+    case.ledger((reading(1.0), 0), (reading(2.0, CONFLICT), 1))
+    for energy in (1.0, 2.0):
+        case.world.refuse(reading(energy), REFUSED_ONCE, redriven=True)
+    for energy in (1.0, 2.0):
+        case.world.append(reading(energy), 0)
+    assert case.violations() == {}
+
+
+def test_a_redriven_letter_whose_copy_is_not_stored_is_lost(case: Case) -> None:
+    case.ledger((reading(1.0), 0))
+    case.world.refuse(reading(1.0), REFUSED_ONCE, redriven=True)
+    assert case.violations() == {"lost": 1, "wrong_outcome": 1}
+
+
+def test_a_stored_reading_whose_letter_was_not_redriven_is_doubled(case: Case) -> None:
+    case.ledger((reading(1.0), 0))
+    case.world.refuse(reading(1.0), REFUSED_ONCE, redriven=False)
+    case.world.append(reading(1.0), 0)
+    assert case.violations() == {"doubled": 1}
+
+
+def test_a_redriven_letter_must_have_the_bytes_that_were_sent(case: Case) -> None:
+    case.ledger((reading(1.0), 0))
+    case.world.refuse(reading(1.0)._replace(value=b"{}"), REFUSED_ONCE, redriven=True)
+    case.world.append(reading(1.0), 0)
+    assert case.violations() == {"wrong_outcome": 1}

@@ -65,6 +65,7 @@ SELECT
     m.reason AS expected_reason,
     d.topic IS NOT NULL AS is_dead,
     d.reason AS reason,
+    coalesce(d.is_redriven, false) AS is_redriven,
     (m.value_sha256 IS NOT DISTINCT FROM d.value_sha256
         OR m.value_cut IS NOT DISTINCT FROM d.value_sha256 AND d.value_sha256 IS NOT NULL)
         AND m.key_sha256 IS NOT DISTINCT FROM d.key_sha256 AS has_its_bytes

@@ -9,7 +9,7 @@ COPY (
                  THEN concat_ws(' ', d.value_bytes, encode(d.value_sha256, 'hex'),
                                 encode(sha256(d.value), 'hex'))
         END,
-        d.reason
+        d.reason, d.redriven_at IS NOT NULL
     FROM dead_letter AS d
     LEFT JOIN unnest(
         %(topics)s::text[], %(partitions)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[]

@@ -19,6 +19,6 @@ CREATE TABLE current_state (
 );
 CREATE TABLE dead_letter (
     topic text, partition integer, record_offset bigint,
-    key_sha256 text, value_sha256 text, reason text
+    key_sha256 text, value_sha256 text, reason text, is_redriven boolean
 );
 CREATE TABLE progress (topic text, partition integer, next_offset bigint);
