@@ -7,22 +7,22 @@ from runtime.postgres.settings import PostgresUrl
 
 
 class DatabaseSettings(BaseSettings):
-    """Where `verify` looks, and whose progress it looks at."""
+    """The database that `verify` reads, and the consumer group that it waits for."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    database_url: PostgresUrl = Field(description="PostgreSQL's address; reading suffices")
+    database_url: PostgresUrl = Field(description="PostgreSQL's address; read access suffices")
     consumer_group: str = Field(
         default="telemetry-consumer", description="the consumers' group in Kafka"
     )
 
 
 class ProductSettings(BaseSettings):
-    """How the simulator is admitted to the API that it tells of its devices, and asks."""
+    """The key for the API that `run --api` and `verify --answers` call."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    api_key: SecretStr | None = Field(default=None, description="the API's key, where it needs one")
+    api_key: SecretStr | None = Field(default=None, description="the API's key, if it needs one")
 
     @property
     def key(self) -> str | None:

@@ -18,10 +18,11 @@ from deploy.local.errors import LocalStackError
 from deploy.replica import ReplicaError, ReplicaLateError
 from producer_sim.commands.display import show_report
 from producer_sim.ledger.ledger import LedgerError
-from producer_sim.oracle.answers import ask
+from producer_sim.oracle.ask import ask
+from producer_sim.oracle.snapshot import SnapshotError
 from producer_sim.oracle.truth import read_truths
 from producer_sim.oracle.verdict import CLEAN, TOO_SLOW, WRONG, Report, Unasked
-from producer_sim.oracle.verify import SnapshotError, verify
+from producer_sim.oracle.verify import verify
 from runtime.terminal import Terminal, fail
 
 GROUP = "wattline-demo"

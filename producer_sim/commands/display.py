@@ -1,4 +1,4 @@
-"""What people see of a run: a progress line on a terminal, and the figures at the end."""
+"""What a user sees: a progress line on a terminal, and the figures and reports at the end."""
 
 import time
 from types import TracebackType
@@ -17,7 +17,7 @@ _REFRESH_SECONDS = 0.25
 
 
 class Display:
-    """Shows a tally while it grows. Off a terminal it shows the end only, quietly nothing."""
+    """Shows a tally while it grows: on a terminal live, elsewhere at the end; `quiet`: never."""
 
     def __init__(self, *, console: Console, tally: Tally, total: int | None, quiet: bool) -> None:
         self._console = console
@@ -32,7 +32,7 @@ class Display:
             TextColumn("{task.fields[rate]:,.0f}/s"),
             TimeElapsedColumn(),
             console=console,
-            auto_refresh=False,  # a thread would take the interpreter away from the reports
+            auto_refresh=False,  # a thread would compete with the reports for the interpreter
             transient=True,
             disable=quiet or not console.is_terminal,
         )
@@ -54,7 +54,7 @@ class Display:
         self._progress.stop()
 
     def show(self, due_us: int) -> None:
-        """Show where the simulated clock stands; may be called as often as one likes."""
+        """Show the simulated clock, at most every quarter of a second."""
         now = time.monotonic()
         if self._progress.disable or now - self._shown < _REFRESH_SECONDS:
             return
@@ -97,8 +97,8 @@ class Display:
 
 
 def show_report(console: Console, report: Report) -> None:
-    """Print a verification: totals, checks, and examples of what is wrong."""
-    totals = Table("figure", "messages", title="What the ledgers hold and where it ended")
+    """Print a report: totals, checks, and examples of what is wrong."""
+    totals = Table("figure", "messages", title="Messages in the ledgers, and where they ended")
     for name, total in report.totals.items():
         totals.add_row(name, f"{total:,}")
     checks = Table("check", "violations", "verdict")
@@ -110,11 +110,11 @@ def show_report(console: Console, report: Report) -> None:
             console.print(f"{check.name}: {example}", soft_wrap=True)
     for ledger in report.unclosed:
         console.print(
-            f"{ledger}: was not closed; what was sent after its last part is not in it",
+            f"{ledger}: was not closed; messages sent after its last part are missing from it",
             soft_wrap=True,
         )
     if report.unasked is not None:
-        problem = f"the API could not be asked everything: {report.unasked.problem}"
+        problem = f"the API did not answer everything: {report.unasked.problem}"
         console.print(problem, soft_wrap=True)
     console.print(_conclusion(report))
 

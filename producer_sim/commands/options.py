@@ -1,7 +1,12 @@
-"""What options hold, from text. A value that cannot be used is wrong use: exit code 2."""
+"""The parsers of the options, and the options that `run` and `replay` share.
+
+A parser raises BadParameter for a value that cannot be used: exit code 2.
+"""
 
 import math
 import re
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -14,13 +19,13 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 _FLEET = re.compile(r"[A-Za-z0-9._:-]{1,40}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
-UNBOUND = math.inf
+UNBOUNDED = math.inf
 
 
 def duration(text: str) -> int:
     """Return microseconds: `90s`, `30m`, `1h30m`, `2d`; at most 100 years."""
     if _DURATION.fullmatch(text) is None:
-        raise typer.BadParameter(f"{_cut(text)} is no duration; write 90s, 30m, 1h30m or 2d")
+        raise typer.BadParameter(f"{_cut(text)} is not a duration; write 90s, 30m, 1h30m or 2d")
     pieces = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
     total = sum(float(number) * _UNITS_US[unit] for number, unit in pieces)
     if total > _LONGEST_US:  # a float may be infinite
@@ -31,25 +36,25 @@ def duration(text: str) -> int:
 
 
 def rate(text: str) -> float:
-    """Return messages per second; `max` and `0` stand for no bound."""
+    """Return messages per second; `max` and `0` stand for no limit."""
     if text == "max":
-        return UNBOUND
+        return UNBOUNDED
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise typer.BadParameter(f"{text!r} is no rate; write messages per second, 0 or max")
-    return value or UNBOUND
+        raise typer.BadParameter(f"{text!r} is not a rate; write messages per second, 0 or max")
+    return value or UNBOUNDED
 
 
 def instant(text: str) -> int:
-    """Return microseconds since 1970 for an RFC 3339 timestamp, or so long before now: `-24h`."""
+    """Return microseconds since 1970, from an RFC 3339 timestamp or a time before now: `-24h`."""
     if text.startswith("-"):
         return (system_clock() - duration(text[1:])) // SECOND_US * SECOND_US
     try:
         at = parse_timestamp(text)
-        as_datetime(at)  # what no calendar has cannot be told, nor sent
+        as_datetime(at)  # raises for a time that cannot be printed or sent
     except OverflowError as error:
         raise typer.BadParameter(f"{text!r} is past the year 9999") from error
     except ValueError as error:
@@ -60,25 +65,43 @@ def instant(text: str) -> int:
 
 
 def fleet_name(text: str) -> str:
-    """Return a name that may stand in a device id, once `fleet_begun` has filled it in."""
+    """Return the name if `fleet_begun` makes a part of a valid device id of it."""
     if _FLEET.fullmatch(fleet_begun(text, 0)) is None:
-        raise typer.BadParameter("a fleet is named with 1 to 40 of A-Z a-z 0-9 . _ : - or {start}")
+        raise typer.BadParameter("a fleet's name has 1 to 40 of A-Z a-z 0-9 . _ : - or {start}")
     return text
 
 
 def fleet_begun(name: str, start_us: int) -> str:
-    """Return the name of a fleet whose run begins then: `{start}` in it is that second, in UTC."""
+    """Return the name with the run's first second, in UTC, in place of `{start}`."""
     start = EPOCH + start_us * MICROSECOND
     return name.replace("{start}", f"{start:%Y%m%dT%H%M%SZ}")
 
 
 def device_id(text: str) -> str:
-    """Return an id that the contract accepts."""
+    """Return the id if the contract accepts it."""
     if _DEVICE_ID.fullmatch(text) is None:
         raise typer.BadParameter("an id has 1 to 64 of A-Z a-z 0-9 . _ : -")
     return text
 
 
 def _cut(text: str) -> str:
-    """Return the text as it is quoted in a line."""
+    """Return the beginning of the text, quoted, for an error message."""
     return repr(text[:40])
+
+
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        parser=rate,
+        metavar="N|max",
+        help="At most this many messages per second; max or 0: no limit.",
+    ),
+]
+LedgerDirectory = Annotated[
+    Path | None,
+    typer.Option("--ledger", help="A new directory for the ledger; by default ledger/<time>."),
+]
+NoLedger = Annotated[
+    bool, typer.Option("--no-ledger", help="Keep no ledger; verify cannot check this run.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only what went wrong.")]

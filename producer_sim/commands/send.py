@@ -1,4 +1,4 @@
-"""One sending from its first to its last line, for `run` and `replay` alike."""
+"""Send a job from start to end, for `run` and `replay`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,23 +9,27 @@ from typing import Any
 from rich.console import Console
 
 from producer_sim.commands.display import Display
+from producer_sim.commands.terminal import LOST, WRONG_USE, fail, say, settings_of
 from producer_sim.devices.records import Records
-from producer_sim.ledger.ledger import Book, Ledger, Unrecorded
+from producer_sim.ledger.book import Book, Unrecorded
+from producer_sim.ledger.ledger import Ledger, LedgerError
 from producer_sim.ledger.reports import Tally
 from producer_sim.sending.pace import Pace, Policy
-from producer_sim.sending.sender import Sender
+from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
 from producer_sim.sending.transmit import create_missing_topics, system_clock, transmit
 from runtime.kafka.settings import KafkaSettings
+from runtime.settings import SettingsError
+from runtime.terminal import Terminal
 from telemetry.timestamps import format_timestamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Records to send. `metadata` goes into the ledger, `figures` are known at the end.
+    """Records to send. `metadata` goes into the ledger; `figures` are counts, known at the end.
 
-    `keep` puts more files into the ledger's directory, where all was sent and acknowledged, and
-    returns what else the ledger says then.
+    `keep` is called once everything was sent and acknowledged: it writes more files into the
+    ledger's directory and returns more metadata.
     """
 
     chunks: Iterable[Records]
@@ -37,8 +41,28 @@ class Job:
     keep: Callable[[Path], dict[str, object]] | None = None
 
 
+def send_job(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tally:
+    """Send a job as the options say, and return the tally; a failure ends the command."""
+    if ledger is not None and no_ledger:
+        fail("--ledger and --no-ledger exclude each other", WRONG_USE)
+    kafka = settings_of(KafkaSettings)
+    directory = None if no_ledger else ledger or default_ledger(system_clock())
+    try:
+        tally = send(job, kafka=kafka, ledger=directory, console=Terminal(), quiet=quiet)
+    except (LedgerError, SettingsError) as error:
+        fail(str(error), WRONG_USE)
+    except SenderError as error:
+        fail(str(error), LOST)
+    if not tally.sent:
+        counted = [
+            f"{count:,} {what.replace('_', ' ')}" for what, count in job.figures().items() if count
+        ]
+        say(", ".join(["nothing was sent", *counted]))
+    return tally
+
+
 def default_ledger(now_us: int) -> Path:
-    """Return `ledger/<start time>`."""
+    """Return `ledger/<time>` for this time."""
     return Path("ledger") / (format_timestamp(now_us)[:23].replace(":", "-") + "Z")
 
 
@@ -49,11 +73,10 @@ def send(
     ledger: Path | None,
     console: Console,
     quiet: bool,
-    say: Callable[[str], None],
 ) -> Tally:
-    """Send a job's records; returns once each has its report or is given up.
+    """Send a job's records; return once each has its report or is given up.
 
-    Raises LedgerError before anything is sent, SenderError where the producer cannot go on.
+    Raises LedgerError before anything is sent, SenderError if the producer cannot go on.
     """
     now = system_clock()
     metadata = job.metadata | {"version": _version(), "started_at": format_timestamp(now)}
@@ -61,7 +84,7 @@ def send(
     display = Display(console=console, tally=book.tally, total=job.total, quiet=quiet)
     with Stop() as stop:
         try:
-            sender = _connected(kafka, book, stop, say)
+            sender = _connected(kafka, book, stop)
             if sender is not None:
                 pace = Pace(policy=job.policy, start_us=job.start_us, now_us=system_clock())
                 with display:
@@ -83,10 +106,8 @@ def send(
     return book.tally
 
 
-def _connected(
-    kafka: KafkaSettings, book: Book, stop: Stop, say: Callable[[str], None]
-) -> Sender | None:
-    """Wait for the broker and the topics; None if stopped meanwhile."""
+def _connected(kafka: KafkaSettings, book: Book, stop: Stop) -> Sender | None:
+    """Wait for the broker and create the topics; return None if stopped meanwhile."""
     if not create_missing_topics(kafka, stop, say):
         return None
     sender = Sender(kafka=kafka, book=book, stop=stop, say=say)

@@ -1,8 +1,7 @@
-"""Faults on purpose, at stated shares of the readings, each reading with one fault at most. Pure.
+"""Faults on purpose, at given shares of the readings; a reading has at most one. Pure.
 
-What has a seed has the same faults again. A duplicate or a conflict follows its original in the
-same partition; null and foreign keys, which may change the partition, are never combined with
-either.
+A seed repeats the faults. A duplicate or a conflict follows its original in the same partition;
+null and foreign keys, which may change the partition, are never combined with either.
 """
 
 import heapq
@@ -18,35 +17,35 @@ from producer_sim.devices.kinds import CONFLICT, DUPLICATE, LATE, REWRITTEN_DUPL
 from producer_sim.devices.malformed import MALFORMED
 from producer_sim.devices.messages import canonical
 from producer_sim.devices.records import NO_TIME, Record, Records
-from producer_sim.devices.unusual import ABSENT, NULL, NULL_KEY, OTHER_KEY, REWRITINGS, untold
+from producer_sim.devices.unusual import ABSENT, NULL, NULL_KEY, OTHER_KEY, REWRITINGS, energy_only
 from telemetry.streams import STREAMS
 
 LONGEST_DELAY = 30
-"""In reading intervals: how long a late reading or a copy may be held back."""
+"""In reading intervals: the longest time that a late reading or a copy is held back."""
 
-_SAME_BYTES = 0.75  # of the duplicates; the others say the same in other words
+_SAME_BYTES = 0.75  # of the duplicates; the others are the same reading in another form
 _HALF = 0.5
 _MIDDLE = 50.0
 
 
 class Fault(StrEnum):
-    """What can befall a reading."""
+    """A fault of a reading."""
 
-    DUPLICATES = "duplicates"  # it is sent again, in the same or in other words
+    DUPLICATES = "duplicates"  # it is sent again, in the same or another form
     LATE = "late"  # it is held back, and newer readings of its device overtake it
     GAPS = "gaps"  # it is not sent
-    MALFORMED = "malformed"  # something that is no reading is sent in its place
+    MALFORMED = "malformed"  # a value that is not a reading is sent in its place
     CONFLICTS = "conflicts"  # other values for the same device and time follow it
     UNUSUAL = "unusual"  # it is sent in an unusual but valid form
 
 
 WITHHOLDING = frozenset({Fault.GAPS, Fault.MALFORMED})
-"""The faults after which nobody knows what the reading was."""
+"""The faults by which the reading is never sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """The share of all readings, 0 … 1, that each fault befalls."""
+    """The share of all readings, 0 … 1, that gets each fault; ValueError for others."""
 
     duplicates: float = 0.0
     late: float = 0.0
@@ -66,7 +65,7 @@ class Shares:
 
     @classmethod
     def of(cls, chaos: float, **single: float | None) -> Self:
-        """Split one share over all faults; a fault's own share, where given, comes first."""
+        """Split one share over all faults; a fault's own share, if given, replaces its part."""
         given = {name: share for name, share in single.items() if share is not None}
         split = {field.name: chaos * getattr(SPLIT, field.name) for field in fields(cls)}
         return cls(**(split | given))
@@ -76,7 +75,7 @@ SPLIT = Shares(duplicates=0.3, late=0.3, gaps=0.1, malformed=0.1, conflicts=0.05
 
 
 class Chaos:
-    """Mixes faults into records that come in the order of time."""
+    """Mixes faults into records that arrive in the order of time."""
 
     def __init__(self, *, shares: Shares, seed: int, interval_us: int) -> None:
         self._bounds = np.cumsum(shares.by_fault)
@@ -84,12 +83,12 @@ class Chaos:
         self._interval_us = interval_us
         self._held: list[tuple[int, int, Record]] = []
         self._ever_held = 0
-        self.befallen: Counter[Fault] = Counter()
+        self.counts: Counter[Fault] = Counter()
         self.withheld: list[tuple[int, Fault]] = []
-        """Of the records that were mixed last: the rows that nobody will read, and why."""
+        """The rows of the last mixed records that are not sent, and the fault of each."""
 
     def mix(self, records: Records) -> Records:
-        """Return the records as they are sent: some changed, some gone, held ones come due."""
+        """Return what is sent: some records changed, some removed, held ones that are now due."""
         self.withheld = []
         if self._bounds[-1] == 0.0 or not len(records):
             return records
@@ -98,25 +97,25 @@ class Chaos:
         changed = []
         for index in np.flatnonzero(~untouched).tolist():
             fault = list(Fault)[drawn[index]]
-            self.befallen[fault] += 1
+            self.counts[fault] += 1
             if fault in WITHHOLDING:
                 self.withheld.append((index, fault))
-            sent = self._befall(fault, records.row(index))
+            sent = self._apply(fault, records.row(index))
             if sent is not None:
                 changed.append(sent)
         changed += self._released(until=int(records.due[-1]))
         mixed = records.take(np.flatnonzero(untouched)) + Records.of(changed)
-        # Stable: what is due at the same instant keeps its order, so a copy follows its original.
+        # Stable: records due at the same instant keep their order, so a copy follows its original.
         return mixed.take(np.argsort(mixed.due, kind="stable"))
 
     def rest(self, due: int) -> Records:
-        """Return what is still held back, all due at the given instant: the load has ended."""
+        """Return the records still held back, all due at the given instant: the load has ended."""
         rows = [row._replace(due=due) for _, _, row in sorted(self._held, key=lambda h: h[:2])]
         self._held.clear()
         return Records.of(rows)
 
-    def _befall(self, fault: Fault, record: Record) -> Record | None:
-        """Return what is sent at once in the record's place, if anything."""
+    def _apply(self, fault: Fault, record: Record) -> Record | None:
+        """Return what is sent in the record's place now, if anything."""
         match fault:
             case Fault.DUPLICATES:
                 self._hold(self._copy(record), self._delay(shortest=0.0))
@@ -146,9 +145,9 @@ class Chaos:
         told = [(n, measure) for n, measure in enumerate(record.measures) if measure is not None]
         changed, sent = told[self._rng.integers(len(told))]
         measures = list(record.measures)
-        # Towards the middle of what SoC may be, so that it stays in its range.
+        # Towards the middle of the range of SoC, so that it stays in range.
         away = _MIDDLE * 2 if sent < _MIDDLE else 0.0
-        # Half of the differences are as small as a double allows.
+        # Half of the differences are the smallest that a double allows.
         measures[changed] = (
             float(np.nextafter(sent, away))
             if self._rng.random() < _HALF
@@ -165,11 +164,11 @@ class Chaos:
         if kinds[way] is OTHER_KEY:
             return record._replace(kind=OTHER_KEY, key=f"gateway-{way}".encode())
         if kinds[way] in (ABSENT, NULL):
-            return untold(record, kinds[way])
+            return energy_only(record, kinds[way])
         return record._replace(kind=kinds[way], value=REWRITINGS[way].rewrite(record))
 
     def _delay(self, *, shortest: float) -> float:
-        """Draw a delay in intervals: a half of them near the shortest, a half spread out."""
+        """Draw a delay in intervals: half of them near the shortest, half spread out."""
         if self._rng.random() < _HALF:
             return shortest + float(self._rng.random()) * shortest
         return float(self._rng.uniform(shortest, LONGEST_DELAY))

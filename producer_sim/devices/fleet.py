@@ -1,13 +1,13 @@
-"""The lives of vehicles and their chargers: n at once, in whole intervals. Pure.
+"""The physics of n vehicles and their chargers, one whole interval at a time. Pure.
 
-Vehicle i charges at meter i only, unless a world says otherwise, and both are read at the same
-instant, each pair at its own phase of the interval. Over every interval, before rounding:
+Vehicle i charges at meter i only, unless a world says otherwise. Both are read at the same instant,
+each pair at its own phase of the interval. Over every interval, before rounding:
 
     battery energy gained  = kwhDeliveredDc
     kwhConsumedAc          = kwhDeliveredDc / efficiency of the charger + standby * time
     change of SoC          = 100 * (kwhDeliveredDc - driven energy) / capacity
 
-Energies are rounded with carry: what one reading loses to rounding, the next one brings.
+Energies are rounded with carry: what one reading loses to rounding is added to the next.
 """
 
 from dataclasses import dataclass, replace
@@ -29,17 +29,17 @@ SOC_DECIMALS = 2
 TEMPERATURE_DECIMALS = 1
 
 TAPER_FROM = 80.0
-"""Per cent of SoC from which on the power falls in a straight line …"""
+"""Per cent of SoC from which the power falls in a straight line …"""
 TAPER_TO = 0.1
 """… down to this share of it at 100 %."""
 RESERVE = 8.0
-"""Per cent of SoC at which a vehicle stops driving and looks for its charger."""
+"""Per cent of SoC at which a vehicle stops driving and charges."""
 
 _CAPACITIES_KWH = (40.0, 52.0, 58.0, 64.0, 77.0, 82.0, 95.0)
 _CHARGERS_KW = (3.7, 7.4, 11.0, 22.0)
 _CHARGER_SHARES = (0.10, 0.30, 0.45, 0.15)
 _EFFICIENCIES = np.array([(0.88, 0.95), (0.76, 0.84), (0.64, 0.74)])
-"""The chargers' AC→DC efficiency, from … to: sound, worn and broken ones."""
+"""Ranges of the chargers' AC→DC efficiency: sound, worn and broken ones."""
 _EFFICIENCY_SHARES = (0.85, 0.12, 0.03)
 _TARGETS = (80.0, 90.0, 100.0)
 """Per cent of SoC at which charging ends."""
@@ -61,13 +61,13 @@ class Mode(IntEnum):
 
 _NEVER = 1e6
 _DWELL_HOURS = np.array([(0.2, 1.2), (0.3, 7.0), (_NEVER, _NEVER), (0.2, 6.0)])
-"""How long a mode lasts, from … to; charging ends with its target instead."""
+"""Ranges of how long a mode lasts; charging lasts until its target instead."""
 _START_SHARES = (0.2, 0.3, 0.3, 0.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What never changes about n pairs of a vehicle and its charger; every shape is (n,)."""
+    """The constants of n pairs of a vehicle and its charger; every shape is (n,)."""
 
     capacity_kwh: Floats
     charger_kw: Floats
@@ -95,7 +95,7 @@ class Traits:
 class Tick:
     """One reading of every pair, in the order of time; every shape is (n,).
 
-    Times in microseconds since 1970, whole milliseconds; kWh over the interval that ends there,
+    Times are in microseconds since 1970, whole milliseconds; kWh over the interval that ends then,
     volts, per cent, degrees Celsius, all rounded as they are sent.
     """
 
@@ -108,7 +108,7 @@ class Tick:
 
 
 class Fleet:
-    """n pairs, numbered in the order of their phase; `numbers` are those in their names."""
+    """n pairs, in the order of their phase; `numbers` are the numbers in their names."""
 
     def __init__(
         self,
@@ -133,9 +133,9 @@ class Fleet:
         if world is not None:
             self.traits = replace(self.traits, efficiency=world.efficiency)
         self.tick = -1
-        """The number of the interval that was lived last."""
+        """The number of the last simulated interval, from 0; -1 before the first."""
         self.charger: Integers = np.arange(size)
-        """At whose charger each vehicle charges; the traits of chargers are those of their pair."""
+        """The pair at whose charger each vehicle charges, (n,)."""
         self.mode: npt.NDArray[np.int8] = rng.choice(len(Mode), size, p=_START_SHARES).astype(
             np.int8
         )
@@ -144,7 +144,7 @@ class Fleet:
             self.mode == Mode.PLUGGED_IN
         ]
         self.driven_kwh: Floats = np.zeros(size)
-        """Since the start."""
+        """Energy that driving has taken since the start, (n,)."""
         self._take_turns(np.arange(size))
         self._changes_at = self._read_at + self._dwell_us(self.mode) * rng.random(size)
         self._temperature = self._air(self._read_at) + rng.uniform(0.0, 6.0, size)
@@ -152,7 +152,7 @@ class Fleet:
         self._dc_carry: Floats = np.zeros(size)
 
     def advance(self) -> Tick:
-        """Live through the next interval and read every device at its end."""
+        """Simulate the next interval, and return every device's reading at its end."""
         self.tick += 1
         if self._world is not None:
             self.charger = self._world.charger_at(self.tick)
@@ -181,7 +181,7 @@ class Fleet:
         )
 
     def read_at(self, tick: int) -> Integers:
-        """Return when each pair is read in a tick, lived or not."""
+        """Return when each pair is read in a tick, past or future."""
         return self._read_at + (tick - self.tick) * self._interval_us
 
     def _change_modes(self) -> None:
@@ -192,7 +192,7 @@ class Fleet:
         if not len(ended):
             return
         before = mode[ended]
-        # The emptier the battery, the likelier it is that the driver plugs in on arrival.
+        # The emptier the battery, the likelier the driver plugs in on arrival.
         plugs_in = self._rng.random(len(ended)) * 100.0 > soc[ended]
         arrived = np.where(plugs_in, Mode.CHARGING, Mode.PARKED)
         rested = np.where(soc[ended] > 2 * RESERVE, Mode.DRIVING, Mode.CHARGING)
@@ -206,7 +206,7 @@ class Fleet:
         self._changes_at[ended] = self._read_at[ended] + self._dwell_us(mode[ended])
 
     def _take_turns(self, arrived: npt.NDArray[np.intp]) -> None:
-        """Park who arrives at a charger that is taken, or at the same time as another one."""
+        """Park a vehicle that arrives at a taken charger, or the second of two at once."""
         if self._world is None:
             return
         firsts = self._world.sharing_firsts
@@ -221,7 +221,7 @@ class Fleet:
         return drawn
 
     def _charge(self) -> Floats:
-        """Return the DC energy of the interval in kWh: constant power, then the taper, exactly."""
+        """Return the DC energy of the interval in kWh: constant power, then the exact taper."""
         charging = np.flatnonzero(self.mode == Mode.CHARGING)
         traits, soc = self.traits, self.soc[charging]
         capacity, at = traits.capacity_kwh[charging], self.charger[charging]
@@ -239,7 +239,7 @@ class Fleet:
         return gained
 
     def _drive(self) -> Floats:
-        """Return the energy in kWh that driving takes from the battery, never below reserve."""
+        """Return the energy in kWh that driving takes from the battery, down to the reserve."""
         left = np.maximum(self.soc - RESERVE, 0.0) * self.traits.capacity_kwh / 100.0
         wanted = self.traits.driving_kw * self._hours
         return np.where(self.mode == Mode.DRIVING, np.minimum(wanted, left), 0.0)
@@ -251,7 +251,7 @@ class Fleet:
 
     @staticmethod
     def _air(at: Integers) -> Floats:
-        """Return the air's temperature: coldest in mid-January and before dawn."""
+        """Return the air's temperature in °C: coldest in mid-January and before dawn."""
         day = at / DAY_US
         yearly = np.cos(2 * np.pi * (day / 365.25 - 0.04))
         daily = np.cos(2 * np.pi * (day - 0.2))
@@ -263,13 +263,13 @@ class Fleet:
 
 
 def rounded(values: Floats, decimals: int) -> Floats:
-    """Round to the doubles that the decimal texts stand for; never to -0."""
+    """Round to the double that the decimal text stands for; never to -0."""
     scale = 10.0**decimals
     return np.rint(values * scale) / scale + 0.0
 
 
 def _rounded_with_carry(energy: Floats, carry: Floats) -> Floats:
-    """Return what is sent, and leave in `carry` what is not sent yet (under half a step)."""
+    """Return what is sent, and leave in `carry` what is not sent yet: at most half a step."""
     total = energy + carry
     sent = rounded(total, ENERGY_DECIMALS)
     carry[:] = total - sent

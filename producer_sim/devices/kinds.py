@@ -1,4 +1,4 @@
-"""What a message is on purpose, and where it is expected to end."""
+"""The kinds of messages, and where each is expected to end."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from telemetry.reasons import Reason
 
 
 class Outcome(StrEnum):
-    """Where a message ends, if everything sent before it arrived."""
+    """Where a message ends if everything sent before it arrived."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -17,8 +17,8 @@ class Outcome(StrEnum):
 class Kind(NamedTuple):
     """One kind of message.
 
-    `canonical`: the value is the contract's form of the reading and can be written again from
-    its fields, so the ledger does not keep the bytes.
+    `canonical`: the value is the contract's form of the reading. It can be written again from the
+    fields, so the ledger does not keep its bytes.
     """
 
     name: str

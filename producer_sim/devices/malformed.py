@@ -1,4 +1,4 @@
-"""Values that are no readings: at least one for every reason that a producer can provoke. Pure."""
+"""Values that are not readings: at least one for every reason that a producer can cause. Pure."""
 
 import gzip
 import json
@@ -42,12 +42,12 @@ def _bytes(name: str, reason: Reason, value: bytes | None) -> Malformed:
 
 
 def _text(name: str, spoil: Callable[[bytes], bytes]) -> Malformed:
-    """Damage to the bytes of a good value, so that they are JSON no longer."""
+    """Return a way that damages the bytes of a good value, so that they are not JSON."""
     return Malformed(malformed(name, Reason.MALFORMED_JSON), lambda record: spoil(_good(record)))
 
 
 def _measure(name: str, reason: Reason, literal: str) -> Malformed:
-    """A good value whose energy is this JSON literal."""
+    """Return a way that replaces the energy of a good value by this JSON literal."""
 
     def spoil(record: Record) -> bytes:
         fields = document(record) | {STREAMS[record.stream].energy_field: "@"}

@@ -1,4 +1,4 @@
-"""Readings as the canonical JSON of the contract: one, or all of a tick at once. Pure."""
+"""Readings as the contract's canonical JSON: one reading, or all of a tick. Pure."""
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
@@ -13,7 +13,7 @@ from telemetry.streams import METER, STREAMS, VEHICLE, Stream
 from telemetry.timestamps import format_timestamp
 
 PAIRS_AT_ONCE = 8_192
-"""A bound on the memory that one step takes, whatever the size of the fleet."""
+"""Bounds the memory that one step takes, whatever the size of the fleet."""
 
 T = TypeVar("T")
 
@@ -29,9 +29,9 @@ def timestamps(instants: Integers) -> list[str]:
 def canonical(
     stream: Stream, device_id: str, measures: Sequence[float | None], recorded_at: int
 ) -> bytes:
-    """Return one reading in the form that the fleet sends; microseconds only where there are.
+    """Return one reading in the form that the fleet sends.
 
-    What the device does not tell is left out.
+    A measure that is None is left out. The time has microseconds only if it is not a millisecond.
     """
     stamp = format_timestamp(recorded_at).removesuffix("+00:00")
     if recorded_at % 1_000 == 0:
@@ -46,7 +46,7 @@ def canonical(
 
 
 class FleetMessages:
-    """The messages of one fleet: names and the constant parts of the JSON, made once."""
+    """Makes the messages of one fleet; names and the constant parts of the JSON are made once."""
 
     def __init__(self, *, numbers: Integers, fleet_name: str | None) -> None:
         infix = f"{fleet_name}-" if fleet_name else ""

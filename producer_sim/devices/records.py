@@ -1,4 +1,4 @@
-"""Records on their way to Kafka, in columns: what is sent, and what is known about it."""
+"""Records to send to Kafka, in columns: keys and values, and what is known about them."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ MOST_MEASURES = 3
 class Record(NamedTuple):
     """One record. `stream` is an index into `STREAMS`, `due` the simulated instant to send at.
 
-    A measure is None where the device does not tell it. A malformed value is not a reading: its
+    A measure that the device leaves out is None. A malformed value is not a reading: its
     `recorded_at` is `NO_TIME` and it has no measures.
     """
 
@@ -40,7 +40,7 @@ class Records:
     """n records in the order of sending; the columns are those of `Record`.
 
     `stream`, `recorded_at` and `due` have the shape (n,), the times in microseconds since 1970;
-    `measures` has the shape (n, 3), NaN where there is none.
+    `measures` has the shape (n, 3), NaN where there is no measure.
     """
 
     stream: Integers

@@ -1,4 +1,4 @@
-"""Counters that only rise, and what becomes of them: rollovers, resets, other meters. Pure."""
+"""Counters of energy, with rollovers, resets and replaced meters. Pure."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,10 +8,10 @@ from producer_sim.devices.world import UNITS_PER_KWH, Counting
 
 
 class Counters:
-    """The counters of n devices of one stream, some of which send what they count.
+    """The counters of n devices of one stream; the registers among them send their counters.
 
-    `total` is the energy that each has come to since the start, whatever its register shows;
-    `restarted_at` is that total at its restart, 0 before; both in units.
+    `total` is each device's energy since the start, whatever its register shows; `restarted_at` is
+    the total at its restart, 0 before. Both are in units of 0.0001 kWh, (n,).
     """
 
     def __init__(self, counting: Counting) -> None:
@@ -21,7 +21,7 @@ class Counters:
         self.restarted_at: Integers = np.zeros(len(self._offset), dtype=np.int64)
 
     def read(self, tick: int, energy: Integers) -> Floats:
-        """Count a tick's energy, and return in kWh what is sent of it."""
+        """Count a tick's energy, and return what each device sends, in kWh."""
         counting = self._counting
         restarting = counting.restarts_after == tick - 1
         self.restarted_at[restarting] = self.total[restarting]
@@ -35,30 +35,31 @@ class Counters:
 
     @property
     def rollovers(self) -> int:
-        """How often registers have begun anew at their end."""
+        """How often registers have rolled over."""
         rolling = self._counting.modulus > 0
         return int(((self._offset + self.total)[rolling] // self._counting.modulus[rolling]).sum())
 
 
 class Account:
-    """What the readings that are sent tell of the energy, by the rules for either kind."""
+    """The energy that the sent readings account for, by the rules for intervals and registers."""
 
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
         size = len(counting.is_register)
         self._told: Integers = np.zeros(size, dtype=np.int64)
-        """Each device's total at its last reading that was sent …"""
+        """Each device's total at its last sent reading …"""
         self._told_in: Integers = np.full(size, -1)
-        """… and the tick of that reading, -1 before the first."""
+        """… and the tick of that reading; -1 before the first."""
 
     def take(
         self, tick: int, counters: Counters, energy: Integers, sent: npt.NDArray[np.bool_]
     ) -> tuple[Integers, npt.NDArray[np.bool_]]:
-        """Return in units what each reading of a tick tells, and which are implausible jumps.
+        """Return the energy of each reading of a tick, in units, and which are implausible jumps.
 
-        An interval's reading tells its interval. A register's tells all since the last one that
-        was sent, or since a reset between them: what was counted before it nobody will know. The
-        first of all is a baseline, and the first of another, used meter a jump: neither tells.
+        An interval reading accounts for its interval. A register reading accounts for the energy
+        since the last sent reading; after a reset between the two, for the energy since the reset.
+        The first reading of a register is a baseline, and the first of a replacement meter a jump:
+        both account for nothing.
         """
         counting = self._counting
         is_first = self._told_in < 0

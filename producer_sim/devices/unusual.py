@@ -1,6 +1,6 @@
-"""Other ways to write the same reading, all of them valid. Pure.
+"""Other valid forms of the same reading. Pure.
 
-Every rewriting yields the same device, instant and doubles as the canonical form.
+Every form has the same device, time and measures as the canonical form.
 """
 
 import json
@@ -20,7 +20,7 @@ Rewrite = Callable[[Record], bytes]
 
 
 class Unusual(NamedTuple):
-    """One way to write a reading."""
+    """One form of a reading."""
 
     kind: Kind
     rewrite: Rewrite
@@ -96,7 +96,7 @@ def _envelope(record: Record) -> bytes:
 
 
 def _largest(record: Record) -> bytes:
-    """Fill the value up to the last byte that is accepted."""
+    """Return a value of the largest size that is accepted."""
     fields = document(record) | {"padding": ""}
     return _dumps(fields | {"padding": "x" * (MAX_VALUE_BYTES - len(_dumps(fields)))})
 
@@ -116,19 +116,19 @@ REWRITINGS = (
 )
 NULL_KEY = unusual("null_key")
 OTHER_KEY = unusual("other_key")
-"""Both may land in another partition than the device's other readings."""
+"""Both may go to another partition than the device's other readings."""
 ABSENT = unusual("absent")
 NULL = unusual("null")
-"""Both are of a device that tells nothing but its energy."""
+"""Both are from a device that sends only its energy."""
 
 
-def untold(record: Record, kind: Kind) -> Record:
-    """Return the reading less what a device may leave out: ABSENT, or NULL in its JSON."""
+def energy_only(record: Record, kind: Kind) -> Record:
+    """Return the reading with its energy only; other measures are left out (ABSENT) or null."""
     stream = STREAMS[record.stream]
     measures = {
         name: measure if name == stream.energy_field else None
         for name, measure in zip(stream.fields, record.measures, strict=True)
     }
-    untold = record._replace(kind=kind, measures=tuple(measures.values()))
-    fields = document(untold) if kind is ABSENT else measures | document(untold)
-    return untold._replace(value=_dumps(fields))
+    reduced = record._replace(kind=kind, measures=tuple(measures.values()))
+    fields = document(reduced) if kind is ABSENT else measures | document(reduced)
+    return reduced._replace(value=_dumps(fields))

@@ -1,8 +1,8 @@
-"""What a fleet's devices are, who charges where, and which chargers are at fault. Pure.
+"""A fleet's world: which devices are registers, who charges where, which chargers are bad. Pure.
 
-Drawn from the seed, before anyone lives. Pairs are those of `fleet`, in the order of their phase;
+It is drawn from the seed before the run. Pairs are those of `fleet`, in the order of their phase;
 two neighbours may form a block, and are then read at the same instant. A tick is one interval,
-numbered from 0: tick k ends with the reading k of every device.
+numbered from 0: tick k ends with reading k of every device.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ import numpy.typing as npt
 from producer_sim.devices.records import Floats, Integers
 
 UNITS_PER_KWH = 10_000
-"""Energies are whole units of what is sent: 0.0001 kWh."""
+"""Energies are counted in whole units of 0.0001 kWh, the precision that is sent."""
 NEVER = np.iinfo(np.int64).max
-NOBODY = -1
+NO_VEHICLE = -1
 SHORTEST_INTERVAL_S = 10.0
-"""Below it, rounding to a unit may look like more power than a meter is rated for."""
+"""In shorter intervals, rounding to a unit may look like more power than a meter's rating."""
 
 _BLOCK_SHARES = {"sharing": 0.05, "host": 0.05, "moving": 0.05}
 _UNASSIGNED_SHARE = 0.03
@@ -29,7 +29,7 @@ _CHANGES_FROM, _CHANGES_TO = 0.3, 0.7
 
 
 class Condition(IntEnum):
-    """What a charger's efficiency makes of its vehicle."""
+    """The condition of a charger, which its vehicle's efficiency shows."""
 
     SOUND = 0
     DEGRADED = 1
@@ -37,26 +37,26 @@ class Condition(IntEnum):
 
 
 _EFFICIENCIES = np.array([(0.90, 0.95), (0.79, 0.82), (0.62, 0.70)])
-"""By condition, from … to: far enough from the bands' edges that standby does not cross them."""
+"""Ranges by condition; far enough from the bands' edges that standby does not cross them."""
 
 
 class Tie(IntEnum):
-    """How the vehicle of a pair is bound to a meter."""
+    """How the vehicle of a pair is assigned to a meter."""
 
-    ALONE = 0  # to its own meter, throughout
-    SHARING = 1  # both of the block to the first one's meter; sessions say whose energy it is
-    HOST = 2  # to its own meter, where the block's other vehicle charges too …
+    ALONE = 0  # to its own meter, for the whole run
+    SHARING = 1  # both of the block to the first one's meter; sessions decide whose energy it is
+    HOST = 2  # to its own meter, at which the block's other vehicle charges too …
     GUEST = 3  # … in sessions only
     MOVING = 4  # to its own meter at first, then to that of the block's other vehicle
-    UNASSIGNED = 5  # to none that anyone was told of
+    UNASSIGNED = 5  # to no meter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counting:
     """How n devices of one stream count; every shape is (n,), energies are in units.
 
-    `restarts_after`: the tick after which the counter goes on from `restarts_at` (0: a reset, more:
-    another, used meter in its place), NEVER for most. `modulus` 0: the counter has no end.
+    `restarts_after`: the tick after which the counter goes on from `restarts_at`, NEVER for most.
+    `restarts_at` 0 is a reset, more is a used meter in its place. `modulus` 0: it never rolls over.
     """
 
     is_register: npt.NDArray[np.bool_]
@@ -69,7 +69,10 @@ class Counting:
     def drawn(
         cls, rng: np.random.Generator, size: int, *, share: float, ticks: int, rated: bool
     ) -> "Counting":
-        """Draw the registers; only a rated device rolls over or is swapped, as only it can tell."""
+        """Draw the registers. `rated`: they have a capacity, and so may roll over or be replaced.
+
+        Without a capacity, a rollover or a replacement cannot be told from a reset.
+        """
         registers = rng.permutation(size)[: round(share * size)]
         count = len(registers)
         rolls = min(count, max(1, round(_ROLLS * count))) if rated else 0
@@ -83,7 +86,7 @@ class Counting:
         starts_at = rng.integers(10_000, 90_000, size) * UNITS_PER_KWH
         modulus = np.zeros(size, dtype=np.int64)
         modulus[rolling] = rng.choice(_MODULI_KWH, rolls) * UNITS_PER_KWH
-        # Less than a minute's or an hour's charge before its end.
+        # It rolls over after 0.05 to 3 kWh.
         starts_at[rolling] = modulus[rolling] - rng.integers(500, 3 * UNITS_PER_KWH, rolls)
         restarts_after = np.full(size, NEVER)
         changing = np.concatenate((restarting, replaced))
@@ -103,8 +106,8 @@ class Counting:
 class World:
     """The plan of n pairs; every shape is (n,).
 
-    `charger` and `later_charger` are the pairs at whose meters the vehicle charges up to and from
-    the tick `moves_after`; `condition` and `efficiency` are the chargers'.
+    `charger` is the pair at whose meter the vehicle charges up to the tick `moves_after`,
+    `later_charger` after it; `condition` and `efficiency` are those of the chargers.
     """
 
     tie: Integers
@@ -118,12 +121,12 @@ class World:
 
     @classmethod
     def drawn(cls, *, size: int, seed: int, ticks: int, registers: float) -> "World":
-        """Draw the world of `ticks` intervals, with this share of meters that are registers."""
+        """Draw a world of `ticks` intervals; `registers`: the share of the meters that are."""
         rng = np.random.default_rng((seed, 3))
         tie, charger, blocks = _ties(rng, size)
         moving = tie == Tie.MOVING
         later_charger = charger.copy()
-        # The two of a moving block change places, at the same time.
+        # The two vehicles of a moving block change places at the same time.
         moves_after = np.full(size, NEVER)
         firsts = np.flatnonzero(moving)[0::2]
         later_charger[firsts], later_charger[firsts + 1] = firsts + 1, firsts
@@ -141,10 +144,10 @@ class World:
         )
 
     def aligned(self, phases: Integers, *, edge: int) -> Integers:
-        """Return the phases, of a block's two the first one's, and of some pair the edge.
+        """Return the phases, with equal ones in a block, and with one pair's moved to the edge.
 
-        Where the edge is that of an hour, a pair is read right there: a reading belongs to the
-        hour that ends with it.
+        The edge is that of an hour, so one pair is read exactly there: such a reading belongs to
+        the hour that ends with it.
         """
         follows = np.flatnonzero(self._is_second)
         aligned = phases.copy()
@@ -154,24 +157,24 @@ class World:
         return aligned
 
     def charger_at(self, tick: int) -> Integers:
-        """Return at which pair's meter each vehicle charges in a tick."""
+        """Return the pair at whose meter each vehicle charges in a tick."""
         return np.where(tick > self.moves_after, self.later_charger, self.charger)
 
     def assigned_at(self, tick: int) -> Integers:
-        """Return whose each meter's energy is outside sessions: one vehicle's, or NOBODY's."""
-        owner = np.full(len(self.tie), NOBODY)
+        """Return whose each meter's energy is outside sessions: a vehicle or NO_VEHICLE."""
+        owner = np.full(len(self.tie), NO_VEHICLE)
         sole = np.flatnonzero(~np.isin(self.tie, (Tie.SHARING, Tie.GUEST, Tie.UNASSIGNED)))
         owner[self.charger_at(tick)[sole]] = sole
         return owner
 
     @property
     def takes_turns(self) -> npt.NDArray[np.bool_]:
-        """Whether the vehicle charges at a meter that another one charges at too."""
+        """Whether each vehicle shares its meter with another one."""
         return np.isin(self.tie, (Tie.SHARING, Tie.HOST, Tie.GUEST))
 
     @property
     def sharing_firsts(self) -> Integers:
-        """The first of each block of two that take turns."""
+        """The first of each block whose two vehicles take turns."""
         return np.flatnonzero(self.takes_turns & ~self._is_second)
 
     @property
@@ -184,7 +187,10 @@ class World:
 
 
 def _ties(rng: np.random.Generator, size: int) -> tuple[Integers, Integers, Integers]:
-    """Return ties, chargers and the firsts of all blocks, of each kind where there is room."""
+    """Return the ties, the chargers, and the first pair of each block.
+
+    A large enough fleet has blocks of every kind.
+    """
     tie = np.full(size, Tie.ALONE, dtype=np.int64)
     charger = np.arange(size)
     order = 2 * rng.permutation(size // 2)
@@ -204,7 +210,7 @@ def _ties(rng: np.random.Generator, size: int) -> tuple[Integers, Integers, Inte
 
 
 def _conditions(rng: np.random.Generator, size: int, tie: Integers, blocks: Integers) -> Integers:
-    """Plant the faults: in a block both chargers have the same, so that a vehicle has one only."""
+    """Plant the faults: both chargers of a block get the same, so that a vehicle sees only one."""
     planted = rng.random(size)
     degraded, critical = _FAULT_SHARES
     condition = np.select(

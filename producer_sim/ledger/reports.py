@@ -1,4 +1,4 @@
-"""What the broker said of each message."""
+"""The broker's reports: which messages it acknowledged, at which offsets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from enum import StrEnum
 from confluent_kafka import KafkaError, Message
 
 Reporter = Callable[[KafkaError | None, Message | None], None]
-"""librdkafka calls it once for every message that it took."""
+"""Takes one message's report; librdkafka calls it once."""
 
 NO_OFFSET = -1
-"""The broker has the message, but did not say where (it had seen it before)."""
+"""The broker has the message but did not report its offset: it was a repeated send."""
 
 _AMBIGUOUS = {KafkaError.REQUEST_TIMED_OUT, KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND}
 
 
 class Delivery(StrEnum):
-    """What is known of one message."""
+    """What is known about one message."""
 
     ACKNOWLEDGED = "acknowledged"
-    FAILED = "failed"  # it is certainly not in the topic
+    FAILED = "failed"  # it is not in the topic
     UNKNOWN = "unknown"  # it may be in the topic or not
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """The number of messages handed over, and of those in each state of delivery."""
+    """The number of messages sent, and of those in each state of delivery."""
 
     sent: int = 0
     acknowledged: int = 0
@@ -38,11 +38,11 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether something was sent, and the broker has all of it."""
+        """Whether something was sent and all of it was acknowledged."""
         return 0 < self.sent == self.acknowledged
 
     def count(self, error: KafkaError | None, _message: Message | None) -> None:
-        """Take one report."""
+        """Count one report."""
         if error is None:
             self.acknowledged += 1
         elif delivery_of(error) is Delivery.FAILED:
@@ -52,14 +52,17 @@ class Tally:
 
 
 def delivery_of(error: KafkaError) -> Delivery:
-    """Say what an error means: only a refusal by the broker, or by the full queue, is certain."""
+    """Return what an error means for the message.
+
+    FAILED is certain: the broker refused the message, or the local queue had no room for it.
+    """
     code = error.code()
     refused = code > 0 and code not in _AMBIGUOUS
     return Delivery.FAILED if refused or code == KafkaError._QUEUE_FULL else Delivery.UNKNOWN
 
 
 class Reports:
-    """The reports of one part of a ledger, by row. A report names its row, so order is free."""
+    """The reports of one part of a ledger, by row; they may arrive in any order."""
 
     __slots__ = ("_tally", "errors", "offsets", "waiting")
 
@@ -70,14 +73,14 @@ class Reports:
         self.waiting = 0
 
     def expect(self, count: int) -> int:
-        """Make room for so many messages and return the row of the first."""
+        """Add rows for messages to come, and return the first row."""
         first = len(self.offsets)
         self.offsets += [None] * count
         self.waiting += count
         return first
 
     def take(self, row: int, error: KafkaError | None, message: Message | None) -> None:
-        """Take the report of the message in this row."""
+        """Store the report on the message in this row."""
         self.waiting -= 1
         self._tally.count(error, message)
         if error is not None:
@@ -87,7 +90,7 @@ class Reports:
             self.offsets[row] = NO_OFFSET if offset is None or offset < 0 else offset
 
     def deliveries(self) -> list[Delivery]:
-        """Return what is known by now, for every row."""
+        """Return what is known about every row by now."""
         return [
             self.errors.get(row, Delivery.UNKNOWN) if offset is None else Delivery.ACKNOWLEDGED
             for row, offset in enumerate(self.offsets)

@@ -1,18 +1,14 @@
-"""Does the product answer what is true? Every vehicle, the fleet and the anomalies."""
+"""Compares the product's answers with the expected ones: vehicles, fleet, anomalies. Pure."""
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-
 from producer_sim.devices.world import UNITS_PER_KWH
-from producer_sim.oracle.expected import BANDS, Expectation, Expected, Span, windows
-from producer_sim.oracle.product import PATIENCE_S, Product, ProductError, TooSlowError, all_of
+from producer_sim.oracle.expected import BANDS, Expected, Span
 from producer_sim.oracle.truth import HOUR_US, Truth
-from producer_sim.oracle.verdict import Check, Unasked, Violation
+from producer_sim.oracle.verdict import MOST_EXAMPLES, Check, Violation
 from telemetry.timestamps import format_timestamp, parse_timestamp
 
 CHECKS = (
@@ -25,14 +21,13 @@ CHECKS = (
     "false_fault",
 )
 STATUSES = (*BANDS, "implausible", "insufficient_data", "no_meter")
-_SHOWN = 5
 _SHOWN_OF = "chargers shown: "
 _ABSOLUTE, _RELATIVE = 1e-6, 1e-9
 _PERFORMANCE, _FLEET, _ANOMALIES = "performance", "fleet", "anomalies"
 
 
 class Findings:
-    """What is wrong, by check, and how much was looked at."""
+    """The violations found by each check, and how many answers were compared."""
 
     def __init__(self) -> None:
         self.violations: Counter[str] = Counter()
@@ -43,12 +38,12 @@ class Findings:
         self, check: str, asked: str, window: Span, problem: str, *, vehicle: str | None = None
     ) -> None:
         self.violations[check] += 1
-        if len(self.examples[check]) < _SHOWN:
+        if len(self.examples[check]) < MOST_EXAMPLES:
             until = f"until {format_timestamp(window[1])}: {problem}"
             self.examples[check].append(Violation(asked, None, None, vehicle, window[0], until))
 
     def checks(self, *, complete: bool) -> tuple[Check, ...]:
-        """Return the checks; `complete`: all that was to be asked has been answered."""
+        """Return the checks; `complete`: every request was answered."""
         compared = dict.fromkeys(CHECKS, complete)
         compared["wrong_fleet"] &= self.totals["answers about fleets"] > 0
         compared["missed_fault"] &= any(self.totals[_SHOWN_OF + one] > 0 for one in BANDS[1:])
@@ -56,81 +51,6 @@ class Findings:
             Check(name, self.violations[name], tuple(self.examples[name]), compared[name])
             for name in CHECKS
         )
-
-
-def ask(
-    url: str,
-    api_key: str | None,
-    truths: Sequence[Truth],
-    *,
-    exact: bool,
-    console: Console | None,
-    patience_s: float = PATIENCE_S,
-) -> tuple[tuple[Check, ...], dict[str, int], Unasked | None]:
-    """Ask an API all that these runs can tell the truth about.
-
-    Returns checks, totals, and why it could not go on, where it could not; what was answered until
-    then is checked. `exact`: the product must know no other vehicles.
-    """
-    findings = Findings()
-
-    async def ask_all() -> None:
-        async with Product(url=url, api_key=api_key, patience_s=patience_s) as product:
-            for truth in truths:
-                await _ask_run(product, truth, findings, exact=exact, console=console)
-
-    unasked = None
-    try:
-        asyncio.run(ask_all())
-    except ProductError as error:
-        unasked = Unasked(str(error), isinstance(error, TooSlowError))
-    return findings.checks(complete=unasked is None), dict(findings.totals), unasked
-
-
-async def _ask_run(
-    product: Product, truth: Truth, findings: Findings, *, exact: bool, console: Console | None
-) -> None:
-    expectation = Expectation(truth)
-    for number, window in enumerate(windows(truth), start=1):
-        expected = list(expectation.of(window))
-        await all_of(
-            (
-                _ask_vehicle(
-                    product,
-                    truth=truth,
-                    index=index,
-                    expected=one,
-                    window=window,
-                    findings=findings,
-                )
-                for index, one in enumerate(expected)
-            ),
-            total=len(expected),
-            what=f"asking about window {number}",
-            console=console,
-        )
-        start, end = map(format_timestamp, window)
-        fleet = await product.get("/v1/analytics/fleet/performance", start=start, end=end)
-        compare_fleet(fleet, expected, window, findings, exact=exact)
-        path = "/v1/analytics/anomalies"
-        anomalies = await product.pages(path, start=start, end=end, limit="1000")
-        compare_anomalies(anomalies, expected, window, findings, exact=exact)
-
-
-async def _ask_vehicle(
-    product: Product,
-    *,
-    truth: Truth,
-    index: int,
-    expected: Expected,
-    window: Span,
-    findings: Findings,
-) -> None:
-    start, end = map(format_timestamp, window)
-    path = f"/v1/analytics/performance/{expected.vehicle_id}"
-    answer = await product.get(path, start=start, end=end)
-    compare_vehicle(answer, expected, window, findings)
-    compare_hours(answer["hourly"], truth, index, window, findings)
 
 
 def compare_vehicle(
@@ -200,7 +120,7 @@ def compare_fleet(
     *,
     exact: bool,
 ) -> None:
-    """Compare the fleet's answer, where it is about no other vehicles; with `exact` it must be."""
+    """Compare the fleet's answer. It is skipped if other vehicles are known, unless `exact`."""
     said = answer["vehicles"]
     if said["total"] > len(expected) and not exact:
         findings.totals["fleets not compared: other vehicles are known"] += 1
@@ -229,7 +149,7 @@ def compare_anomalies(
     *,
     exact: bool,
 ) -> None:
-    """Compare the vehicles that stand out: with their energies, and with the planted faults."""
+    """Compare the listed vehicles: their status and energies, and the planted faults."""
     found = {item["vehicleId"]: item for item in items}
     for one in expected:
         item = found.pop(one.vehicle_id, None)
@@ -250,12 +170,12 @@ def compare_anomalies(
     if exact:
         for vehicle in found:
             findings.add(
-                "false_fault", _ANOMALIES, window, "is no vehicle of these runs", vehicle=vehicle
+                "false_fault", _ANOMALIES, window, "is not a vehicle of these runs", vehicle=vehicle
             )
 
 
 def _judge_fault(one: Expected, status: str | None, window: Span, findings: Findings) -> None:
-    """A fault is found where the window shows it; nothing else may be taken for one."""
+    """Check that a fault is listed if the window shows it, and that nothing else is."""
     planted = None if one.planted == "sound" else one.planted
     if not one.is_telling:
         findings.totals["planted faults that a window does not show"] += planted is not None
@@ -268,6 +188,7 @@ def _judge_fault(one: Expected, status: str | None, window: Span, findings: Find
 
 
 def _same(said: object, true: object) -> bool:
+    """Return whether the two are equal; floats may differ by rounding."""
     if isinstance(true, float) and isinstance(said, int | float):
         return math.isclose(said, true, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
     return said == true

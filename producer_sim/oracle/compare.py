@@ -1,4 +1,4 @@
-"""Ledgers against what is stored, in DuckDB: tables in, a report out. Touches no server."""
+"""Compares ledgers with what is stored, in DuckDB: from filled tables to a report."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pyarrow as pa
 from producer_sim.devices.messages import canonical
 from producer_sim.ledger.ledger import EmptyLedgerError, parts, read_metadata
 from producer_sim.oracle.statements import statement
-from producer_sim.oracle.verdict import Check, Report, Violation
+from producer_sim.oracle.verdict import MOST_EXAMPLES, Check, Report, Violation
 from telemetry.streams import BY_TOPIC
 
 if TYPE_CHECKING:
@@ -24,17 +24,16 @@ _CHECKS_OF_ALL = {
     "current_state": "current_state",
     "not_consumed": "not_consumed",
 }
-"""Statement → the check that it belongs to."""
+"""Check statement → the check whose violations it finds."""
 CHECKS = tuple(dict.fromkeys((*_CHECKS_OF_A_BUCKET, *_CHECKS_OF_ALL.values())))
-_SHOWN = 5
-_MEMORY = "200MB"  # beyond it, DuckDB uses its file
+_MEMORY = "200MB"  # DuckDB spills to its file beyond this
 _BUCKET_ROWS = 500_000
-"""Messages that are compared at once; about as many as fit into that memory."""
+"""Messages that are compared at once: about as many as fit in that memory."""
 
 
 @contextmanager
 def workspace(folder: Path) -> "Iterator[DuckDBPyConnection]":
-    """Yield a connection to a new DuckDB file in this folder, with the empty tables in it."""
+    """Yield a connection to a new DuckDB file in this folder, with empty tables."""
     configuration: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": _MEMORY,
         "threads": "2",
@@ -42,7 +41,7 @@ def workspace(folder: Path) -> "Iterator[DuckDBPyConnection]":
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    import duckdb  # noqa: PLC0415  verify alone needs it, and it takes long to load
+    import duckdb  # noqa: PLC0415  only verify needs it, and it is slow to load
 
     with duckdb.connect(str(folder / "compare.duckdb"), config=configuration) as tables:
         tables.execute(statement("tables"))
@@ -50,9 +49,9 @@ def workspace(folder: Path) -> "Iterator[DuckDBPyConnection]":
 
 
 def load_ledgers(tables: "DuckDBPyConnection", ledgers: list[Path]) -> tuple[str, ...]:
-    """Load the ledgers' messages; return those ledgers that were not closed.
+    """Load the ledgers' messages; return the ledgers that were not closed.
 
-    Raises LedgerError for a directory that is no ledger.
+    Raises LedgerError for a directory that is not a ledger.
     """
     unclosed = []
     for number, ledger in enumerate(ledgers):
@@ -64,7 +63,7 @@ def load_ledgers(tables: "DuckDBPyConnection", ledgers: list[Path]) -> tuple[str
 
 
 def check_not_empty(tables: "DuckDBPyConnection", ledgers: list[Path]) -> None:
-    """Raise EmptyLedgerError where one of the loaded ledgers holds nothing to look for."""
+    """Raise EmptyLedgerError if a loaded ledger holds no acknowledged message."""
     rows = tables.execute(
         "SELECT DISTINCT ledger FROM message WHERE delivery = 'acknowledged'"
     ).fetchall()
@@ -79,7 +78,7 @@ def check_not_empty(tables: "DuckDBPyConnection", ledgers: list[Path]) -> None:
 def compare(
     tables: "DuckDBPyConnection", *, exact: bool = False, unclosed: tuple[str, ...] = ()
 ) -> Report:
-    """Run all checks on tables that are filled."""
+    """Run all checks on filled tables."""
     found = {name: _Found() for name in CHECKS}
     totals = Counter[str](dict(tables.execute(statement("totals_sent")).fetchall()))
     _hash_canonical_dead_letters(tables)
@@ -106,7 +105,7 @@ def compare(
 
 
 class _Found:
-    """The violations of one check, of which the first few are kept."""
+    """The number of violations of one check, and the first few of them."""
 
     def __init__(self) -> None:
         self.violations = 0
@@ -115,7 +114,7 @@ class _Found:
     def add(self, rows: "DuckDBPyConnection") -> None:
         while block := rows.fetchmany(10_000):
             self.violations += len(block)
-            missing = _SHOWN - len(self.examples)
+            missing = MOST_EXAMPLES - len(self.examples)
             self.examples += [Violation(*row) for row in block[:missing]]
 
 
@@ -125,7 +124,7 @@ def _count(tables: "DuckDBPyConnection", table: str) -> int:
 
 
 def _hash_canonical_dead_letters(tables: "DuckDBPyConnection") -> None:
-    """Write again what the ledger kept as fields only, where there is a dead letter of it."""
+    """Add the hashes of canonical messages that are dead letters: the ledger keeps only fields."""
     columns: dict[str, list[object]] = {
         "topic": [],
         "partition": [],

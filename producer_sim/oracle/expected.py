@@ -1,7 +1,7 @@
-"""What the product must answer, from the truth and the rules that it promises. Pure.
+"""What the product must answer, by its documented rules, given the truth. Pure.
 
-Nothing is taken from the product's SQL: energies are those of the lives, and coverage is worked out
-from when the devices are read and which readings were withheld.
+Nothing is taken from the product's SQL. Energies come from the simulated devices; coverage is
+computed from the times of the readings and from those that were withheld.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,9 +18,9 @@ BANDS = ("optimal", "degraded", "critical")
 _LEAST_AC = UNITS_PER_KWH // 10
 _LEAST_COVERAGE = Fraction(1, 2)
 _TELLING_KW = 0.25
-"""A charger's standby blurs its efficiency, unless its vehicle takes this much on average."""
+"""The average power from which a charger's standby no longer hides its efficiency."""
 _TELLING_LOSS = 0.01
-"""What was not told of a vehicle's energy, at most, where its ratio is to tell of its charger."""
+"""The largest share of a vehicle's energy that may be unreported for its ratio to be telling."""
 
 Span = tuple[int, int]
 """A time, start < t <= end, in microseconds since 1970."""
@@ -28,7 +28,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The answer about one vehicle in one window. Energies are in units, coverages exact."""
+    """The right answer about one vehicle in one window. Energies are in units of 0.0001 kWh."""
 
     vehicle_id: str
     ac: int
@@ -42,18 +42,18 @@ class Expected:
     reasons: tuple[str, ...]
     planted: str | None
     is_telling: bool
-    """Whether the window shows the charger's condition at all: enough was charged, little lost."""
+    """Whether the window shows the charger's condition: enough was charged, and little lost."""
 
     @property
     def is_anomaly(self) -> bool:
-        """Whether it stands out at the default threshold."""
+        """Whether the vehicle is listed as an anomaly at the default threshold."""
         return self.status in ("degraded", "critical", "implausible")
 
 
 def windows(truth: Truth) -> list[Span]:
-    """Return the windows to ask for: the whole run, and the first, a middle and the last hour.
+    """Return the windows to ask about: the whole run, and its first, middle and last hour.
 
-    They begin and end where hours do, or where the run does; a run is at most 31 days of it.
+    They begin and end at full hours or with the run. Of a longer run, the last 31 days count.
     """
     first = truth.start_us
     if truth.end_us - first > LONGEST_US:
@@ -65,7 +65,7 @@ def windows(truth: Truth) -> list[Span]:
 
 
 class Expectation:
-    """Answers for one run."""
+    """The right answers for one run."""
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
@@ -86,7 +86,7 @@ class Expectation:
             self._on_meter.setdefault(bond.meter_id, []).append(bond)
 
     def of(self, window: Span) -> "Iterator[Expected]":
-        """Yield what is to be answered for every vehicle of the run."""
+        """Yield the right answer for every vehicle of the run, in the order of `truth.vehicles`."""
         start, end = window
         hours = [hour for hour in self._truth.hours if hour < end and hour + HOUR_US > start]
         for index, vehicle in enumerate(self._truth.vehicles):
@@ -119,7 +119,7 @@ class Expectation:
             )
 
     def _responsible(self, mine: list[Bond], window: Span) -> tuple[dict[str, list[Span]], bool]:
-        """Return when each meter's energy was the vehicle's, and whether some was nobody's."""
+        """Return when each meter's energy was the vehicle's, and whether any meter was shared."""
         spans: dict[str, list[Span]] = {}
         is_shared = False
         for meter in dict.fromkeys(bond.meter_id for bond in mine):
@@ -154,7 +154,7 @@ class Expectation:
 
 
 class Schedule:
-    """When one device is read, and which of those readings nobody got."""
+    """The times of one device's readings, and which of them were withheld."""
 
     def __init__(
         self, device: Device, interval_us: int, end_us: int, withheld: Sequence[int]
@@ -166,6 +166,7 @@ class Schedule:
         self._missing = sorted((at - device.first_at) // interval_us for at in withheld)
 
     def coverage(self, window: Span) -> Fraction:
+        """Return the share of the window that the readings account for."""
         return Fraction(self.known([window]), window[1] - window[0])
 
     def known(self, spans: list[Span]) -> int:
@@ -173,7 +174,7 @@ class Schedule:
         return sum(self._known(start, end) for start, end in spans)
 
     def _known(self, start: int, end: int) -> int:
-        # Readings are numbered from 0, one an interval.
+        # Readings are numbered from 0, one for each interval.
         first = max(0, (start - self._first_at) // self._interval + 1)
         last = min(self._last, (end - self._first_at) // self._interval)
         missed_before = bisect_left(self._missing, first)
@@ -193,7 +194,7 @@ class Schedule:
 
 
 def without(spans: list[Span], others: list[Span]) -> list[Span]:
-    """Return what is left of spans once others are taken out of them."""
+    """Return the spans less the others."""
     left = joined(spans)
     for start, end in others:
         left = [
@@ -206,7 +207,7 @@ def without(spans: list[Span], others: list[Span]) -> list[Span]:
 
 
 def joined(spans: list[Span]) -> list[Span]:
-    """Return the same time in order, with those that meet or overlap made one."""
+    """Return the spans in order, with those that touch or overlap merged."""
     made: list[Span] = []
     for start, end in sorted(spans):
         if made and start <= made[-1][1]:

@@ -1,4 +1,4 @@
-"""What PostgreSQL holds, out of one snapshot, into the tables of a comparison."""
+"""Copies what PostgreSQL holds, in one snapshot, into the tables of a comparison."""
 
 import math
 import time
@@ -28,6 +28,7 @@ _DEAD_LETTER = (
     "key_sha256 text",
     "value_sha256 text",
     "reason text",
+    "is_redriven boolean",
 )
 
 
@@ -37,7 +38,7 @@ class SnapshotError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What is looked at: everything where `exact`, else what belongs to the ledgers."""
+    """What is read: everything if `exact`, else what belongs to the ledgers."""
 
     consumer_group: str
     exact: bool
@@ -45,7 +46,7 @@ class Scope:
 
 @contextmanager
 def connected(database_url: str) -> Iterator[psycopg.Connection]:
-    """Yield a connection; raises SnapshotError for whatever goes wrong with it."""
+    """Yield a connection; its errors are raised as SnapshotError."""
     try:
         with connect(database_url, application_name="wattline-simulator") as connection:
             yield connection
@@ -62,10 +63,10 @@ def wait_until_consumed(
     seconds: float,
     on_poll: Callable[[int], None],
 ) -> None:
-    """Wait until the group is past every acknowledged message, or has not moved for this long.
+    """Wait until the group is past every acknowledged message, or has not moved for `seconds`.
 
-    A group that is catching up has lost nothing yet. `on_poll` is told how many messages are
-    still to come.
+    A group that is catching up has not lost anything yet. `on_poll` is called with the number of
+    messages still to come.
     """
     ends = tables.execute(statement("ledger_ends")).fetchall()
     fewest, moved_at = math.inf, time.monotonic()
@@ -91,7 +92,7 @@ def take_snapshot(
     scope: Scope,
     folder: Path,
 ) -> None:
-    """Fill the tables of the comparison out of one REPEATABLE READ, READ ONLY transaction."""
+    """Fill the tables of the comparison from one REPEATABLE READ, READ ONLY transaction."""
     reader = _Reader(connection, tables, folder)
     connection.read_only = True
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -107,7 +108,7 @@ def take_snapshot(
 
 
 class _Reader:
-    """Copies a query's rows through a file: neither side holds them all in memory."""
+    """Copies a query's rows through a file, so that neither side holds them all in memory."""
 
     def __init__(
         self, connection: psycopg.Connection, tables: "DuckDBPyConnection", folder: Path
@@ -169,7 +170,7 @@ def _read_stream(
             columns=_READING,
             topic=stream.topic,
         )
-    if not scope.exact:  # else the whole history is at hand
+    if not scope.exact:  # with `exact`, it follows from the whole history
         reader.read(
             sql.SQL(statement("snapshot_newest")).format(
                 table=sql.Identifier(stream.history), **names
@@ -200,6 +201,6 @@ def _read_dead_letters(reader: _Reader, tables: "DuckDBPyConnection", scope: Sco
 
 
 def _measures(stream: Stream) -> list[sql.Composable]:
-    """Return the three measures of the comparison: 0 stands for the one that a meter lacks."""
+    """Return the three measures of the comparison; a meter has two, its third is 0."""
     columns: list[sql.Composable] = [sql.Identifier(name) for name in stream.measures]
     return columns + [sql.SQL("0")] * (3 - len(columns))

@@ -1,12 +1,5 @@
-"""The named SQL statements of this package."""
+"""The SQL statements of this room, by name."""
 
-from functools import cache
-from pathlib import Path
+from runtime.statements import statements_of
 
-_FOLDER = Path(__file__).with_name("sql")
-
-
-@cache
-def statement(name: str) -> str:
-    """Return the text of `sql/<name>.sql`, which is code as much as this file is."""
-    return (_FOLDER / f"{name}.sql").read_text()
+statement = statements_of("producer_sim.oracle")

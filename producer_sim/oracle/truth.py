@@ -1,7 +1,7 @@
-"""What really happened: energies, devices and bonds of a run, as files beside its ledger.
+"""The truth of a run: its energies, devices and bonds, as files beside its ledger.
 
 Energies are whole units of 0.0001 kWh in memory and kWh in the files. Times are microseconds since
-1970. The columns are described in docs/simulator.md.
+1970. docs/simulator.md describes the columns.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ HOUR_US = 3_600_000_000
 ENERGIES = ("ac_kwh", "dc_kwh", "ac_lived_kwh", "dc_lived_kwh")
 COUNTS = ("meter_readings", "vehicle_readings")
 FIGURES = (*ENERGIES, *COUNTS)
-"""Of a vehicle in an hour: what the readings that were sent tell, what was, how many they are."""
+"""Of a vehicle in an hour: energies by the sent readings, real energies, counts of readings."""
 
 Row = TypeVar("Row")
 Figures = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ Figures = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A meter or a vehicle. What does not apply is None."""
+    """A meter or a vehicle. A field that does not apply is None."""
 
     stream: str
     """`meter` or `vehicle`."""
@@ -40,16 +40,16 @@ class Device:
     capacity_kw: float | None
     battery_capacity_kwh: float | None
     first_at: int
-    """Its first reading; the others follow at the run's interval."""
+    """The time of its first reading; the others follow at the run's interval."""
     planted: str | None
-    """`sound`, `degraded` or `critical`: the meter's charger, or the one that the vehicle uses."""
+    """The condition of the charger: `sound`, `degraded` or `critical`."""
     jumped_at: int | None
-    """The first reading of another, used meter in this one's place."""
+    """The time of the first reading after a used meter replaced this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bond:
-    """A time for which a vehicle charges at a meter; `end` None: without end."""
+    """A time during which a vehicle charges at a meter; `end` None: it has no end."""
 
     kind: str
     """`assignment` or `session`."""
@@ -59,12 +59,13 @@ class Bond:
     end: int | None
 
     def overlaps(self, start: int, end: int) -> bool:
+        """Return whether the bond and the span from start to end have time in common."""
         return self.start < end and (self.end is None or self.end > start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """A reading that nobody got, and the fault that took it."""
+    """A reading that was never sent, and the fault that withheld it."""
 
     device_id: str
     recorded_at: int
@@ -73,7 +74,7 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """All that is true of one run. No reading lies outside start < recorded_at <= end."""
+    """The truth of one run. All readings lie within start < recorded_at <= end."""
 
     start_us: int
     end_us: int
@@ -82,7 +83,7 @@ class Truth:
     bonds: tuple[Bond, ...]
     withheld: tuple[Withheld, ...]
     hours: dict[int, Figures]
-    """By the start of the UTC hour: the `FIGURES` of the n vehicles in their order, (6, n)."""
+    """Start of the UTC hour → the `FIGURES` of the n `vehicles` in their order, (6, n)."""
 
     @property
     def vehicles(self) -> list[Device]:
@@ -98,7 +99,7 @@ _TYPES: dict[Any, Any] = {int: pa.int64(), float: pa.float64(), str: pa.string()
 
 
 def write_truth(directory: Path, truth: Truth) -> dict[str, Any]:
-    """Write the files, and return what `ledger.json` is to say of them."""
+    """Write the files, and return their entry in `ledger.json`."""
     for name, kind in _TABLES:
         _write(directory, name, _table(kind, getattr(truth, name)))
     vehicles = [device.device_id for device in truth.vehicles]
@@ -128,9 +129,9 @@ def write_truth(directory: Path, truth: Truth) -> dict[str, Any]:
 
 
 def read_truths(directories: Sequence[Path]) -> list[Truth]:
-    """Return the truth of every ledger of a world; `replay` and other runs know none.
+    """Return the truth of every ledger of a world; `replay` and other runs have none.
 
-    Raises LedgerError where a world's is missing, and where no ledger is one of a world.
+    Raises LedgerError if a world's truth is missing, or if no ledger is of a world.
     """
     truths = [read_truth(one) for one in directories if _is_of_a_world(read_metadata(one))]
     if not truths:
@@ -140,7 +141,7 @@ def read_truths(directories: Sequence[Path]) -> list[Truth]:
 
 
 def read_truth(directory: Path) -> Truth:
-    """Return the truth beside a world's ledger; raises LedgerError where there is none."""
+    """Return the truth beside a world's ledger; raises LedgerError if there is none."""
     said = read_metadata(directory).get("truth")
     if said is None:
         raise LedgerError(
@@ -166,7 +167,7 @@ def read_truth(directory: Path) -> Truth:
             withheld=_rows(directory, "withheld", Withheld),
             hours={int(hour): by_hour[:, index] for index, hour in enumerate(hours)},
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are among them
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are subclasses
         raise LedgerError(f"{directory}: its truth cannot be read: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""What a verification found."""
+"""The result of a verification: checks, violations, exit code."""
 
 import json
 from collections.abc import Container
@@ -8,13 +8,15 @@ from telemetry.timestamps import format_timestamp
 
 CLEAN, WRONG, TOO_SLOW = 0, 1, 3
 """Exit codes; 2 is wrong use."""
+MOST_EXAMPLES = 5
+"""The number of violations that a check keeps to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One message, reading or answer that is not as it must be; what is not known of it is None.
+    """One message, reading or answer that is wrong; fields that are not known are None.
 
-    Of an answer, `topic` is what was asked for, and `recorded_at` where its window begins.
+    For an answer, `topic` is the question, and `recorded_at` the start of its window.
     """
 
     topic: str
@@ -38,8 +40,8 @@ class Violation:
 class Check:
     """One check: the number of its violations, and the first few of them.
 
-    `compared`: whether there was something to compare, and all of it was; else no violations say
-    nothing.
+    `compared`: whether there was something to compare, and all of it was compared. If not, zero
+    violations do not mean that all is right.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """Why not all answers could be had; `too_slow`: for want of time alone."""
+    """Why not all answers arrived; `too_slow`: the API was only too busy."""
 
     problem: str
     too_slow: bool
@@ -75,7 +77,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """CLEAN; WRONG; TOO_SLOW: nothing was found wrong, but answers did not come in time."""
+        """CLEAN, WRONG, or TOO_SLOW: nothing is wrong so far, but answers did not come in time."""
         if self.is_violated:
             return WRONG
         if self.unasked is None:
@@ -83,12 +85,12 @@ class Report:
         return TOO_SLOW if self.unasked.too_slow else WRONG
 
     def violated(self, names: Container[str]) -> list[str]:
-        """Return those of these checks that are violated."""
+        """Return which of these checks are violated."""
         return [check.name for check in self.checks if check.violations and check.name in names]
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of violations by the name of the check."""
+        """The number of violations, by the name of the check."""
         return {check.name: check.violations for check in self.checks}
 
     def with_more(

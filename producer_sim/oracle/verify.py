@@ -1,4 +1,4 @@
-"""Does the database hold what was sent? Every message of the ledgers, by value."""
+"""Compare the database with the ledgers: wait, take a snapshot, run the checks."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,14 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from producer_sim.oracle.compare import check_not_empty, compare, load_ledgers, workspace
 from producer_sim.oracle.snapshot import (
     Scope,
-    SnapshotError,
     connected,
     take_snapshot,
     wait_until_consumed,
 )
 from producer_sim.oracle.verdict import Report
-
-__all__ = ["Report", "SnapshotError", "verify"]
 
 
 def verify(
@@ -30,10 +27,10 @@ def verify(
     wait_seconds: float = 60.0,
     console: Console | None = None,
 ) -> Report:
-    """Wait until the group is through with the ledgers' messages, then run all checks.
+    """Wait until the group has consumed the ledgers' messages, then run all checks.
 
-    Raises LedgerError for a directory that is no ledger, EmptyLedgerError for a ledger with nothing
-    to compare, SnapshotError where the database cannot be reached or read.
+    Raises LedgerError for a directory that is not a ledger, EmptyLedgerError for a ledger with
+    nothing to compare, SnapshotError if the database cannot be reached or read.
     """
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
         folder = Path(name)
@@ -60,7 +57,7 @@ def verify(
 
 @contextmanager
 def _waiting(console: Console | None) -> Iterator[Callable[[int], None]]:
-    """Yield a function that shows how many messages the consumers have yet to come past."""
+    """Yield a function that shows how many messages are still to be consumed."""
     if console is None or not console.is_terminal:
         yield lambda _missing: None
         return

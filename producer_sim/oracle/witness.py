@@ -1,7 +1,7 @@
-"""Who was there: takes note of the lives while their readings are made. Pure, but for `keep`.
+"""Records the truth of a run while its readings are made. Pure, except for `keep`.
 
-Truth comes from what the lives drew and took in each interval, and from which readings were sent;
-what the product makes of it is not asked.
+The truth follows from the energies of each interval and from which readings were sent. The product
+is not asked.
 """
 
 from dataclasses import replace
@@ -14,12 +14,20 @@ from producer_sim.devices.chaos import Fault
 from producer_sim.devices.fleet import HOUR_US, Fleet, Mode, Tick
 from producer_sim.devices.records import Floats, Integers
 from producer_sim.devices.registers import Account, Counters
-from producer_sim.devices.world import NEVER, NOBODY, UNITS_PER_KWH, Condition, Counting, Tie, World
+from producer_sim.devices.world import (
+    NEVER,
+    NO_VEHICLE,
+    UNITS_PER_KWH,
+    Condition,
+    Counting,
+    Tie,
+    World,
+)
 from producer_sim.oracle.truth import FIGURES, Bond, Device, Figures, Truth, Withheld, write_truth
 
 
 class Witness:
-    """Turns what a fleet lives through into what its devices send, and remembers both."""
+    """Turns the energies of a fleet into what its devices send, and records both."""
 
     def __init__(
         self,
@@ -35,7 +43,7 @@ class Witness:
         self._world = world
         self._fleet = fleet
         self._ids = (meter_ids, vehicle_ids)
-        # A reading at the very start tells of the interval before it.
+        # A reading at the very start is about the interval before it.
         self._start_us = start_us - interval_us
         self._end_us = end_us
         self._interval_us = interval_us
@@ -48,7 +56,7 @@ class Witness:
         self._jumped_at: dict[int, int] = {}
 
     def read(self, lived: Tick) -> Tick:
-        """Return what is sent of a tick that the fleet has just lived."""
+        """Return a tick as its devices send it: registers send their counters."""
         tick, (meters, vehicles) = self._fleet.tick, self._counters
         return replace(
             lived,
@@ -57,7 +65,10 @@ class Witness:
         )
 
     def take(self, lived: Tick, withheld: list[tuple[int, Fault]]) -> None:
-        """Take note of the same tick; a withheld row is twice the pair's, and one for a vehicle."""
+        """Record the same tick.
+
+        `withheld` are rows of the tick's records: 2 * pair for a meter, 2 * pair + 1 for a vehicle.
+        """
         in_time = lived.recorded_at < self._end_us
         sent = in_time.copy(), in_time.copy()
         for row, fault in withheld:
@@ -85,7 +96,7 @@ class Witness:
                 hour, np.zeros((len(FIGURES), len(owner)), dtype=np.int64)
             )
             now = in_time & (hours == hour)
-            owned = now & (owner != NOBODY)
+            owned = now & (owner != NO_VEHICLE)
             for row, values in ((0, ac), (2, energies[0]), (4, sent[0])):
                 np.add.at(figures[row], owner[owned], values[owned])
             for row, values in ((1, dc), (3, energies[1]), (5, sent[1])):
@@ -148,7 +159,7 @@ class Witness:
         return tuple(made)
 
     def truth(self) -> Truth:
-        """Return all of it so far; charges that still run end with the last reading."""
+        """Return the truth so far; a session that is still running ends with the last reading."""
         running = np.flatnonzero(self._charging_since != NEVER)
         self._end_sessions(running, self._fleet.read_at(self._fleet.tick))
         return Truth(
@@ -162,12 +173,12 @@ class Witness:
         )
 
     def keep(self, directory: Path) -> dict[str, object]:
-        """Write the truth beside a ledger, and return what `ledger.json` is to say of it."""
+        """Write the truth beside a ledger, and return its entry in `ledger.json`."""
         rollovers = sum(counters.rollovers for counters in self._counters)
         return {"truth": write_truth(directory, self.truth()) | {"rollovers": rollovers}}
 
     def _owner(self) -> Integers:
-        """Return whose each meter's energy of the tick is."""
+        """Return the vehicle that each meter's energy of this tick belongs to, or NO_VEHICLE."""
         owner = self._world.assigned_at(self._fleet.tick)
         charging = np.flatnonzero(self._in_session)
         owner[self._fleet.charger[charging]] = charging
@@ -175,7 +186,7 @@ class Witness:
 
     @property
     def _in_session(self) -> npt.NDArray[np.bool_]:
-        """Where chargers are shared, a session runs for as long as a vehicle charges."""
+        """Whether each vehicle is in a session: it charges, at a shared charger."""
         charging: npt.NDArray[np.bool_] = self._fleet.mode == Mode.CHARGING
         return charging & self._world.takes_turns
 

@@ -1,4 +1,4 @@
-"""How fast: by the simulated clock, by a rate, by both, or freely. Time is an argument."""
+"""How fast records are sent: by the simulated clock, a rate, both or neither. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from producer_sim.devices.records import Integers
 from telemetry.timestamps import DAY_US, SECOND_US
 
 _BURST_SECONDS = 0.1
-"""What a capped rate may send at once after a pause: it caps, so it does not catch up."""
+"""What may be sent at once after a pause: a rate is a limit, so a pause is not caught up."""
 _LONGEST_PAUSE = 0.2
 _CATCHES_UP_FROM_US = 30 * DAY_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """`speed` in simulated seconds per second, `rate` in messages per second; None: no bound.
+    """`speed` in simulated seconds per second, `rate` in messages per second; None: no limit.
 
-    `real_time`: nothing is sent before its own time, so that no reading lies in the future.
+    `real_time`: no reading is sent before its own time, so none lies in the future.
     """
 
     speed: float | None
@@ -28,20 +28,20 @@ class Policy:
 
     @classmethod
     def of_run(cls, *, speed: float | None, rate: float | None) -> Self:
-        """Follow the clock, unless only a rate is given."""
+        """Return the policy of `run`: it follows the clock unless only a rate is given."""
         if speed is None and rate is None:
             speed = 1.0
         return cls(speed=speed, rate=_bound(rate), real_time=True)
 
     @classmethod
     def free(cls, *, rate: float | None) -> Self:
-        """Follow no clock."""
+        """Return the policy of `replay`: it follows no clock."""
         return cls(speed=None, rate=_bound(rate), real_time=False)
 
     def default_start(self, now_us: int, duration_us: int | None) -> int:
-        """Return a whole second to begin at, such that no reading lies in the future.
+        """Return the second to begin at, in microseconds, so that no reading lies in the future.
 
-        A run without end that may be faster than the clock catches up with it in the end.
+        A run without end that may be faster than the clock begins 30 days ago and catches up.
         """
         if self.speed is not None and self.speed <= 1:
             back = 0
@@ -51,7 +51,7 @@ class Policy:
 
 
 class Pace:
-    """Says how many of the next records may go now."""
+    """How many of the next records may be sent now."""
 
     def __init__(self, *, policy: Policy, start_us: int, now_us: int) -> None:
         self._policy = policy
@@ -61,7 +61,7 @@ class Pace:
         self._tokens = 0.0
 
     def allowed(self, due: Integers, now_us: int) -> int:
-        """Return how many records, due in this order, may go now."""
+        """Return how many records, due at these times in rising order, may be sent now."""
         count = int(np.searchsorted(due, self._horizon(now_us), side="right"))
         if self._policy.rate is None:
             return count
@@ -72,11 +72,11 @@ class Pace:
         return min(count, int(self._tokens))
 
     def spend(self, count: int) -> None:
-        """Take note that so many records have gone."""
+        """Count records that have been sent."""
         self._tokens -= count
 
     def pause(self, next_due: int, now_us: int) -> float:
-        """Return the seconds after which it is worth asking again."""
+        """Return the seconds to wait before asking again."""
         policy = self._policy
         if next_due > self._horizon(now_us):
             speed = policy.speed or 1.0

@@ -1,7 +1,7 @@
-"""Which partition a key goes to: Kafka's own murmur2, as Java clients compute it. Pure.
+"""The partition of a key: Kafka's murmur2, as Java clients compute it. Pure.
 
-The simulator chooses the partition itself. So it can hand librdkafka whole batches of one
-partition, and a copy goes where its original went even if partitions are added meanwhile.
+The simulator chooses partitions itself. So it can give librdkafka whole batches of one partition,
+and a copy goes to the partition of its original even if partitions are added meanwhile.
 """
 
 from zlib import crc32
@@ -22,5 +22,5 @@ class Partitions(dict[bytes, int]):
         return partition
 
     def without_key(self, value: bytes | None) -> int:
-        """Return any partition; the same one for the same value, so that a seed repeats it."""
+        """Return a partition that depends on the value alone, so that a seed repeats it."""
         return crc32(value or b"") % self.count

@@ -1,7 +1,7 @@
-"""Records → Kafka: one idempotent librdkafka producer, fed with batches of one partition each.
+"""Sends records to Kafka: an idempotent librdkafka producer, given batches of one partition each.
 
-Nothing is dropped: there is no delivery time-out, so while the broker is away messages wait,
-first in librdkafka's queue and then, once that is full, where they are made.
+Nothing is dropped: there is no delivery timeout. While the broker is away, messages wait in
+librdkafka's queue; once that is full, no more are made.
 """
 
 import logging
@@ -13,7 +13,7 @@ import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer_sim.devices.records import Records
-from producer_sim.ledger.ledger import Book
+from producer_sim.ledger.book import Book
 from producer_sim.ledger.reports import Reporter
 from producer_sim.sending.partitions import Partitions
 from producer_sim.sending.stop import Stop
@@ -21,7 +21,7 @@ from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 
 MOST_IN_FLIGHT = 100_000
-"""Messages without a report; more are not made until some are reported."""
+"""Messages without a report. At this number, no more are sent until some are reported."""
 _POLL_SECONDS = 0.1
 _METADATA_SECONDS = 2.0
 
@@ -33,7 +33,7 @@ _CONFIGURATION = {
     "compression.type": "lz4",
     "batch.size": 262_144,
     "batch.num.messages": 10_000,
-    # Room beyond MOST_IN_FLIGHT, so that the queue itself is never full in practice.
+    # Beyond MOST_IN_FLIGHT, so that the queue is never full in practice.
     "queue.buffering.max.messages": 4 * MOST_IN_FLIGHT,
     "queue.buffering.max.kbytes": 1_048_576,
     "reconnect.backoff.max.ms": 1_000,
@@ -42,16 +42,16 @@ _CONFIGURATION = {
 
 
 class SenderError(Exception):
-    """The producer cannot go on. The message is one line."""
+    """The producer cannot start or go on. The message is one line."""
 
 
 class Sender:
-    """Sends records and passes what the broker says of them to the book."""
+    """Sends records; the broker's reports on them go to the book."""
 
     def __init__(
         self, *, kafka: KafkaSettings, book: Book, stop: Stop, say: Callable[[str], None]
     ) -> None:
-        """Start the client; nothing is connected yet. Raises SenderError for unusable settings."""
+        """Start the client without connecting. Raises SenderError for unusable settings."""
         self._book = book
         self._stop = stop
         self._say = say
@@ -61,7 +61,7 @@ class Sender:
         self._fatal: KafkaError | None = None
         quiet = logging.getLogger("producer_sim.librdkafka")
         quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # the states of the broker are said here, once each
+        quiet.propagate = False  # this class reports when the broker goes and returns, once each
         configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
         configuration["error_cb"] = self._note_error
         try:
@@ -70,7 +70,7 @@ class Sender:
             raise SenderError(f"the producer cannot start: {error.args[0].str()}") from error
 
     def connect(self) -> bool:
-        """Learn the topics' partitions, waiting for the broker; false if stopped meanwhile."""
+        """Wait for the broker and read the topics' partitions; False if stopped meanwhile."""
         for stream in STREAMS:
             count = 0
             while not count:
@@ -94,7 +94,10 @@ class Sender:
         return len(self._producer) < MOST_IN_FLIGHT
 
     def send(self, records: Records, now_us: int) -> None:
-        """Enter the records in the book and hand them to librdkafka, in order."""
+        """Enter the records in the book and give them to librdkafka, in order.
+
+        Raises SenderError if the producer cannot go on.
+        """
         partitions = self._partitions_of(records)
         reports = self._book.enter(records, partitions, now_us)
         for topic, partition, rows in _by_partition(records, partitions):
@@ -108,7 +111,10 @@ class Sender:
             )
 
     def wait(self, seconds: float) -> None:
-        """Take reports for so long, or until the first ones came."""
+        """Take reports: return when some came, or after so many seconds.
+
+        Raises SenderError if the producer cannot go on.
+        """
         known = self._book.tally.acknowledged
         self._producer.poll(seconds)
         if self._away and self._book.tally.acknowledged > known:
@@ -117,13 +123,13 @@ class Sender:
             raise SenderError(f"the producer cannot go on: {self._fatal.str()}")
 
     def flush(self, seconds: float) -> None:
-        """Wait for the outstanding reports; give up on them at the time limit or if urged."""
+        """Wait for the outstanding reports, for at most so many seconds and while not urged."""
         deadline = time.monotonic() + seconds
         while len(self._producer) and time.monotonic() < deadline and not self._stop.urgent:
             self.wait(_POLL_SECONDS)
 
     def close(self) -> None:
-        """Give up on what has no report; from here on nothing more is sent."""
+        """Give up on messages without a report; nothing is sent after this."""
         self._producer.purge()
         self._producer.poll(0)
         self._producer.close()
@@ -138,9 +144,9 @@ class Sender:
                 self.wait(_POLL_SECONDS)
 
     def _refused(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Report what can never be sent; return what the queue had no room for, to try again.
+        """Report messages that can never be sent; return those to try again when there is room.
 
-        librdkafka refuses all that follows the first message without room: the order is kept.
+        librdkafka refuses everything after the first message without room, so the order is kept.
         """
         again = []
         for message in messages:
@@ -185,7 +191,7 @@ class Sender:
 
 
 def _by_partition(records: Records, partitions: list[int]) -> Iterator[tuple[str, int, list[int]]]:
-    """Yield topic, partition and the rows that go there, in their order."""
+    """Yield each topic and partition with the rows that go there, in order."""
     lanes = np.array(partitions) * len(STREAMS) + records.stream
     order = np.argsort(lanes, kind="stable")
     ends = np.flatnonzero(np.diff(lanes[order])) + 1

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for a clean end, the second does not wait for the broker."""
+"""Ctrl-C and SIGTERM: the first asks for a clean end, the second for one without waiting."""
 
 import signal
 from types import FrameType, TracebackType
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Stop:
-    """Notes signals while it is entered."""
+    """Counts the signals that arrive while this context is entered."""
 
     def __init__(self) -> None:
         self._signals = 0
@@ -35,4 +35,4 @@ class Stop:
         _traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # as it was returned
+            signal.signal(number, handler)  # type: ignore[arg-type]  # the value that signal.signal returned

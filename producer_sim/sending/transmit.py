@@ -1,4 +1,4 @@
-"""The loop: records at their pace into the sender, until they end or someone stops it."""
+"""The loop that gives records to the sender at their pace, until they end or a stop."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from aiokafka.errors import KafkaError
 
 from producer_sim.devices.records import Records
-from producer_sim.ledger.ledger import Book
+from producer_sim.ledger.book import Book
 from producer_sim.sending.pace import Pace
 from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
@@ -30,8 +30,11 @@ def system_clock() -> int:
 
 
 def create_missing_topics(kafka: KafkaSettings, stop: Stop, say: Callable[[str], None]) -> bool:
-    """Create the topics where they are missing, waiting for the broker; false if stopped."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it would log every attempt
+    """Create missing topics, waiting for the broker; return False if stopped meanwhile.
+
+    Raises SenderError if the broker refuses.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs every attempt
     availability = Availability()
     while not stop.requested:
         try:
@@ -57,10 +60,10 @@ def transmit(
     clock: Clock = system_clock,
     on_progress: Callable[[int], None] = lambda _due: None,
 ) -> None:
-    """Send all records when they are due; on return, nothing more is sent.
+    """Send all records when they are due; nothing is sent after the return.
 
-    What has no report by then never gets one. `on_progress` is called often, with the simulated
-    instant. Raises SenderError where the producer cannot go on.
+    A message without a report by then never gets one. `on_progress` is called often, with the
+    simulated time in microseconds. Raises SenderError if the producer cannot go on.
     """
     try:
         for chunk in chunks:

@@ -14,8 +14,8 @@ import pytest
 
 from deploy.replica import ROOT, Replica
 from producer_sim.oracle.answers import CHECKS
-from producer_sim.oracle.enrolment import enrol, tell_sessions
-from producer_sim.oracle.product import Product, ProductError
+from producer_sim.product import Product, ProductError
+from producer_sim.runs.enrolment import enrol, tell_sessions
 from tests.acceptance.conftest import Environment, environ, query
 from tests.unit.worlds import MINUTE_US, lived
 

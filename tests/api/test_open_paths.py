@@ -12,7 +12,7 @@ from api.readiness import Readiness
 from tests.api.conftest import Client, asked, problem, until_ready
 
 READY = "/health/ready"
-NOBODY = "127.0.0.1:1"
+NO_VEHICLE = "127.0.0.1:1"
 
 
 async def test_readiness_takes_no_connection_of_the_pool(make_app: Callable[..., FastAPI]) -> None:
@@ -35,7 +35,7 @@ async def test_readiness_tells_ingest_from_answers(
         document = answer.json()
         return answer.status_code, document["status"], document["checks"]
 
-    async with asked(make_app(KAFKA_BOOTSTRAP_SERVERS=NOBODY)) as client:
+    async with asked(make_app(KAFKA_BOOTSTRAP_SERVERS=NO_VEHICLE)) as client:
         assert await said(client, "?for=answers") == (200, "ready", {"database": True})
         assert await said(client, "?for=ingest") == (503, "not ready", {"kafka": False})
         both = {"database": True, "kafka": False}
@@ -47,7 +47,7 @@ async def test_readiness_tells_ingest_from_answers(
 async def test_without_postgresql_ingest_is_ready(
     make_app: Callable[..., FastAPI],
 ) -> None:
-    async with asked(make_app(DATABASE_URL=f"postgresql://u:p@{NOBODY}/d")) as client:
+    async with asked(make_app(DATABASE_URL=f"postgresql://u:p@{NO_VEHICLE}/d")) as client:
         await until_ready(client, 503, database=False, kafka=True)
         assert (await client.get(READY + "?for=ingest")).status_code == 200
         assert (await client.get(READY + "?for=answers")).status_code == 503

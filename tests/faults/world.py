@@ -48,7 +48,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """The load: devices of each kind, messages a second, and the share that chaos befalls."""
+    """The load: devices of each kind, messages a second, and the share of chaos."""
 
     devices: int = 200
     rate: int = 2_000

@@ -1,4 +1,4 @@
-"""What must be answered, and that any other answer is found."""
+"""The expected answers, and that every wrong answer is found."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -74,19 +74,19 @@ def device(kind: str = "interval") -> Device:
         ("register", [20, 30, 40], (15, 45), 0),
     ],
 )
-def test_coverage_is_what_the_readings_account_for(
+def test_coverage_is_the_time_that_the_readings_account_for(
     kind: str, withheld: list[int], span: tuple[int, int], known: int
 ) -> None:
     assert Schedule(device(kind), 10, 100, withheld).known([span]) == known
 
 
-def test_spans_are_joined_and_taken_out() -> None:
+def test_spans_are_joined_and_subtracted() -> None:
     assert joined([(5, 7), (0, 2), (2, 4), (6, 9)]) == [(0, 4), (5, 9)]
     assert without([(0, 10)], [(2, 4), (4, 5), (9, 20)]) == [(0, 2), (5, 9)]
     assert without([(0, 10)], [(0, 10)]) == []
 
 
-def test_windows_are_the_run_and_whole_hours_of_it() -> None:
+def test_windows_are_the_whole_run_and_full_hours_of_it() -> None:
     truth, _ = run()
     whole, first, middle, last = windows(truth)
     assert whole == (START_US - 5 * MINUTE_US, START_US + 24 * HOUR_US)
@@ -95,7 +95,7 @@ def test_windows_are_the_run_and_whole_hours_of_it() -> None:
     assert last == (whole[1] - HOUR_US, whole[1])
 
 
-def test_planted_faults_show_and_nothing_else_does() -> None:
+def test_planted_faults_show_and_sound_chargers_do_not() -> None:
     _, expected = run()
     shown = [one for one in expected if one.is_telling]
     assert {one.planted for one in shown} == {"sound", "degraded", "critical"}
@@ -105,7 +105,7 @@ def test_planted_faults_show_and_nothing_else_does() -> None:
     assert {reason for one in expected for reason in one.reasons} >= {"shared_meter"}
 
 
-def test_an_hour_adds_up_from_its_own_readings() -> None:
+def test_the_hours_add_up_to_the_whole_run() -> None:
     truth, whole = run()
     cuts = [truth.start_us, *range(START_US, truth.end_us + 1, HOUR_US)]
     hours = [list(Expectation(truth).of(window)) for window in pairwise(cuts)]
@@ -173,7 +173,7 @@ def violated(compare: Callable[[Findings], None]) -> set[str]:
     return {check.name for check in findings.checks(complete=True) if check.violations}
 
 
-def test_true_answers_violate_nothing() -> None:
+def test_right_answers_violate_nothing() -> None:
     truth, expected = run()
     window = truth.start_us, truth.end_us
     findings = Findings()
@@ -197,7 +197,7 @@ def test_true_answers_violate_nothing() -> None:
         ("sessions", 1, "wrong_status"),
     ],
 )
-def test_an_answer_that_is_a_little_wrong_is_found(place: str, wrong: float, check: str) -> None:
+def test_a_slightly_wrong_answer_is_found(place: str, wrong: float, check: str) -> None:
     truth, expected = run()
     one = next(one for one in expected if one.status == "optimal")
     answer: Answer = deepcopy(performance(one))
@@ -210,7 +210,7 @@ def test_an_answer_that_is_a_little_wrong_is_found(place: str, wrong: float, che
     assert violated(lambda found: compare_vehicle(answer, one, window, found)) == {check}
 
 
-def test_a_missed_and_a_made_up_fault_are_found() -> None:
+def test_a_missed_fault_and_a_false_fault_are_found() -> None:
     truth, expected = run()
     window = truth.start_us, truth.end_us
     listed = anomalies(expected)
@@ -227,7 +227,7 @@ def test_a_missed_and_a_made_up_fault_are_found() -> None:
         assert found == {"wrong_status", check}
 
 
-def test_a_check_that_has_compared_nothing_does_not_say_ok() -> None:
+def test_a_check_that_has_compared_nothing_is_unchecked() -> None:
     truth, expected = run()
     window = truth.start_us, truth.end_us
     findings = Findings()
@@ -243,7 +243,7 @@ def unchecked(findings: Findings) -> set[str]:
     return {check.name for check in findings.checks(complete=True) if not check.compared}
 
 
-def test_a_fleet_with_strangers_is_compared_only_where_there_must_be_none() -> None:
+def test_a_fleet_with_other_vehicles_is_compared_only_in_an_exact_check() -> None:
     truth, expected = run()
     window = truth.start_us, truth.end_us
     answer = fleet(expected)

@@ -1,4 +1,4 @@
-"""Faults on purpose: each is what it says, at the share it says, and a seed repeats it."""
+"""Faults on purpose: each does what its name says, at its share, and a seed repeats it."""
 
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_sim.commands.load import Load, Plan
 from producer_sim.devices.chaos import SPLIT, Chaos, Fault, Shares
 from producer_sim.devices.kinds import (
     CONFLICT,
@@ -30,8 +29,10 @@ from producer_sim.devices.unusual import (
     OTHER_KEY,
     REWRITINGS,
     Unusual,
-    untold,
+    energy_only,
 )
+from producer_sim.runs.load import Load
+from producer_sim.runs.plan import Plan
 from telemetry.decode import MAX_VALUE_BYTES, Rejected, TimeLimits, decode
 from telemetry.readings import Reading
 from telemetry.reasons import Reason
@@ -87,7 +88,7 @@ def test_malformed_values_cover_every_reason_that_a_value_can_have() -> None:
     assert {way.kind.reason for way in MALFORMED} == set(Reason) - decided_later
 
 
-def test_kinds_have_names_of_their_own() -> None:
+def test_kinds_have_unique_names() -> None:
     kinds = [way.kind for way in (*MALFORMED, *REWRITINGS)]
     kinds += [
         NULL_KEY,
@@ -106,7 +107,7 @@ def test_kinds_have_names_of_their_own() -> None:
 @pytest.mark.parametrize("way", REWRITINGS, ids=lambda way: way.kind.name)
 @settings(max_examples=40)
 @given(st.floats(0, 100), st.floats(0, 1e7), st.floats(-60, 150), st.integers(NOW - 10**12, NOW))
-def test_an_unusual_form_is_another_text_of_the_same_reading(
+def test_an_unusual_form_is_the_same_reading_in_other_bytes(
     way: Unusual, soc: float, energy: float, temperature: float, recorded_at: int
 ) -> None:
     for good in (
@@ -122,8 +123,10 @@ def test_an_unusual_form_is_another_text_of_the_same_reading(
 
 @pytest.mark.parametrize("kind", [ABSENT, NULL])
 @pytest.mark.parametrize("good", RECORDS, ids=["meter", "vehicle"])
-def test_a_device_that_tells_only_its_energy_says_so_in_two_ways(good: Record, kind: Kind) -> None:
-    told = untold(good, kind)
+def test_a_device_that_sends_only_its_energy_leaves_the_rest_out_or_null(
+    good: Record, kind: Kind
+) -> None:
+    told = energy_only(good, kind)
     assert told.value is not None
     assert (b"null" in told.value) is (kind is NULL)
     assert sum(measure is not None for measure in told.measures) == 1
@@ -131,7 +134,7 @@ def test_a_device_that_tells_only_its_energy_says_so_in_two_ways(good: Record, k
     assert reading == Reading(good.device_id, good.recorded_at, told.measures)
 
 
-def test_every_sent_value_is_what_the_ledger_will_say_of_it() -> None:
+def test_every_sent_value_agrees_with_its_entry_in_the_ledger() -> None:
     kinds: Counter[Kind] = Counter()
     for row in rows_of(PLAN):
         kinds[row.kind] += 1
@@ -149,7 +152,7 @@ def test_every_sent_value_is_what_the_ledger_will_say_of_it() -> None:
 
 
 @pytest.mark.parametrize("fault", Fault)
-def test_a_share_befalls_that_share_of_the_readings(fault: Fault) -> None:
+def test_a_fault_gets_its_share_of_the_readings(fault: Fault) -> None:
     load = Load(replace(PLAN, shares=Shares(**{fault.value: 0.1})))
     sent = sum(len(chunk) for chunk in load.chunks())
     readings = 2 * PLAN.devices * 40
@@ -159,7 +162,7 @@ def test_a_share_befalls_that_share_of_the_readings(fault: Fault) -> None:
     assert sent == readings + extra * load.faults[fault]
 
 
-def test_one_share_is_split_over_all_faults_and_single_shares_come_first() -> None:
+def test_one_share_is_split_over_all_faults_and_single_shares_replace_their_part() -> None:
     assert sum(SPLIT.by_fault) == pytest.approx(1)
     shares = Shares.of(0.01, gaps=0.5, late=None)
     assert shares == Shares(
@@ -223,7 +226,7 @@ def test_late_readings_are_overtaken_by_newer_ones_of_their_device() -> None:
     assert overtaken > 0.9 * len(late) > 300
 
 
-def test_records_come_in_the_order_they_are_due() -> None:
+def test_records_are_in_the_order_in_which_they_are_due() -> None:
     due = [row.due for row in rows_of(PLAN)]
     assert due == sorted(due)
     assert due[-1] <= PLAN.start_us + 40 * MINUTE_US
@@ -253,7 +256,7 @@ def test_a_seed_repeats_the_same_bytes_in_the_same_order() -> None:
     assert first != other
 
 
-def test_chaos_does_not_change_the_life_underneath() -> None:
+def test_chaos_does_not_change_the_readings_of_the_fleet() -> None:
     calm = {
         (row.device_id, row.recorded_at): row.measures
         for row in rows_of(replace(PLAN, shares=Shares()))
@@ -261,9 +264,9 @@ def test_chaos_does_not_change_the_life_underneath() -> None:
     for row in rows_of(replace(PLAN, shares=Shares.of(0.5, conflicts=0.0))):
         if row.recorded_at != NO_TIME:
             calm_measures = calm[row.device_id, row.recorded_at]
-            untold = row.kind in {ABSENT, NULL}
+            is_reduced = row.kind in {ABSENT, NULL}
             assert row.measures == tuple(
-                None if untold and name != STREAMS[row.stream].energy_field else measure
+                None if is_reduced and name != STREAMS[row.stream].energy_field else measure
                 for name, measure in zip(STREAMS[row.stream].fields, calm_measures, strict=True)
             )
 

@@ -1,4 +1,4 @@
-"""The comparison: clean where all is right, and every planted wrong is found, as what it is."""
+"""The comparison is clean if all is right, and finds every planted fault under its name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, Message
 
-from producer_sim.commands.load import Load, Plan
 from producer_sim.devices.chaos import Shares
 from producer_sim.devices.kinds import CONFLICT, DUPLICATE, READING, Kind, Outcome
 from producer_sim.devices.messages import canonical
@@ -21,6 +20,8 @@ from producer_sim.ledger.reports import NO_OFFSET
 from producer_sim.oracle import compare as compare_module
 from producer_sim.oracle.compare import CHECKS, check_not_empty, compare, load_ledgers, workspace
 from producer_sim.oracle.verdict import Report
+from producer_sim.runs.load import Load
+from producer_sim.runs.plan import Plan
 from producer_sim.sending.partitions import Partitions
 from telemetry.reasons import Reason
 from telemetry.streams import METER, STREAMS
@@ -53,13 +54,13 @@ def digest(data: bytes | None) -> str | None:
 
 
 def cut(data: bytes) -> str:
-    """Return what a dead letter that is not whole tells of its value."""
+    """Return what a dead letter that is not whole keeps of its value."""
     return f"{len(data)} {digest(data)} {digest(data[:1_024])}"
 
 
 @dataclass
 class World:
-    """A broker and a consumer without faults, small enough to be seen to be right."""
+    """A broker and a consumer without faults, small enough to be obviously right."""
 
     history: dict[Key, tuple[float | None, ...]] = field(default_factory=dict)
     dead: list[tuple[object, ...]] = field(default_factory=list)
@@ -77,8 +78,16 @@ class World:
             reason = None if stored == record.measures else "conflicting_duplicate"
         if reason is not None:
             place = (topic, partition, offset)
-            self.dead.append((*place, digest(record.key), digest(record.value), reason))
+            self.dead.append((*place, digest(record.key), digest(record.value), reason, False))
         return offset
+
+    def refuse(self, record: Record, reason: str, *, redriven: bool) -> None:
+        """Dead-letter the next record of partition 0, whatever it holds."""
+        topic = STREAMS[record.stream].topic
+        offset = self.ends.get((topic, 0), 0)
+        self.ends[topic, 0] = offset + 1
+        letter = (digest(record.key), digest(record.value), reason, redriven)
+        self.dead.append((topic, 0, offset, *letter))
 
     def fill(self, tables: "DuckDBPyConnection") -> None:
         rows = [(*key, *padded(measures)) for key, measures in self.history.items()]
@@ -164,7 +173,7 @@ def test_a_world_without_faults_is_clean(
     assert sum(by_reason.values()) == totals["dead letters"]
 
 
-# One reading that is not its device's newest, that one message alone carries.
+# One reading that is not its device's newest, and that only one message carries.
 A_READING = """
     (topic, device_id, recorded_at) = (
         SELECT (topic, device_id, recorded_at) FROM message SEMI JOIN history
@@ -191,11 +200,11 @@ A_TOMBSTONE = """
 A_DEVICE = "device_id = 'mtr-00007'"
 DEAD_LETTER_OF_A_READING = f"""
     INSERT INTO dead_letter
-    SELECT topic, partition, record_offset, key_sha256, 'x', 'wrong_type' FROM message
+    SELECT topic, partition, record_offset, key_sha256, 'x', 'wrong_type', false FROM message
     WHERE {A_READING}"""
 DEAD_LETTER_OF_A_DUPLICATE = """
     INSERT INTO dead_letter
-    SELECT topic, partition, max(record_offset), 'k', 'v', 'conflicting_duplicate'
+    SELECT topic, partition, max(record_offset), 'k', 'v', 'conflicting_duplicate', false
     FROM message WHERE recorded_at IS NOT NULL
     GROUP BY topic, partition, device_id, recorded_at, m1, m2, m3 HAVING count(*) = 2
     LIMIT 1"""
@@ -287,7 +296,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found_as_what_it_is(tables: "DuckDBPyConnection", name: str) -> None:
+def test_a_planted_fault_is_found_by_its_own_check(tables: "DuckDBPyConnection", name: str) -> None:
     fault, expected = FAULTS[name]
     tables.execute(fault)
     report = compare(tables)
@@ -299,7 +308,7 @@ def test_a_planted_fault_is_found_as_what_it_is(tables: "DuckDBPyConnection", na
             assert example.problem in str(example)
 
 
-def test_devices_are_compared_a_bucket_at_a_time_with_the_same_result(
+def test_buckets_of_devices_give_the_same_result_as_all_at_once(
     tables: "DuckDBPyConnection", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults, _ = zip(*FAULTS.values(), strict=True)
@@ -317,7 +326,7 @@ def test_minus_zero_equals_zero(tables: "DuckDBPyConnection") -> None:
     assert compare(tables).clean
 
 
-def test_what_others_wrote_counts_only_where_the_check_is_exact(
+def test_rows_of_others_count_only_in_an_exact_check(
     tables: "DuckDBPyConnection",
 ) -> None:
     tables.execute(
@@ -326,13 +335,17 @@ def test_what_others_wrote_counts_only_where_the_check_is_exact(
         f" ('{METERS}', 'mtr-00007', {NOW - 1}, 1, 2, 0),"
         f" ('{METERS}', 'mtr-00007', {NOW + 31 * MINUTE_US}, 1, 2, 0)"
     )
-    tables.execute(f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old')")
+    tables.execute(
+        f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old', false)"
+    )
     assert violations(compare(tables)) == {}
 
 
 def test_an_exact_check_accounts_for_every_row(tables: "DuckDBPyConnection") -> None:
     tables.execute(f"INSERT INTO history VALUES ('{METERS}', 'another', {NOW}, 1, 2, 0)")
-    tables.execute(f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old')")
+    tables.execute(
+        f"INSERT INTO dead_letter VALUES ('{METERS}', 0, 10000000, 'k', 'v', 'too_old', false)"
+    )
     assert violations(compare(tables, exact=True)) == {"invented": 2}
 
 
@@ -343,7 +356,7 @@ def reading(energy: float, kind: Kind = READING, minute: int = 0) -> Record:
 
 
 class Case:
-    """A ledger written by hand: each message with its report and its place."""
+    """Ledgers written by hand: each message with its report or its offset."""
 
     def __init__(self, folder: Path) -> None:
         self.world = World()
@@ -374,7 +387,7 @@ def case(tmp_path: Path) -> Case:
     return Case(tmp_path)
 
 
-def test_a_message_of_unknown_fate_may_be_there_or_not(case: Case) -> None:
+def test_a_message_of_unknown_fate_may_be_stored_or_not(case: Case) -> None:
     case.ledger((reading(1.0), UNKNOWN), (reading(2.0, minute=1), UNKNOWN))
     case.world.append(reading(2.0, minute=1), 0)
     assert case.violations(exact=True) == {}
@@ -386,13 +399,13 @@ def test_a_message_of_unknown_fate_may_not_be_altered(case: Case) -> None:
     assert case.violations() == {"altered": 1}
 
 
-def test_a_failed_message_must_not_be_there(case: Case) -> None:
+def test_a_failed_message_must_not_be_stored(case: Case) -> None:
     case.ledger((reading(1.0), FAILED))
     case.world.append(reading(1.0), 0)
     assert case.violations() == {"invented": 1}
 
 
-def test_a_duplicate_stands_in_for_an_original_that_failed(case: Case) -> None:
+def test_a_duplicate_is_stored_if_its_original_failed(case: Case) -> None:
     case.ledger((reading(1.0), FAILED), (reading(1.0, DUPLICATE), 0))
     case.world.append(reading(1.0), 0)
     assert case.violations(exact=True) == {}
@@ -404,13 +417,13 @@ def test_a_duplicate_of_an_original_that_failed_can_be_lost(case: Case) -> None:
     assert case.violations() == {"lost": 1}
 
 
-def test_a_conflict_is_stored_where_its_original_failed(case: Case) -> None:
+def test_a_conflict_is_stored_if_its_original_failed(case: Case) -> None:
     case.ledger((reading(1.0), FAILED), (reading(2.0, CONFLICT), 0))
     case.world.append(reading(2.0), 0)
     assert case.violations(exact=True) == {}
 
 
-def test_either_of_two_may_come_first_where_the_broker_did_not_say(case: Case) -> None:
+def test_either_of_two_may_be_first_if_an_offset_is_unknown(case: Case) -> None:
     case.ledger((reading(1.0), NO_OFFSET), (reading(2.0, CONFLICT), 1))
     case.world.append(reading(1.0), 0)
     case.world.append(reading(2.0), 0)
@@ -424,7 +437,7 @@ def test_the_known_second_of_two_must_be_dead_lettered_if_it_differs(case: Case)
     assert case.violations() == {"wrong_outcome": 1}
 
 
-def test_the_first_in_offset_order_decides_whatever_the_ledger_expected(case: Case) -> None:
+def test_the_first_in_offset_order_decides_even_against_the_ledgers_expectation(case: Case) -> None:
     case.ledger((reading(1.0), 1), (reading(2.0, CONFLICT), 0))
     case.world.append(reading(2.0), 0)
     case.world.append(reading(1.0), 0)
@@ -462,7 +475,7 @@ def test_a_dead_letter_of_a_canonical_reading_with_other_bytes_is_found(case: Ca
     assert case.violations() == {"wrong_outcome": 1}
 
 
-def test_between_the_times_of_two_ledgers_others_may_have_written(case: Case) -> None:
+def test_others_may_have_written_between_the_times_of_two_ledgers(case: Case) -> None:
     case.ledger((reading(1.0), 0))
     case.ledger((reading(3.0, minute=2), 2))
     for minute in (0, 1, 2):
@@ -481,7 +494,7 @@ def test_an_empty_ledger_and_one_of_one_kind_of_device_are_checked(case: Case) -
 def test_a_ledger_without_an_acknowledged_message_is_named(
     case: Case, tmp_path: Path, report: KafkaError | None
 ) -> None:
-    """Whatever is stored, nothing of it could be missing."""
+    """Such a ledger would be clean whatever is stored."""
     case.ledger((reading(1.0), 0))
     case.ledger(*([] if report is None else [(reading(2.0), report)]))
     full, empty = case.ledgers
@@ -491,7 +504,7 @@ def test_a_ledger_without_an_acknowledged_message_is_named(
             check_not_empty(connection, [full, empty])
 
 
-def test_a_directory_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+def test_a_directory_without_a_ledger_is_refused(tmp_path: Path) -> None:
     with workspace(tmp_path) as connection, pytest.raises(LedgerError):
         load_ledgers(connection, [tmp_path])
 
@@ -519,6 +532,47 @@ def test_a_letter_that_is_not_whole_is_compared_by_length_digest_and_beginning(
     sent = reading(0.0, kind)._replace(recorded_at=NO_TIME, value=PADDED)
     case.ledger((sent, 0))
     case.world.append(sent, 0)
-    *place, key, _, reason = case.world.dead.pop()
-    case.world.dead.append((*place, key, cut(PADDED).replace(told, replaced), reason))
+    *place, key, _, reason, redriven = case.world.dead.pop()
+    case.world.dead.append((*place, key, cut(PADDED).replace(told, replaced), reason, redriven))
     assert case.violations() == expected
+
+
+REFUSED_ONCE = "unregistered_device"
+
+
+@pytest.mark.parametrize("copies", [1, 2], ids=["one message", "a duplicate"])
+def test_a_redriven_letter_whose_copy_is_stored_is_right(case: Case, copies: int) -> None:
+    case.ledger(*((reading(1.0), offset) for offset in range(copies)))
+    for _ in range(copies):
+        case.world.refuse(reading(1.0), REFUSED_ONCE, redriven=True)
+    case.world.append(reading(1.0), 0)
+    assert case.violations(exact=True) == {}
+
+
+def test_a_redriven_conflict_may_have_been_refused_for_another_reason_at_first(case: Case) -> None:
+    case.ledger((reading(1.0), 0), (reading(2.0, CONFLICT), 1))
+    for energy in (1.0, 2.0):
+        case.world.refuse(reading(energy), REFUSED_ONCE, redriven=True)
+    for energy in (1.0, 2.0):
+        case.world.append(reading(energy), 0)
+    assert case.violations() == {}
+
+
+def test_a_redriven_letter_whose_copy_is_not_stored_is_lost(case: Case) -> None:
+    case.ledger((reading(1.0), 0))
+    case.world.refuse(reading(1.0), REFUSED_ONCE, redriven=True)
+    assert case.violations() == {"lost": 1, "wrong_outcome": 1}
+
+
+def test_a_stored_reading_whose_letter_was_not_redriven_is_doubled(case: Case) -> None:
+    case.ledger((reading(1.0), 0))
+    case.world.refuse(reading(1.0), REFUSED_ONCE, redriven=False)
+    case.world.append(reading(1.0), 0)
+    assert case.violations() == {"doubled": 1}
+
+
+def test_a_redriven_letter_must_have_the_bytes_that_were_sent(case: Case) -> None:
+    case.ledger((reading(1.0), 0))
+    case.world.refuse(reading(1.0)._replace(value=b"{}"), REFUSED_ONCE, redriven=True)
+    case.world.append(reading(1.0), 0)
+    assert case.violations() == {"wrong_outcome": 1}

@@ -1,4 +1,4 @@
-"""The fleet's physics: SoC, power and temperature agree with each other and the energy sent."""
+"""The fleet's physics: SoC, power, temperature and the sent energies agree."""
 
 from fractions import Fraction
 
@@ -24,7 +24,7 @@ def fleet_of(size: int, *, seed: int = 1, interval_us: int = MINUTE_US) -> Fleet
     seed=st.integers(0, 2**32),
     minutes=st.sampled_from([0.1, 1, 5, 15, 60]),
 )
-def test_energy_sent_agrees_with_the_batteries_to_half_a_rounding_step(
+def test_sent_energies_agree_with_the_batteries_to_half_a_rounding_step(
     seed: int, minutes: float
 ) -> None:
     fleet = fleet_of(40, seed=seed, interval_us=round(minutes * MINUTE_US))
@@ -44,7 +44,7 @@ def test_energy_sent_agrees_with_the_batteries_to_half_a_rounding_step(
     assert np.abs(consumed - drawn).max() < 0.5e-4 + 1e-9
 
 
-def test_a_day_of_sent_readings_adds_up_without_looking_inside() -> None:
+def test_a_day_of_sent_readings_adds_up_by_itself() -> None:
     fleet = fleet_of(200)
     capacity = fleet.traits.capacity_kwh
     first = fleet.advance()
@@ -57,7 +57,7 @@ def test_a_day_of_sent_readings_adds_up_without_looking_inside() -> None:
     assert np.abs(delivered - from_soc).max() < 2 * 0.00005 * capacity.max() + 1e-4
 
 
-def test_every_mode_is_lived_within_a_day_and_soc_stays_in_its_range() -> None:
+def test_every_mode_occurs_within_a_day_and_soc_stays_in_range() -> None:
     fleet = fleet_of(100)
     lived = np.zeros((len(Mode), 100), dtype=bool)
     for _ in range(24 * 60):
@@ -116,7 +116,7 @@ def test_batteries_warm_up_when_they_charge() -> None:
     assert tick.battery_temp[strong].mean() > tick.battery_temp[resting].mean() + 2
 
 
-def test_meters_sag_under_load() -> None:
+def test_the_voltage_sags_under_load() -> None:
     tick = ticks(fleet_of(5_000), 1)[0]
     loaded, idle = tick.kwh_consumed_ac * 60 > 10, tick.kwh_consumed_ac < 0.001
     assert tick.voltage[loaded].mean() < tick.voltage[idle].mean() - 1
@@ -146,7 +146,7 @@ def test_values_are_the_doubles_of_their_short_decimals() -> None:
                 assert Fraction(repr(value)) * 10**decimals % 1 == 0
 
 
-def test_values_are_in_the_ranges_of_the_contract() -> None:
+def test_values_are_in_the_contracts_ranges() -> None:
     for tick in ticks(fleet_of(50), 10):
         for ac, voltage, soc, dc, temperature in zip(*fields(tick), strict=True):
             good = {"meterId": "m", "vehicleId": "v", "timestamp": "2026-02-10T10:00:00Z"}
@@ -156,7 +156,7 @@ def test_values_are_in_the_ranges_of_the_contract() -> None:
             )
 
 
-def test_a_seed_repeats_a_life_and_another_seed_does_not() -> None:
+def test_a_seed_repeats_the_readings_and_another_seed_does_not() -> None:
     one, same, other = (
         np.array([fields(tick) for tick in ticks(fleet_of(50, seed=seed), 20)])
         for seed in (7, 7, 8)

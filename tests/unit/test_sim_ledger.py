@@ -1,4 +1,4 @@
-"""The ledger: complete, in order, readable at any time."""
+"""The ledger is complete, in order, and readable at any time."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import KafkaError, Message
 
-from producer_sim.commands.load import Load, Plan
 from producer_sim.devices.chaos import Shares
 from producer_sim.devices.kinds import READING
 from producer_sim.devices.records import NO_TIME, Records
-from producer_sim.ledger import ledger as ledger_module
-from producer_sim.ledger.ledger import Ledger, LedgerError, Unrecorded, parts, read_metadata
+from producer_sim.ledger import part as part_module
+from producer_sim.ledger.book import Unrecorded
+from producer_sim.ledger.ledger import Ledger, LedgerError, parts, read_metadata
 from producer_sim.ledger.reports import NO_OFFSET
+from producer_sim.runs.load import Load
+from producer_sim.runs.plan import Plan
 from telemetry.streams import STREAMS
 from telemetry.timestamps import SECOND_US
 
@@ -52,7 +54,7 @@ def read(directory: Path) -> list[dict[str, object]]:
     return rows
 
 
-def test_every_message_is_in_it_with_all_that_is_known(tmp_path: Path) -> None:
+def test_the_ledger_holds_every_message_with_all_that_is_known(tmp_path: Path) -> None:
     ledger, records = opened(tmp_path / "ledger"), records_of()
     reporters = ledger.enter(records, [index % 3 for index in range(len(records))], NOW + 7)
     for index, take in reversed(list(enumerate(reporters))):
@@ -73,7 +75,7 @@ def test_every_message_is_in_it_with_all_that_is_known(tmp_path: Path) -> None:
             "key": sent.key,
             "device_id": sent.device_id,
             "recorded_at": None if sent.recorded_at == NO_TIME else sent.recorded_at,
-            **{name: measures.get(name) for name in ledger_module.MEASURES},
+            **{name: measures.get(name) for name in part_module.MEASURES},
             "canonical": sent.kind.canonical,
             "value": None if sent.kind.canonical else sent.value,
             "kind": sent.kind.name,
@@ -85,7 +87,7 @@ def test_every_message_is_in_it_with_all_that_is_known(tmp_path: Path) -> None:
     assert {row["kind"] for row in rows} > {READING.name, "late", "conflict", "duplicate"}
 
 
-def test_reports_are_told_apart_row_by_row_in_any_order(tmp_path: Path) -> None:
+def test_reports_may_arrive_in_any_order(tmp_path: Path) -> None:
     ledger, records = opened(tmp_path / "ledger"), records_of().between(0, 5)
     reporters = ledger.enter(records, [0] * 5, NOW)
     reporters[4](*acknowledged(4))
@@ -111,10 +113,10 @@ def test_reports_are_told_apart_row_by_row_in_any_order(tmp_path: Path) -> None:
     }
 
 
-def test_a_part_is_written_once_all_of_it_is_reported_and_parts_keep_their_order(
+def test_a_part_is_written_once_it_and_all_parts_before_it_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "PART_ROWS", 10)
+    monkeypatch.setattr(part_module, "PART_ROWS", 10)
     directory = tmp_path / "ledger"
     ledger, records = opened(directory), records_of()
     first = ledger.enter(records.between(0, 10), [0] * 10, NOW)
@@ -130,7 +132,7 @@ def test_a_part_is_written_once_all_of_it_is_reported_and_parts_keep_their_order
     for offset, take in enumerate(first):
         take(*acknowledged(offset))
     ledger.settle(NOW)
-    # From here on the simulator may be killed: what is there, is complete.
+    # If the simulator is killed from here on, the written parts are complete.
     assert [row["sequence"] for row in read(directory)] == list(range(20))
     assert {path.name for path in directory.iterdir()} == {
         "ledger.json",
@@ -158,7 +160,7 @@ def test_an_empty_ledger_is_a_ledger(tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "a" / "b")["seed"] == 1
 
 
-def test_a_directory_with_anything_in_it_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "note").touch()
     for directory in (tmp_path, tmp_path / "note"):
         with pytest.raises(LedgerError) as caught:
@@ -167,14 +169,14 @@ def test_a_directory_with_anything_in_it_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", json.dumps({"format": 99})])
-def test_what_is_no_ledger_is_not_read(tmp_path: Path, text: str | None) -> None:
+def test_a_directory_without_a_ledger_is_refused(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "ledger.json").write_text(text)
     with pytest.raises(LedgerError, match="not a ledger"):
         read_metadata(tmp_path)
 
 
-def test_without_a_ledger_messages_are_counted_all_the_same() -> None:
+def test_messages_are_counted_without_a_ledger_too() -> None:
     book, records = Unrecorded(), records_of().between(0, 4)
     one, two, three, _ = book.enter(records, [0] * 4, NOW)
     one(*acknowledged(0))
@@ -186,7 +188,7 @@ def test_without_a_ledger_messages_are_counted_all_the_same() -> None:
     assert (tally.sent, tally.acknowledged, tally.failed, tally.unknown) == (4, 2, 1, 1)
 
 
-def test_a_part_that_is_damaged_or_foreign_is_named(tmp_path: Path) -> None:
+def test_a_damaged_part_and_another_parquet_file_are_named(tmp_path: Path) -> None:
     opened(tmp_path / "ledger").close()
     part = tmp_path / "ledger" / "part-000001.parquet"
     part.write_bytes(b"PAR1 no")

@@ -1,4 +1,4 @@
-"""Readings as bytes: the contract's form, letter by letter."""
+"""Readings as bytes in the contract's canonical form."""
 
 import json
 
@@ -19,7 +19,7 @@ START_US = 1_770_717_600_000_000
 ANY_TIME = TimeLimits(earliest=EARLIEST_US, latest=2**62)
 
 
-def test_the_canonical_form_is_the_contracts() -> None:
+def test_the_canonical_form_is_that_of_the_contract() -> None:
     assert (
         canonical(METER, "mtr-00042", (0.913, 229.8), START_US)
         == b'{"meterId":"mtr-00042","kwhConsumedAc":0.913,"voltage":229.8,'
@@ -40,7 +40,7 @@ def test_the_canonical_form_keeps_every_double_and_microsecond(
     assert decode(value, METER, ANY_TIME) == Reading("m", recorded_at, (energy, voltage))
 
 
-def test_a_tick_is_the_canonical_form_of_each_of_its_readings_in_the_order_of_time() -> None:
+def test_a_ticks_messages_are_canonical_and_in_the_order_of_time() -> None:
     records = tick_of(500)
     assert len(records) == 1_000
     assert np.all(np.diff(records.due) >= 0)
@@ -77,7 +77,7 @@ def test_a_fleets_name_is_in_its_ids() -> None:
     }
 
 
-def test_a_tick_is_cut_where_the_run_ends() -> None:
+def test_the_last_tick_is_cut_at_the_end_of_the_run() -> None:
     fleet = Fleet(size=100, seed=1, start_us=START_US, interval_us=60 * SECOND_US)
     messages = FleetMessages(numbers=fleet.numbers, fleet_name=None)
     end = START_US + 20 * SECOND_US

@@ -1,4 +1,4 @@
-"""What options hold, from text."""
+"""The parsers of the options."""
 
 import pytest
 import typer
@@ -10,7 +10,7 @@ from producer_sim.sending.transmit import system_clock
 from telemetry.timestamps import SECOND_US, parse_timestamp
 
 
-def test_a_start_may_be_so_long_ago() -> None:
+def test_a_start_may_be_given_as_a_time_before_now() -> None:
     before = system_clock()
     started = options.instant("-1h30m")
     hour_and_a_half = 5_400 * SECOND_US
@@ -24,7 +24,7 @@ def test_a_start_may_be_so_long_ago() -> None:
     ["36501d", "999999999d", f"{'9' * 400}d", "36500d1s", f"1h{'9' * 400}.5m"],
     ids=lambda text: text[:12],
 )
-def test_a_duration_that_no_calendar_has_is_refused_in_a_line(text: str) -> None:
+def test_a_duration_of_more_than_a_century_is_refused_in_a_line(text: str) -> None:
     for read, given in ((options.duration, text), (options.instant, f"-{text}")):
         with pytest.raises(typer.BadParameter) as refused:
             read(given)
@@ -32,7 +32,7 @@ def test_a_duration_that_no_calendar_has_is_refused_in_a_line(text: str) -> None
     assert options.duration("36500d") == 36_500 * 86_400 * SECOND_US
 
 
-def test_a_start_that_no_calendar_has_is_refused() -> None:
+def test_a_start_past_the_year_9999_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="past the year 9999"):
         options.instant("9999-12-31T23:59:59-23:59")
 
@@ -55,12 +55,12 @@ def test_times_without_an_end_or_before_2000_are_wrong_use(arguments: list[str])
 
 
 @pytest.mark.parametrize("text", ["-", "-1", "-0s", "--1h", "24h", "yesterday"])
-def test_what_is_no_start_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_start_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         options.instant(text)
 
 
-def test_a_fleet_may_be_named_by_its_start() -> None:
+def test_a_fleets_name_may_contain_its_start() -> None:
     name = options.fleet_name("compose-{start}")
     start = parse_timestamp("2026-02-10T10:00:01.5Z")
     assert options.fleet_begun(name, start) == "compose-20260210T100001Z"
@@ -68,6 +68,6 @@ def test_a_fleet_may_be_named_by_its_start() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{end}", "{start", "a b", "x" * 41, "x" * 30 + "{start}"])
-def test_what_is_no_name_of_a_fleet_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_fleets_name_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         options.fleet_name(text)

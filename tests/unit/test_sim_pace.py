@@ -1,4 +1,4 @@
-"""How fast, and what options mean."""
+"""The pace of sending, the values of options, and the partitions of keys."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def pace_of(policy: Policy, start_us: int = NOW) -> Pace:
     return Pace(policy=policy, start_us=start_us, now_us=NOW)
 
 
-def test_at_speed_1_readings_go_when_they_are_due() -> None:
+def test_at_speed_1_readings_are_sent_when_they_are_due() -> None:
     pace = pace_of(Policy.of_run(speed=None, rate=None))
     due = due_every(1, 100)
     assert pace.allowed(due, NOW) == 1
@@ -37,14 +37,14 @@ def test_at_speed_60_a_minute_passes_in_a_second() -> None:
     assert pace.pause(int(due[1]), NOW) == pytest.approx(1 / 60)
 
 
-def test_nothing_is_sent_before_its_own_time() -> None:
+def test_no_reading_is_sent_before_its_own_time() -> None:
     due = due_every(1, 100)
     for policy in (Policy.of_run(speed=60, rate=None), Policy.of_run(speed=None, rate=np.inf)):
         assert pace_of(policy).allowed(due, NOW + 5 * SECOND_US) == 6
     assert pace_of(Policy.free(rate=np.inf)).allowed(due, NOW) == 100
 
 
-def test_a_rate_alone_follows_no_clock_and_caps_in_the_long_run() -> None:
+def test_a_rate_alone_ignores_the_clock_and_is_a_limit_in_the_long_run() -> None:
     policy = Policy.of_run(speed=None, rate=1_000)
     due = due_every(0.0001, 100_000, NOW - DAY_US)
     pace = pace_of(policy, NOW - DAY_US)
@@ -61,7 +61,7 @@ def test_a_rate_does_not_catch_up_after_a_pause() -> None:
     assert pace.allowed(due_every(0, 100_000, NOW - DAY_US), NOW + 60 * SECOND_US) == 100
 
 
-def test_speed_and_rate_together_take_the_slower() -> None:
+def test_with_speed_and_rate_the_slower_one_decides() -> None:
     start = NOW - 3_600 * SECOND_US
     pace = pace_of(Policy.of_run(speed=10, rate=1_000_000), start)
     assert pace.allowed(due_every(1, 3_600, start), NOW + SECOND_US) == 11
@@ -79,14 +79,14 @@ def test_speed_and_rate_together_take_the_slower() -> None:
         (None, np.inf, None, 30 * DAY_US),
     ],
 )
-def test_no_run_starts_so_that_readings_lie_in_the_future(
+def test_the_default_start_keeps_readings_out_of_the_future(
     speed: float | None, rate: float | None, duration: int | None, back: int
 ) -> None:
     policy = Policy.of_run(speed=speed, rate=rate)
     assert policy.default_start(NOW + 1, duration) == NOW - back
 
 
-def test_options_are_read_and_wrong_ones_refused() -> None:
+def test_options_are_parsed_and_wrong_ones_refused() -> None:
     assert options.duration("90s") == 90 * SECOND_US
     assert options.duration("1h30m") == 5_400 * SECOND_US
     assert options.duration("2d") == 2 * DAY_US
@@ -111,7 +111,7 @@ def test_options_are_read_and_wrong_ones_refused() -> None:
             read(text)
 
 
-def test_a_key_goes_where_other_clients_send_it() -> None:
+def test_a_key_goes_to_the_partition_that_other_clients_choose() -> None:
     partitions = Partitions(count=12)
     available = list(range(12))
     for number in range(200):
@@ -121,7 +121,7 @@ def test_a_key_goes_where_other_clients_send_it() -> None:
     assert Partitions(count=1_000_000_007)[b"foobar"] == (-790332482 & 0x7FFFFFFF) % 1_000_000_007
 
 
-def test_a_value_without_key_goes_to_one_of_all_partitions() -> None:
+def test_values_without_a_key_are_spread_over_all_partitions() -> None:
     partitions = Partitions(count=12)
     chosen = [partitions.without_key(str(number).encode()) for number in range(300)]
     assert set(chosen) == set(range(12))

@@ -1,10 +1,10 @@
-"""What the simulator says of an API that it cannot ask."""
+"""What the simulator prints about an API that it cannot reach."""
 
 import asyncio
 
 import pytest
 
-from producer_sim.oracle.product import Product, ProductError
+from producer_sim.product import Product, ProductError
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from producer_sim.oracle.product import Product, ProductError
         "http://user:hunter2",
     ],
 )
-def test_the_password_in_its_url_is_not_told(url: str) -> None:
+def test_a_password_in_the_url_is_not_printed(url: str) -> None:
     async def ask() -> None:
         async with Product(url=url, api_key=None, patience_s=0.1) as product:
             await product.get("/vehicles")

@@ -1,4 +1,4 @@
-"""Counters as they are read, and what their readings tell."""
+"""What registers send, and the energy that their readings account for."""
 
 from collections.abc import Set
 
@@ -28,7 +28,7 @@ def counting(
 def told(
     plan: Counting, withheld: Set[int] = frozenset()
 ) -> tuple[list[float], list[int], list[int]]:
-    """Return what a register sends in each tick, what that tells, and in which ticks it jumps."""
+    """Return what a register sends in each tick, the energy of that, and the ticks of its jumps."""
     counters, account = Counters(plan), Account(plan)
     sent, worth, jumps = [], [], []
     energy = np.full(2, ENERGY)
@@ -41,7 +41,7 @@ def told(
     return sent, worth, jumps
 
 
-def test_a_register_sends_its_counter_and_its_first_reading_tells_nothing() -> None:
+def test_a_register_sends_its_counter_and_its_first_reading_is_a_baseline() -> None:
     sent, worth, jumps = told(counting(starts_at=5 * UNITS_PER_KWH))
     assert sent == [5.01, 5.02, 5.03, 5.04, 5.05, 5.06]
     assert worth == [0, *[ENERGY] * 5]
@@ -86,7 +86,7 @@ def test_a_reset_counts_from_zero(withheld: set[int], tells: list[int]) -> None:
         ({0, 1, 2}, [0, 0, 0, 0, 100, 100], []),
     ],
 )
-def test_another_meter_in_its_place_is_a_jump_that_tells_nothing(
+def test_a_replacement_meters_first_reading_is_a_jump_without_energy(
     withheld: set[int], tells: list[int], jumps_in: list[int]
 ) -> None:
     plan = counting(starts_at=20_000 * UNITS_PER_KWH, restarts_after=2, restarts_at=7_000 * 10_000)

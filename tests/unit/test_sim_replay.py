@@ -1,4 +1,4 @@
-"""Recorded readings: UCI's household power, and our own JSON lines."""
+"""Recorded readings: UCI's household power, and JSON lines of the contract."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from deploy.replica import ROOT
 from producer_sim.devices.kinds import READING, RECORDED_LINE
 from producer_sim.devices.records import Record
-from producer_sim.devices.replay import (
+from producer_sim.runs.recording import (
     Fault,
     Gap,
     Line,
@@ -55,7 +55,7 @@ def test_power_over_a_minute_becomes_energy() -> None:
     ]
 
 
-def test_days_come_first_in_dates_and_lines_without_a_reading_are_named() -> None:
+def test_dates_begin_with_the_day_and_bad_lines_are_named() -> None:
     first, gap, *faults = uci_lines(PLAIN.splitlines(), "m", separator=";")
     assert isinstance(first, Line)
     assert first.reading.recorded_at == parse_timestamp("2006-12-16T17:24:00Z")
@@ -63,7 +63,7 @@ def test_days_come_first_in_dates_and_lines_without_a_reading_are_named() -> Non
     assert [fault.number for fault in faults if isinstance(fault, Fault)] == [4, 5, 6]
 
 
-def test_json_lines_are_told_apart_by_their_fields_and_kept_byte_for_byte() -> None:
+def test_json_lines_go_to_a_stream_by_their_fields_and_keep_their_bytes() -> None:
     meter, vehicle = json_lines([METER_LINE + b"\n", b"\n", VEHICLE_LINE + b"\r\n"])
     assert isinstance(meter, Line)
     assert isinstance(vehicle, Line)
@@ -74,7 +74,7 @@ def test_json_lines_are_told_apart_by_their_fields_and_kept_byte_for_byte() -> N
     assert vehicle.reading == Reading("v", instant, (5.0, 0.0, -3.0))
 
 
-def test_a_line_that_is_too_short_is_told_so() -> None:
+def test_a_line_with_too_few_columns_is_named() -> None:
     lines = [*PLAIN.splitlines()[:2], "16/12/2006;17:25:00;4.216;0.4"]
     _, fault = uci_lines(lines, "m", separator=";")
     assert fault == Fault(3, "has fewer columns than the header")
@@ -104,7 +104,7 @@ def test_bad_json_lines_are_named_with_their_reason() -> None:
     assert "meterId or vehicleId" in faults[3].problem
 
 
-def test_a_recording_is_sent_as_it_is_with_its_canonical_lines_known(tmp_path: Path) -> None:
+def test_a_recording_keeps_its_bytes_and_canonical_lines_are_recognised(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
     path.write_bytes(METER_LINE + b"\n" + VEHICLE_LINE + b"\nnot json\n")
     recording = Recording(path=path, meter_id="-")
@@ -132,7 +132,9 @@ def test_a_shift_moves_all_readings_by_the_same_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("text", [QUOTED, PLAIN])
-def test_commas_and_a_byte_order_mark_change_nothing(text: str, mark: str, tmp_path: Path) -> None:
+def test_commas_and_a_byte_order_mark_give_the_same_readings(
+    text: str, mark: str, tmp_path: Path
+) -> None:
     usual, other = tmp_path / "usual.csv", tmp_path / "other.csv"
     usual.write_text(text)
     other.write_text(mark + text.replace(";", ","))
@@ -150,7 +152,7 @@ def test_the_real_recording_saved_with_commas_has_the_same_readings(tmp_path: Pa
     assert rows_of(Recording(path=saved, meter_id="m")) == wanted
 
 
-def test_a_byte_order_mark_before_json_lines_is_no_part_of_the_first(tmp_path: Path) -> None:
+def test_a_byte_order_mark_before_json_lines_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + METER_LINE + b"\n" + VEHICLE_LINE + b"\n")
     recording = Recording(path=path, meter_id="-")
@@ -179,7 +181,7 @@ def test_a_header_that_cannot_be_read_is_refused_with_what_was_expected(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_another_format_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
     for path in (other, tmp_path / "missing", tmp_path):

@@ -1,4 +1,4 @@
-"""The sender against the broker that librdkafka carries for such tests: no server is needed."""
+"""The sender against the test broker inside librdkafka, which needs no server."""
 
 import logging
 import os
@@ -12,10 +12,11 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from producer_sim.__main__ import app
-from producer_sim.commands.load import Load, Plan
 from producer_sim.devices.chaos import Shares
 from producer_sim.devices.records import Records
 from producer_sim.ledger.ledger import Ledger, parts
+from producer_sim.runs.load import Load
+from producer_sim.runs.plan import Plan
 from producer_sim.sending import sender as sender_module
 from producer_sim.sending.pace import Pace, Policy
 from producer_sim.sending.sender import Sender, SenderError
@@ -42,7 +43,7 @@ SILENT.propagate = False
 
 @pytest.fixture
 def broker() -> Iterator[Producer]:
-    """A client that has the broker in it; the broker ends with the client."""
+    """A client that runs the broker; the broker ends with the client."""
     client = Producer({"bootstrap.servers": "x", "test.mock.num.brokers": 1}, logger=SILENT)
     yield client
     client.close()
@@ -81,7 +82,7 @@ def records_of(plan: Plan) -> Records:
 
 
 def assert_the_ledger_is_true(ledger: Ledger, kafka: KafkaSettings) -> None:
-    """Each message is at the offset that the ledger says, and the order is that of sending."""
+    """Check that each message is at the ledger's offset, and that the order is that of sending."""
     sent, rows = records_of(PLAN), rows_of(ledger)
     assert len(rows) == len(sent)
     assert {row["delivery"] for row in rows} == {"acknowledged"}
@@ -136,7 +137,7 @@ def test_a_full_queue_loses_nothing_and_keeps_the_order(
     assert_the_ledger_is_true(ledger, kafka)
 
 
-def test_what_the_broker_never_answers_is_unknown_once_the_sender_is_stopped(
+def test_a_message_that_the_broker_never_answers_is_unknown_after_a_stop(
     kafka: KafkaSettings, ledger: Ledger, broker: Producer
 ) -> None:
     stop, said = Stop(), list[str]()
@@ -170,12 +171,10 @@ def test_a_stop_before_the_broker_answers_ends_the_wait(ledger: Ledger) -> None:
     assert not sender.connect()
 
 
-def test_settings_that_the_client_refuses_are_said_in_a_line(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_settings_that_the_client_refuses_fail_in_one_line(ledger: Ledger, tmp_path: Path) -> None:
     no_certificate = tmp_path / "ca.pem"
     no_certificate.write_text("none")
-    # Not looked at, as our settings do.
+    # Without validation: our settings would refuse it first.
     kafka = KafkaSettings.model_construct(
         bootstrap_servers="127.0.0.1:1", security_protocol="SSL", ssl_cafile=no_certificate
     )
@@ -205,7 +204,7 @@ def without_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (["verify", "missing"], 2, "DATABASE_URL: is not set"),
     ],
 )
-def test_wrong_use_is_said_in_a_line_with_exit_code_2(
+def test_wrong_use_fails_with_exit_code_2_and_a_reason(
     without_settings: Path, arguments: list[str], code: int, said: str
 ) -> None:
     result = CliRunner().invoke(app, arguments)
@@ -213,7 +212,7 @@ def test_wrong_use_is_said_in_a_line_with_exit_code_2(
     assert said in result.output
 
 
-def test_a_directory_in_use_and_one_without_a_ledger_are_wrong_use(
+def test_a_used_directory_and_one_without_a_ledger_are_wrong_use(
     without_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (without_settings / "note").touch()
@@ -226,7 +225,7 @@ def test_a_directory_in_use_and_one_without_a_ledger_are_wrong_use(
         assert str(without_settings) in result.output
 
 
-def test_a_database_out_of_reach_fails_the_check_in_one_line(
+def test_an_unreachable_database_fails_the_check_in_one_line(
     without_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = Ledger(directory=without_settings / "ledger", metadata={}, now_us=NOW)

@@ -1,4 +1,4 @@
-"""The truth of a run: energies of the lives, as far as the readings that were sent tell them."""
+"""The truth of a run: the real energies, and those that the sent readings account for."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -34,7 +34,7 @@ def total(truth: Truth) -> Figures:
     return figures
 
 
-def test_where_nothing_is_lost_intervals_tell_all_that_was_lived() -> None:
+def test_interval_readings_account_for_all_energy_if_nothing_is_withheld() -> None:
     truth, sent = lived(registers=0.0)
     figures = total(truth)
     assert np.array_equal(figures[AC], figures[AC_LIVED])
@@ -47,16 +47,16 @@ def test_where_nothing_is_lost_intervals_tell_all_that_was_lived() -> None:
         assert readings == len(mine)
 
 
-def test_each_meter_reading_belongs_to_one_vehicle_or_to_none() -> None:
+def test_the_energy_of_each_meter_belongs_to_one_vehicle_or_to_none() -> None:
     truth, sent = lived(registers=0.0)
     meters = {device.device_id for device in truth.devices if device.stream == "meter"}
     drawn = sum(Fraction(repr(row.measures[0])) for row in sent if row.device_id in meters)
     told = Fraction(int(total(truth)[AC].sum()), 10_000)
-    # Standby of those that are shared, spare or unassigned is nobody's.
+    # The standby of shared, spare and unassigned chargers belongs to no vehicle.
     assert 0.9 * float(drawn) < float(told) < float(drawn)
 
 
-def test_a_register_tells_all_but_its_first_interval_and_what_a_swap_loses() -> None:
+def test_a_register_accounts_for_all_but_its_first_interval_and_a_replacement() -> None:
     truth, _ = lived(registers=1.0)
     figures = total(truth)
     unseen = (figures[AC_LIVED] - figures[AC]) / 10_000
@@ -66,7 +66,7 @@ def test_a_register_tells_all_but_its_first_interval_and_what_a_swap_loses() -> 
     assert unseen.max() < 4.0  # two intervals of five minutes at 22 kW
 
 
-def test_withheld_readings_are_those_that_nobody_can_read() -> None:
+def test_withheld_readings_are_those_that_were_not_sent() -> None:
     shares = Shares(gaps=0.05, malformed=0.05, late=0.1, duplicates=0.1, conflicts=0.05)
     truth, sent = lived(shares=shares)
     got = {(row.device_id, row.recorded_at) for row in sent if row.recorded_at != NO_TIME}
@@ -96,7 +96,7 @@ def test_sessions_of_a_meter_and_of_a_vehicle_do_not_overlap() -> None:
     assert all(START_US - 300_000_000 <= one.start < (one.end or 0) for one in sessions)
 
 
-def test_files_give_back_what_was_written(tmp_path: Path) -> None:
+def test_the_files_hold_the_whole_truth(tmp_path: Path) -> None:
     truth, _ = lived(shares=Shares.of(0.1))
     again = read_truth(closed(tmp_path / "ledger", {}, truth))
     assert replace(again, hours={}) == replace(truth, hours={})
@@ -105,7 +105,7 @@ def test_files_give_back_what_was_written(tmp_path: Path) -> None:
         assert np.array_equal(again.hours[hour], figures)
 
 
-def test_only_ledgers_of_worlds_are_to_tell_the_truth_and_there_must_be_one(tmp_path: Path) -> None:
+def test_truths_are_read_from_ledgers_of_worlds_of_which_there_must_be_one(tmp_path: Path) -> None:
     truth, _ = lived()
     world = closed(tmp_path / "world", {"registers": 0.2}, truth)
     others = [closed(tmp_path / "run", {"registers": None}), closed(tmp_path / "replay", {})]

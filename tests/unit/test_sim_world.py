@@ -1,4 +1,4 @@
-"""The plan of a world: who charges where, what counts how, which chargers are at fault."""
+"""A world: who charges where, which devices are registers, which chargers are bad."""
 
 from dataclasses import fields
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_sim.commands.load import Load
 from producer_sim.devices.fleet import Fleet, Mode
-from producer_sim.devices.world import NEVER, NOBODY, Condition, Counting, Tie, World
+from producer_sim.devices.world import NEVER, NO_VEHICLE, Condition, Counting, Tie, World
+from producer_sim.runs.load import Load
 from tests.unit.worlds import MINUTE_US, START_US, plan_of
 
 TICKS = 200
@@ -24,7 +24,7 @@ worlds = st.builds(
 
 @settings(max_examples=50)
 @given(worlds)
-def test_a_meter_has_one_vehicle_two_that_share_it_or_none(world: World) -> None:
+def test_a_meter_has_one_vehicle_two_or_none(world: World) -> None:
     for tick in (0, TICKS - 1):
         charger = world.charger_at(tick)
         vehicles = np.bincount(charger, minlength=len(charger))
@@ -33,13 +33,13 @@ def test_a_meter_has_one_vehicle_two_that_share_it_or_none(world: World) -> None
         assert np.isin(world.tie[sharing], (Tie.SHARING, Tie.HOST)).all()
         assert np.array_equal(sharing, world.sharing_firsts)
         owner = world.assigned_at(tick)
-        owned = owner != NOBODY
+        owned = owner != NO_VEHICLE
         assert np.array_equal(charger[owner[owned]], np.flatnonzero(owned))
 
 
 @settings(max_examples=50)
 @given(worlds)
-def test_a_block_is_read_at_one_instant_and_has_one_condition(world: World) -> None:
+def test_the_pairs_of_a_block_are_read_together_and_have_one_condition(world: World) -> None:
     phases = world.aligned(np.arange(len(world.tie)), edge=len(world.tie) // 2)
     assert len(world.tie) // 2 in phases
     visited = world.charger != np.arange(len(world.tie))
@@ -51,7 +51,7 @@ def test_a_block_is_read_at_one_instant_and_has_one_condition(world: World) -> N
     assert np.array_equal(moved, world.moves_after != NEVER)
 
 
-def test_a_world_of_forty_has_everything() -> None:
+def test_a_world_of_forty_pairs_has_every_tie_and_condition() -> None:
     world = World.drawn(size=40, seed=1, ticks=TICKS, registers=0.2)
     assert set(world.tie.tolist()) == set(Tie)
     assert set(world.condition.tolist()) == set(Condition)
@@ -62,7 +62,7 @@ def test_a_world_of_forty_has_everything() -> None:
     changing = meters.restarts_after != NEVER
     assert (changing & (meters.restarts_at == 0)).any()
     assert (changing & (meters.restarts_at > 0)).any()
-    # It could not be told from a rollover.
+    # A replacement could not be told from a rollover.
     assert not (changing & (meters.modulus > 0)).any()
 
 

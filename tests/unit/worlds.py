@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from producer_sim.commands.load import Load, Plan
 from producer_sim.devices.chaos import Shares
 from producer_sim.devices.records import Record
 from producer_sim.oracle.truth import Truth
+from producer_sim.runs.load import Load
+from producer_sim.runs.plan import Plan
 
 START_US = 1_770_717_600_000_000
 MINUTE_US = 60_000_000
@@ -28,7 +29,7 @@ def plan_of(**changed: Any) -> Plan:
 
 
 def lived(**changed: Any) -> tuple[Truth, list[Record]]:
-    """Return the truth of such a run, and all that it sent."""
+    """Return the truth of such a run, and every record that it sent."""
     load = Load(plan_of(**changed))
     sent = [chunk.row(index) for chunk in load.chunks() for index in range(len(chunk))]
     assert load.witness is not None

@@ -1,4 +1,4 @@
--- Stored readings with other values than were sent.
+-- Stored readings whose values are not those that were sent.
 SELECT
     topic, partition, record_offset, device_id, recorded_at,
     'stored with other values than the first message sent for this device and time' AS problem

@@ -1,5 +1,5 @@
--- History that no message accounts for: of the ledgers' devices, within each ledger's time; or
--- of all devices at any time, where the check is exact.
+-- Readings in history that were never sent: of the ledgers' devices, within each ledger's time; if
+-- the check is exact, of all devices at any time.
 SELECT
     topic, NULL AS partition, NULL AS record_offset, device_id, recorded_at,
     'in history, but never sent' AS problem

@@ -1,5 +1,5 @@
--- Where the check is exact: dead letters that are neither of a message at their place nor of one
--- that may be there.
+-- If the check is exact: dead letters without a message at their place, and without a message of
+-- unknown place that may be theirs.
 SELECT
     d.topic, d.partition, d.record_offset, NULL AS device_id, NULL AS recorded_at,
     'a dead letter (' || d.reason || ') of no message' AS problem

@@ -1,4 +1,4 @@
--- Partitions whose consumers have not come past the last acknowledged message.
+-- Partitions that are not consumed up to the last acknowledged message.
 SELECT
     topic, partition, max(record_offset) AS record_offset, NULL AS device_id,
     NULL AS recorded_at,

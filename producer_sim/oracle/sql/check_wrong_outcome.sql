@@ -7,12 +7,12 @@ WITH judged AS (
             THEN 'dead-lettered as ' || reason || ', expected ' || expected_reason
         WHEN is_reading AND is_dead AND NOT is_stored
             THEN 'dead-lettered as ' || reason || ', expected to be stored'
-        WHEN is_reading AND is_dead AND is_equal AND candidates > 1
+        WHEN is_reading AND is_dead AND is_equal AND candidates > 1 AND NOT is_redriven
             THEN 'dead-lettered as ' || reason || ', but equals the stored reading'
         WHEN is_reading AND is_stored AND NOT is_equal AND NOT is_altered AND NOT is_dead
-            THEN 'differs from the stored reading, but is no dead letter'
+            THEN 'differs from the stored reading, but is not a dead letter'
         WHEN is_reading AND is_stored AND NOT is_equal AND is_dead
-            AND reason <> 'conflicting_duplicate'
+            AND reason <> 'conflicting_duplicate' AND NOT is_redriven
             THEN 'dead-lettered as ' || reason || ', expected conflicting_duplicate'
         WHEN is_dead AND NOT has_its_bytes
             THEN 'dead-lettered with another key or other bytes'

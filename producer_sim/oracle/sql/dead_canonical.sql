@@ -1,4 +1,4 @@
--- Dead-lettered messages whose bytes the ledger leaves to be written again from the fields.
+-- Dead-lettered messages of which the ledger keeps only the fields: their bytes follow from those.
 SELECT m.topic, m.partition, m.record_offset, m.device_id, m.recorded_at, m.m1, m.m2, m.m3
 FROM message AS m
 JOIN dead_letter AS d USING (topic, partition, record_offset)

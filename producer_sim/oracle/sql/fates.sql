@@ -1,8 +1,8 @@
--- One bucket of devices at a time: the variables `buckets` and `bucket` say which. So the memory
--- that this takes does not grow with the ledgers.
+-- What became of each message, for one bucket of devices: the variables `buckets` and `bucket` say
+-- which. One bucket at a time bounds the memory, however large the ledgers are.
 --
--- 1. The bucket's messages; and its history, one row per device and time even where the table has
---    more.
+-- 1. The bucket's messages, and its history: one row for each device and time, even if the table
+--    has more.
 CREATE OR REPLACE TABLE bucket_message AS
 SELECT *
 FROM message
@@ -16,9 +16,9 @@ FROM history
 WHERE hash(device_id) % getvariable('buckets') = getvariable('bucket')
 GROUP BY topic, device_id, recorded_at;
 
--- 2. Every reading that may be in the topic, with all messages that carry its device and time.
---    The first in offset order decides. Which one that is, is known only where all are
---    acknowledged with their offset in one partition.
+-- 2. Every reading that may be in the topic: the messages with one device and time. The first of
+--    them in offset order decides what is stored. It is known only if all are acknowledged with an
+--    offset in one partition.
 CREATE OR REPLACE TABLE reading AS
 SELECT
     topic, device_id, recorded_at,
@@ -28,12 +28,12 @@ SELECT
         AND min(partition) = max(partition) AS decided,
     min(partition) AS partition,
     min(record_offset) AS record_offset,
-    arg_min([m1, m2, m3], record_offset) AS measures  -- arg_min skips nulls, and a list is none
+    arg_min([m1, m2, m3], record_offset) AS measures  -- a list: arg_min skips nulls
 FROM bucket_message
 WHERE recorded_at IS NOT NULL AND delivery <> 'failed'
 GROUP BY topic, device_id, recorded_at;
 
--- 3. Stored readings with values that the deciding message, or any possible one, did not carry.
+-- 3. Stored readings with other values than the deciding message, or than any possible one.
 CREATE OR REPLACE TABLE altered AS
 SELECT r.topic, r.device_id, r.recorded_at, r.partition, r.record_offset
 FROM reading AS r
@@ -51,8 +51,8 @@ WHERE NOT r.decided AND NOT EXISTS (
       AND [m.m1, m.m2, m.m3] IS NOT DISTINCT FROM [s.m1, s.m2, s.m3]
 );
 
--- 4. Every message whose place in its partition is known, with what became of it. It is `equal`
---    where the stored reading of its device and time has its values.
+-- 4. Every message whose offset is known, and what became of it. `is_equal`: the stored reading of
+--    its device and time has its values.
 CREATE OR REPLACE TABLE fate AS
 SELECT
     m.topic, m.partition, m.record_offset, m.device_id, m.recorded_at,
@@ -65,6 +65,7 @@ SELECT
     m.reason AS expected_reason,
     d.topic IS NOT NULL AS is_dead,
     d.reason AS reason,
+    coalesce(d.is_redriven, false) AS is_redriven,
     (m.value_sha256 IS NOT DISTINCT FROM d.value_sha256
         OR m.value_cut IS NOT DISTINCT FROM d.value_sha256 AND d.value_sha256 IS NOT NULL)
         AND m.key_sha256 IS NOT DISTINCT FROM d.key_sha256 AS has_its_bytes

@@ -1,5 +1,5 @@
--- What PostgreSQL's COPY wrote into a table, after a constant topic where the file has none. The
--- dialect is given: there is nothing to detect in a file without rows.
+-- Load a file that PostgreSQL's COPY wrote, with a constant topic in front if the file has none. The
+-- dialect is given, because it cannot be detected in an empty file.
 INSERT INTO {table}
 SELECT {leading} *
 FROM read_csv(

@@ -1,5 +1,5 @@
--- The parts of one ledger into `message`. A canonical message's key is its device and its value
--- follows from its fields, so their hashes are worked out only where they are needed.
+-- Load the parts of one ledger into `message`. The key of a canonical message is its device's id, and
+-- its value follows from its fields, so their hashes are computed only where they are needed.
 INSERT INTO message
 SELECT
     $ledger, topic, partition, record_offset, device_id, recorded_at,
@@ -12,7 +12,7 @@ SELECT
     CASE WHEN NOT canonical
         THEN concat_ws(
             ' ', octet_length(value), sha256(value),
-            sha256(unhex(left(hex(value), 2 * 1024)))  -- a slice of bytes is none in DuckDB
+            sha256(unhex(left(hex(value), 2 * 1024)))  -- DuckDB cannot slice bytes
         )
     END,
     reason, delivery

@@ -1,4 +1,4 @@
--- The hashes of those bytes, once they are written again.
+-- Set the hashes of those messages, once their bytes are written again.
 UPDATE message SET key_sha256 = rewritten.key_sha256, value_sha256 = rewritten.value_sha256
 FROM rewritten
 WHERE message.topic = rewritten.topic

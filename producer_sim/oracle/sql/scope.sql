@@ -1,4 +1,4 @@
--- The ledgers' devices, each with the time that its ledger spans.
+-- The ledgers' devices, each with the time span of its ledger.
 CREATE OR REPLACE TABLE scope AS
 WITH span AS (
     SELECT ledger, min(recorded_at) AS first_at, max(recorded_at) AS last_at

@@ -1,5 +1,5 @@
--- PostgreSQL: the group's dead letters in the ledgers' ranges of offsets, or all of them. Of a value that
--- is not whole: its length, its digest, and that of the beginning that was kept.
+-- PostgreSQL: the group's dead letters in the ledgers' ranges of offsets, or all of them. For a value
+-- that is not whole: its length, its digest, and the digest of the beginning that was kept.
 COPY (
     SELECT
         d.topic, d.partition, d.record_offset,
@@ -9,7 +9,7 @@ COPY (
                  THEN concat_ws(' ', d.value_bytes, encode(d.value_sha256, 'hex'),
                                 encode(sha256(d.value), 'hex'))
         END,
-        d.reason
+        d.reason, d.redriven_at IS NOT NULL
     FROM dead_letter AS d
     LEFT JOIN unnest(
         %(topics)s::text[], %(partitions)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[]

@@ -1,4 +1,4 @@
--- PostgreSQL: the readings to compare, of the given devices and time, or all of them.
+-- PostgreSQL: the stored readings of the given devices and times, or all of them.
 COPY (
     SELECT {id}, (extract(epoch FROM recorded_at) * 1000000)::bigint, {measures}
     FROM {table}

@@ -1,4 +1,4 @@
--- PostgreSQL: each given device's newest reading in history, found through the key's index.
+-- PostgreSQL: the newest reading in history of each given device, through the primary key's index.
 COPY (
     SELECT device.id, (extract(epoch FROM newest.recorded_at) * 1000000)::bigint, {measures}
     FROM unnest(%(devices)s::text[]) AS device (id)

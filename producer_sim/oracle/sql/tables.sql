@@ -1,7 +1,7 @@
--- What a comparison works on, in DuckDB. Times are microseconds since 1970; m1 … m3 are a
--- stream's measures in its order: null where the device did not tell it, 0 where there are fewer.
--- Of keys and values the SHA-256 is kept; `value_cut` is what a dead letter that is not whole tells
--- of its value: length, SHA-256 and that of the first 1,024 bytes.
+-- The tables of a comparison, in DuckDB. Times are microseconds since 1970; m1 … m3 are a stream's
+-- measures in its order: null if the device left it out, 0 if the stream has fewer. Keys and values
+-- are kept as SHA-256. `value_cut` is what a dead letter that is not whole keeps of its value: the
+-- length, the SHA-256, and the SHA-256 of the first 1,024 bytes.
 CREATE TABLE message (
     ledger integer, topic text, partition integer, record_offset bigint,
     device_id text, recorded_at bigint, m1 double, m2 double, m3 double,
@@ -19,6 +19,6 @@ CREATE TABLE current_state (
 );
 CREATE TABLE dead_letter (
     topic text, partition integer, record_offset bigint,
-    key_sha256 text, value_sha256 text, reason text
+    key_sha256 text, value_sha256 text, reason text, is_redriven boolean
 );
 CREATE TABLE progress (topic text, partition integer, next_offset bigint);

@@ -1,4 +1,4 @@
--- Where one bucket's messages ended.
+-- Where one bucket's messages ended: one row for each figure.
 SELECT 'stored' AS figure, count(*) AS total
 FROM reading SEMI JOIN stored USING (topic, device_id, recorded_at)
 UNION ALL

@@ -1,4 +1,4 @@
--- What the ledgers hold: one row for each figure, in the order of printing.
+-- The messages in the ledgers: one row for each figure, in the order of printing.
 SELECT 'messages' AS figure, count(*) AS total FROM message
 UNION ALL
 SELECT 'acknowledged', count(*) FROM message WHERE delivery = 'acknowledged'

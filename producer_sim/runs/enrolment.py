@@ -1,4 +1,4 @@
-"""Tells the product what a fleet's devices are, and who charges where. May be repeated."""
+"""Registers a fleet's devices, assignments and sessions with the product. May be repeated."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -6,14 +6,14 @@ from typing import Any
 
 from rich.console import Console
 
-from producer_sim.oracle.product import Product, ProductError, all_of
 from producer_sim.oracle.truth import Bond, Device
 from producer_sim.oracle.witness import Witness
+from producer_sim.product import Product, ProductError, all_of
 from telemetry.timestamps import format_timestamp, parse_timestamp
 
 
 class Enrolment:
-    """A world that an API is told of: devices and assignments before its readings, sessions after.
+    """Registers a world with an API: devices and assignments before its readings, sessions after.
 
     Both raise ProductError.
     """
@@ -67,7 +67,7 @@ async def enrol(
     interval_us: int,
     console: Console | None = None,
 ) -> None:
-    """Register devices, then assign; what is there already must be the same.
+    """Register devices, then assign vehicles; what exists already must be the same.
 
     Raises ProductError.
     """
@@ -81,7 +81,7 @@ async def enrol(
 async def tell_sessions(
     product: Product, sessions: Sequence[Bond], *, console: Console | None = None
 ) -> None:
-    """Enter sessions of the past; what is there already must be the same.
+    """Enter sessions of the past; what exists already must be the same.
 
     Raises ProductError.
     """
@@ -135,7 +135,7 @@ async def _assign(product: Product, vehicle: str, bonds: list[Bond]) -> None:
 
 
 async def _enter(product: Product, session: Bond) -> None:
-    assert session.end is not None  # noqa: S101  charges that still ran ended with the last reading
+    assert session.end is not None  # noqa: S101  a session ends with the last reading at the latest
     body = {
         "vehicleId": session.vehicle_id,
         "meterId": session.meter_id,
@@ -158,7 +158,7 @@ async def _enter(product: Product, session: Bond) -> None:
 
 
 def _grouped(bonds: Sequence[Bond], key: Callable[[Bond], str]) -> list[tuple[str, list[Bond]]]:
-    """Return the bonds by a key, each group's in the order of time."""
+    """Return the bonds grouped by a key, each group in the order of time."""
     groups: dict[str, list[Bond]] = {}
     for bond in sorted(bonds, key=lambda bond: bond.start):
         groups.setdefault(key(bond), []).append(bond)

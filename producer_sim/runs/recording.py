@@ -1,8 +1,8 @@
-"""Recorded readings from a file: household power in UCI's format, or our own JSON lines.
+"""Recorded readings from a file: household power in UCI's format, or JSON lines of the contract.
 
 The UCI format is that of: G. Hebrail and A. Berard, "Individual household electric power
 consumption", UCI Machine Learning Repository, 2006, DOI 10.24432/C58K54, licensed CC BY 4.0.
-Its clock carries no zone and is taken for UTC. Spreadsheets save it with commas: either is read.
+Its times have no zone and are read as UTC. Spreadsheets save it with commas; both are read.
 """
 
 import codecs
@@ -33,12 +33,12 @@ _ANY_TIME = TimeLimits(earliest=EARLIEST_US, latest=2**62)
 
 
 class ReplayError(Exception):
-    """The file cannot be replayed at all. The message is one line."""
+    """The file cannot be replayed. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A reading from a file, with its bytes where the file has them."""
+    """A reading from a file; `value` are its bytes if the file holds them."""
 
     stream: Stream
     reading: Reading
@@ -47,22 +47,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A line whose reading is missing, and is marked as missing."""
+    """A line whose reading is marked as missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A line that holds no reading."""
+    """A line that is not a reading, by its number, and why."""
 
     number: int
     problem: str
 
 
 class Recording:
-    """A file of readings. It is read line by line, twice where its end must be known first."""
+    """A file of readings, read line by line; `latest` reads it once more."""
 
     def __init__(self, *, path: Path, meter_id: str) -> None:
-        """Look at the first line; raises ReplayError where the file cannot be read or is other."""
+        """Read the first line; raises ReplayError for an unreadable file or an unknown format."""
         self._path = path
         self._meter_id = meter_id
         try:
@@ -71,7 +71,7 @@ class Recording:
         except OSError as error:
             raise ReplayError(f"{path}: {error.strerror}") from error
         self._separator: str | None = None
-        """That of UCI's columns; None for JSON lines."""
+        """Between the columns of UCI's format; None for JSON lines."""
         if not first.lstrip().startswith(b"{"):
             try:
                 self._separator = uci_separator(first.decode(errors="replace"))
@@ -81,12 +81,12 @@ class Recording:
         self.faults: list[Fault] = []
 
     def latest(self) -> int | None:
-        """Return the newest reading's time in microseconds, None where there is no reading."""
+        """Return the newest reading's time in microseconds since 1970, None without readings."""
         times = (line.reading.recorded_at for line in self._lines() if isinstance(line, Line))
         return max(times, default=None)
 
     def chunks(self, *, shift_us: int) -> Iterator[Records]:
-        """Yield all readings, later by so many microseconds; note gaps and faults on the way."""
+        """Yield all readings, later by so many microseconds, and collect gaps and faults."""
         rows = self._rows(shift_us)
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             yield Records.of(chunk)
@@ -111,7 +111,7 @@ class Recording:
 
 
 def uci_separator(header: str) -> str:
-    """Return what separates the columns of a header in which all that is needed is named.
+    """Return the separator of a header that names the needed columns.
 
     Raises ReplayError, which says what was expected.
     """
@@ -130,7 +130,7 @@ def uci_separator(header: str) -> str:
 def uci_lines(
     text: Iterable[str], meter_id: str, *, separator: str
 ) -> Iterator[Line | Gap | Fault]:
-    """Read kW, averaged over a minute, as kWh of that minute, and volts."""
+    """Read lines of UCI's format: kW averaged over a minute become kWh; volts stay volts."""
     reader = csv.DictReader(text, delimiter=separator)
     for row in reader:
         if row[_POWER] in _MISSING or row[_VOLTAGE] in _MISSING:
@@ -139,7 +139,7 @@ def uci_lines(
         try:
             energy, voltage = round(float(row[_POWER]) / 60, 6), float(row[_VOLTAGE])
             recorded_at = _uci_time(row)
-        except TypeError:  # of None, which stands for what the line does not have
+        except TypeError:  # a missing column is None
             yield Fault(reader.line_num, "has fewer columns than the header")
             continue
         except (KeyError, ValueError) as error:
@@ -150,7 +150,7 @@ def uci_lines(
 
 
 def json_lines(lines: Iterable[bytes]) -> Iterator[Line | Gap | Fault]:
-    """Read each line as the value that is sent; its fields say which topic it belongs to."""
+    """Read each line as the value to send; its fields say which topic it belongs to."""
     for number, line in enumerate(lines, start=1):
         value = line.rstrip(b"\r\n")
         if number == 1:

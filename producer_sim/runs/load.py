@@ -1,57 +1,24 @@
-"""A fleet's messages over simulated time, with faults mixed in. Pure: a seed repeats it."""
+"""The messages of a fleet over simulated time, with faults mixed in. Pure: a seed repeats them."""
 
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
 
-from producer_sim.devices.chaos import Chaos, Fault, Shares
+from producer_sim.devices.chaos import Chaos, Fault
 from producer_sim.devices.fleet import Fleet
 from producer_sim.devices.messages import FleetMessages
 from producer_sim.devices.records import Records
 from producer_sim.devices.world import SHORTEST_INTERVAL_S, World
 from producer_sim.oracle.witness import Witness
+from producer_sim.runs.plan import Plan
 from telemetry.timestamps import SECOND_US
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run sends; times in microseconds, `duration_us` None: without end.
-
-    `registers`: the share of meters that are registers, in a world of its own; it needs an end.
-    None: every device says what its interval came to, and charges at home.
-    """
-
-    devices: int
-    interval_us: int
-    seed: int
-    start_us: int
-    duration_us: int | None
-    fleet_name: str | None
-    shares: Shares
-    registers: float | None = None
-
-    @property
-    def end_us(self) -> int | None:
-        return None if self.duration_us is None else self.start_us + self.duration_us
-
-    @property
-    def expected_readings(self) -> int | None:
-        """The number of readings that the fleet takes, near enough for a progress bar."""
-        if self.duration_us is None:
-            return None
-        return math.ceil(2 * self.devices * self.duration_us / self.interval_us)
-
-    def described(self) -> dict[str, Any]:
-        """Return the plan for the ledger's metadata."""
-        return asdict(self)
 
 
 class Load:
     """The records of a plan, in the order of sending."""
 
     def __init__(self, plan: Plan) -> None:
+        """Raises ValueError for a world without an end or with too short intervals."""
         self._plan = plan
         self._chaos = Chaos(shares=plan.shares, seed=plan.seed, interval_us=plan.interval_us)
         world = _world(plan)
@@ -64,7 +31,7 @@ class Load:
         )
         self._messages = FleetMessages(numbers=self._fleet.numbers, fleet_name=plan.fleet_name)
         self.witness: Witness | None = None
-        """Knows the truth, where the plan has registers."""
+        """Knows the truth of a run with a world; None without one."""
         if world is not None and plan.end_us is not None:
             self.witness = Witness(
                 world=world,
@@ -78,11 +45,11 @@ class Load:
 
     @property
     def faults(self) -> Counter[Fault]:
-        """How many readings each fault has befallen by now."""
-        return self._chaos.befallen
+        """How many readings have got each fault so far."""
+        return self._chaos.counts
 
     def chunks(self) -> Iterator[Records]:
-        """Yield the records in bounded chunks; once."""
+        """Yield the records in chunks of bounded size. May be called once."""
         plan = self._plan
         begins = plan.start_us
         while plan.end_us is None or begins < plan.end_us:
@@ -105,7 +72,7 @@ class Load:
 
 
 def _world(plan: Plan) -> World | None:
-    """Return the plan's world; raises ValueError where the plan has no end, or too short ticks."""
+    """Return the plan's world; raises ValueError if the plan has no end or too short intervals."""
     if plan.registers is None:
         return None
     if plan.duration_us is None:

@@ -1,4 +1,4 @@
-"""The product as its users see it: its API over HTTP, patiently, so many requests at once."""
+"""A client of the product's API: it retries while the API is busy, with 8 requests at once."""
 
 import asyncio
 import re
@@ -19,26 +19,26 @@ from tenacity import (
 
 AT_ONCE = 8
 PATIENCE_S = 60.0
-"""For one answer, over all tries."""
+"""Seconds to wait for one answer, over all attempts."""
 _REQUEST_S = 60.0
 _CONFLICT, _TOO_MANY, _UNAVAILABLE = 409, 429, 503
 
-# The rest of a password with an @ or a / in it would be a host or a path, which errors tell.
+# If a password holds an @ or a /, a part of it is parsed as host or path, and errors print those.
 _PLAIN_URL = re.compile(r"https?://([^@/]*@)?[^@]*")
 
 Work = Coroutine[Any, Any, None]
 
 
 class ProductError(Exception):
-    """The product cannot be asked, or does not do as it is told. The message is one line."""
+    """The API cannot be reached, or refuses a request. The message is one line."""
 
 
 class TooSlowError(ProductError):
-    """The product runs, but did not answer in time: what it would have said is not known."""
+    """The API runs, but did not answer in time."""
 
 
 class _TryLaterError(Exception):
-    """It asks for patience."""
+    """The API asks to be called again later."""
 
 
 _PASSING = (
@@ -47,19 +47,19 @@ _PASSING = (
     httpx.RemoteProtocolError,
     _TryLaterError,
 )
-"""What is gone, perhaps, when it is tried again. A request may so be made twice."""
+"""Errors that a retry may cure. A request may therefore be made twice."""
 _TOO_SLOW = (httpx.ReadTimeout, httpx.PoolTimeout, _TryLaterError)
-"""Of these, what says that it is there, and busy."""
+"""Those of them that mean that the API is there, but busy."""
 
 
 class Product:
-    """A client of one API. The key, where it needs one, is a bearer token."""
+    """A client of one API. The key, if it needs one, is sent as a bearer token."""
 
     def __init__(self, *, url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        # Neither the URL nor an error is told: a part of either may be a password.
-        unusable = ProductError("the API's URL is no address such as http://host:8000")
+        # Neither the URL nor the cause is printed: either may contain a password.
+        unusable = ProductError("the API's URL is not an address such as http://host:8000")
         if not _PLAIN_URL.fullmatch(url):
             raise unusable
         try:
@@ -85,11 +85,11 @@ class Product:
         await self._client.__aexit__(kind, error, traceback)
 
     async def get(self, path: str, **parameters: str) -> Any:
-        """Return an answer; raises ProductError for all but a success."""
+        """Return the JSON of an answer; raises ProductError for any other status than a success."""
         return _successful(await self._send("GET", path, params=parameters))
 
     async def pages(self, path: str, **parameters: str) -> list[Any]:
-        """Return the items of all pages of a list."""
+        """Return the items of all pages of a list; raises ProductError."""
         page = await self.get(path, **parameters)
         items: list[Any] = page["items"]
         while page["next"] is not None:
@@ -98,7 +98,7 @@ class Product:
         return items
 
     async def post(self, path: str, body: dict[str, Any]) -> Any | None:
-        """Return what was made, None where something stands against it (409)."""
+        """Return what was created, None for a conflict (409); raises ProductError."""
         response = await self._send("POST", path, json=body)
         return None if response.status_code == _CONFLICT else _successful(response)
 
@@ -121,7 +121,7 @@ class Product:
 
 
 async def all_of(work: Iterable[Work], *, total: int, what: str, console: Console | None) -> None:
-    """Do all of the work, so much at once; the first failure ends it."""
+    """Run all of the work, `AT_ONCE` pieces at a time; the first ProductError ends it."""
     waiting = iter(work)
     with _progress(what, total, console) as done:
 
@@ -140,7 +140,7 @@ async def all_of(work: Iterable[Work], *, total: int, what: str, console: Consol
 
 @contextmanager
 def _progress(what: str, total: int, console: Console | None) -> Iterator[Callable[[], None]]:
-    """Yield what is to be called for each piece that is done; a terminal shows how many are."""
+    """Yield a function to call for each finished piece; a terminal shows the progress."""
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     hidden = console is None or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
