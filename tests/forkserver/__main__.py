@@ -57,9 +57,15 @@ def serve(asking: socket.socket) -> Request | None:
     while request := Request.read(asking):
         between = os.fork()
         if between == 0:
+            ready, tell = os.pipe()
             pid = os.fork()
             if pid == 0:
+                become(request)
+                os.close(ready)
+                os.close(tell)
                 return request
+            os.close(tell)
+            os.read(ready, 1)  # what is promised of a new process holds before it is told of
             asking.sendall(LENGTH.pack(pid))
             os._exit(0)
         os.waitpid(between, 0)
@@ -69,8 +75,8 @@ def serve(asking: socket.socket) -> Request | None:
     return None
 
 
-def become(request: Request, module: str) -> None:
-    """Take on what the request says; what is left is to run the module."""
+def become(request: Request) -> None:
+    """Take on the session, files and environment of the request."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request.new_session:
         os.setsid()
@@ -81,7 +87,6 @@ def become(request: Request, module: str) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()
-    sys.argv[:] = [module, *request.arguments]
 
 
 def main() -> str | None:
@@ -97,7 +102,7 @@ def main() -> str | None:
     asking.close()
     if request is None:
         return None
-    become(request, module)
+    sys.argv[:] = [module, *request.arguments]
     return module
 
 

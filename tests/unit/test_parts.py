@@ -85,6 +85,19 @@ def test_a_length_that_lies_hides_no_headers(length: bytes, codec: int) -> None:
         assert most < 30_000_000, most
 
 
+@pytest.mark.parametrize("codec", [CODECS["none"], CODECS["zstd"]])
+@pytest.mark.parametrize("odd", [b"\2h", b"\2\xff"], ids=["parser in C", "parser in Python"])
+def test_a_key_that_claims_a_gigabyte_is_refused_and_crashes_nothing(
+    odd: bytes, codec: int
+) -> None:
+    """A header's name that is not UTF-8 brings the records to the parser in Python."""
+    named = b"\0\0\0\2k\2v\2" + odd + b"\1"
+    lies = b"\0\0\2" + b"\x80\x80\x80\x80\x08" + b"v\0"
+    data = b"".join(bytes([2 * len(one)]) + one for one in (named, lies))
+    with pytest.raises(Unreadable):
+        records_of(forged(data, 2, codec=codec))
+
+
 def forged(records: bytes, count: int, *, codec: int) -> bytes:
     """Return a batch of these bytes, which are so many records by what it says."""
     batch = bytearray(batch_of([GOOD], codec=codec)[:HEAD])
