@@ -33,5 +33,5 @@ class Unreadable(KafkaError):  # type: ignore[misc]  # noqa: N818  aiokafka's ar
 
     @property
     def is_certain(self) -> bool:
-        """Whether the same bytes will come again, because their producer sent them so."""
+        """Return whether the same bytes will come again, because their producer sent them so."""
         return self.end is not None
