@@ -24,8 +24,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from consumer.dead_letters.headers import Headers, restored
+from consumer.dead_letters.headers import restored
 from consumer.dead_letters.table import Letter
+from consumer.kafka.records import Headers
 from runtime.kafka.brokers import explained
 from runtime.kafka.settings import KafkaSettings
 

@@ -20,9 +20,10 @@ from consumer.flush.history import History, Outcome
 from consumer.flush.registered import Registered, unregistered_letters
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
-from consumer.postgres.database import Database, KeptConnection
+from consumer.postgres.database import Database
 from consumer.postgres.days import date_of, make_days
 from consumer.postgres.failures import is_conflict, is_data_error, is_missing_day
+from consumer.postgres.kept_connection import KeptConnection
 from consumer.postgres.offsets import end_suspended_flushes
 from consumer.postgres.statements import StreamStatements, statement
 from telemetry.reasons import Reason

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import psycopg
 
 from consumer.postgres.connection import Connection
-from consumer.postgres.database import REPORTED_FROM, Database, KeptConnection
+from consumer.postgres.database import REPORTED_FROM, Database
 from consumer.postgres.days import date_of, first_kept_day
 from consumer.postgres.failures import is_refusal
+from consumer.postgres.kept_connection import KeptConnection
 from consumer.postgres.refusals import COMPLETION, ROLLUP
 from consumer.settings import HistorySettings
 from telemetry.timestamps import DAY_US
