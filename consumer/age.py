@@ -1,4 +1,4 @@
-"""How long what is not stored of a partition has waited. Pure.
+"""How old the oldest message of a partition is that is not stored yet. Pure.
 
 A record's time is what its producer says. It may be in seconds or microseconds instead of Kafka's
 milliseconds, from the clock of a meter, or missing. It is believed only where the wait can have
@@ -24,11 +24,11 @@ class _Look(NamedTuple):
 
 @dataclass(slots=True)
 class Age:
-    """Of one partition, since this replica took it over; all times are seconds since 1970.
+    """How long messages of one partition have waited; all times are in seconds since 1970.
 
-    `stored_at` is when the group last stored something of it before. What waited already at that
-    time may be older, and what came after a stop of all replicas may be younger: it bounds nothing,
-    but it is the best guess at a backlog whose records have no time that could be believed.
+    `stored_at` is when the group last stored something of it, before this replica took it over.
+    What waited then may be older, and what came after a stop of all replicas may be younger. So it
+    is no bound, but the best guess at a backlog whose records have no time that can be believed.
     """
 
     stored_at: float

@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class Breaker:
-    """Guards one server; `on_change` is called with the new state and the error, if any."""
+    """Guards one server; `on_change` is called with each new state and the error, if any."""
 
     def __init__(
         self,

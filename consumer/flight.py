@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from consumer.batch import Batch
-from consumer.flush.sink import Flush
+from consumer.flush.flush import Flush
 
 
 @dataclass(slots=True, eq=False)

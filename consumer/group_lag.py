@@ -34,7 +34,7 @@ _OPEN_HELP = "a producer's: see docs/runbook.md, A transaction stays open"
 
 
 class GroupLag:
-    """Shows the group's lag at every look; whether the servers are there, others tell."""
+    """Shows the group's lag at every look. Other parts report a server that is away."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class GroupLag:
         self._database = database
         self._metrics = metrics
         self._stored: Offsets = {}
-        # By partition: where its open transaction begins, and at how many looks in a row it did.
+        # By partition: where its open transaction begins, and how many looks in a row have seen it.
         self._open: dict[TopicPartition, tuple[int, int]] = {}
 
     async def run(self) -> None:
@@ -97,7 +97,7 @@ class GroupLag:
             self._look_at_transactions(partition, look.stable[partition], end)
 
     async def _done(self, look: Look) -> Offsets:
-        """Return up to where nothing waits, and know the stored offsets of all partitions.
+        """Return the offsets below which nothing waits, and complete `_stored` to all partitions.
 
         Offsets at the end of a log that hold no records are never stored; only the owner knows of
         them.

@@ -62,7 +62,7 @@ class Metrics:
         self.fenced_batches = self._counter(
             "fenced_batches", "batches dropped because another replica owns the partition", "topic"
         )
-        self.missing_partitions = self._counter(
+        self.days_made_late = self._counter(
             "history_partitions_made_late",
             "partitions made only when a reading needed them",
             "topic",
@@ -178,7 +178,7 @@ class Metrics:
                 self.dead_letters_cut.labels(stream.topic, reason)
             self.key_mismatches.labels(stream.topic)
             self.fenced_batches.labels(stream.topic)
-            self.missing_partitions.labels(stream.topic)
+            self.days_made_late.labels(stream.topic)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"telemetry_{name}", text, labels, registry=self.registry)

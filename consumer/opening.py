@@ -1,4 +1,4 @@
-"""Opens partitions: each is read from its stored offset, where Kafka's log still holds that."""
+"""Partitions are opened: each is read from its stored offset, if Kafka's log still holds it."""
 
 import asyncio
 from collections.abc import Collection

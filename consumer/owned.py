@@ -42,17 +42,17 @@ class Owned:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a flush of it is being tried now."""
+        """Return whether a flush of it is being tried now."""
         return self.flight is not None and self.flight.is_under_way
 
     @property
     def is_contended(self) -> bool:
-        """Whether another session's lock was in the way of its last try."""
+        """Return whether another session's lock was in the way of its last try."""
         return self.flight is not None and self.flight.conflicts > 0
 
     @property
     def waiting(self) -> Batch:
-        """The batch that is flushed next, or now."""
+        """The batch that is being flushed, or else the one that is flushed next."""
         return self.batch if self.flight is None else self.flight.batch
 
     @property

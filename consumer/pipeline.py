@@ -17,14 +17,15 @@ from consumer.backoff import pause
 from consumer.errors import Fenced
 from consumer.flight import Flight
 from consumer.flush.decoder import Decoder
+from consumer.flush.flush import Flush
 from consumer.flush.history import Outcome
-from consumer.flush.sink import Flush, Sink
+from consumer.flush.sink import Sink
 from consumer.kafka.source import Source
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets
 from consumer.opening import Opener
 from consumer.owned import Owned
-from consumer.postgres.database import TOLD_FROM, Database
+from consumer.postgres.database import REPORTED_FROM, Database
 from consumer.postgres.failures import cause_of, is_conflict, is_outage
 from consumer.schedule import Schedule
 from consumer.settings import FlushSettings
@@ -38,7 +39,7 @@ CONFLICT_PAUSE_S = 1.0
 
 
 class Pipeline:
-    """Takes records from the source and hands each partition's batches, in order, to the sinks."""
+    """Takes records from the source, and gives each partition's batches to the sinks in order."""
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ class Pipeline:
         """
         seconds = pause(owned.refusals + 1, longest=self._database.longest_pause)
         seconds = self._schedule.refuse(owned, now=time.monotonic(), pause=seconds)
-        if owned.refusals < TOLD_FROM:
+        if owned.refusals < REPORTED_FROM:
             self._database.renew()
         else:
             number = owned.partition.partition
@@ -185,7 +186,7 @@ class Pipeline:
         self._changed.set()
 
     def _lose(self, owned: Owned, error: Fenced) -> None:
-        """Another replica has moved the offset: drop what is here of the partition, look again."""
+        """Drop a partition whose offset another replica has moved; open it anew."""
         log.warning("batch_fenced", error=str(error))
         self._metrics.fenced_batches.labels(owned.stream.topic).inc()
         if self._schedule.owns(owned):
@@ -197,7 +198,7 @@ class Pipeline:
     # Partitions come and go.
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
-        """Take over partitions; they are read once PostgreSQL has told from where."""
+        """Take over partitions; each is read once PostgreSQL has said from which offset."""
         self._start_opening(partitions)
 
     async def revoked(self, partitions: set[TopicPartition]) -> None:

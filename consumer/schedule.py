@@ -27,7 +27,7 @@ class Schedule:
         self._least_bytes = min(settings.batch_max_bytes, settings.buffer_max_bytes)
         self._owned: dict[TopicPartition, Owned] = {}
         self.held_bytes = 0
-        """What waits and what is flushed, of partitions that were lost in mid-flush too."""
+        """Bytes that wait or are being flushed, also of partitions that were lost in mid-flush."""
         self.is_draining = False
         """While true nothing is read, and every batch is due that holds a record."""
 
@@ -116,7 +116,7 @@ class Schedule:
 
     @property
     def is_drained(self) -> bool:
-        """Return whether nothing is held but of partitions that PostgreSQL refuses."""
+        """Return whether all that is held is of partitions that PostgreSQL refuses."""
         return not any(one.footprint for one in self._owned.values() if not one.refusals)
 
     @property
@@ -133,7 +133,7 @@ class Schedule:
         self._owned[owned.partition] = owned
 
     def disown(self, owned: Owned) -> None:
-        """Drop a partition; a flush of it that is under way keeps its batch until `end`."""
+        """Drop a partition; if a flush of it is under way, its batch is held until `end`."""
         del self._owned[owned.partition]
         self._drop_batch(owned)
         if not owned.is_under_way:
@@ -167,7 +167,7 @@ class Schedule:
         return owned.flight
 
     def store(self, owned: Owned, records: Records) -> None:
-        """End a flight whose records are committed; what was in their stream's way is gone."""
+        """End a flight whose records are committed; others of its stream may try again at once."""
         owned.stored = records.offsets[-1] + 1
         owned.stored_up_to_ms = records.timestamps[-1]
         for other in self.of_stream(owned.stream):
@@ -198,7 +198,7 @@ class Schedule:
         return refused * pause
 
     def end(self, owned: Owned) -> None:
-        """Let go of a flight whose try has ended otherwise: its partition is lost."""
+        """Drop a flight that is still under way at the end of its try: its partition is lost."""
         if owned.is_under_way:
             self._drop_flight(owned)
 
@@ -213,5 +213,5 @@ class Schedule:
 
 
 def _is_let_in(owned: Owned, now: float) -> bool:
-    """Return whether more may be read: of what is refused no more than one try needs."""
+    """Return whether more may be read: of a refused partition, only what its next try needs."""
     return now >= owned.retry_at and not (owned.refusals and owned.footprint)

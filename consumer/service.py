@@ -1,4 +1,4 @@
-"""The service: supervises the parts, and drains on SIGTERM."""
+"""The service: runs the parts of a replica, and drains on SIGTERM."""
 
 import asyncio
 import gc
@@ -77,10 +77,10 @@ def _collect_garbage_rarely() -> None:
 
 
 def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
-    """Return what runs for ever; each is to be run, and ends the service where it fails."""
+    """Return what runs for ever; where one of them fails, the service ends."""
     schema_fits = asyncio.Event()
     return [
-        _run_once(schema_fits, parts.pipeline.run),
+        _run_when(schema_fits, parts.pipeline.run),
         parts.source.watch(),
         parts.ends.run(),
         parts.lag.run(),
@@ -122,17 +122,18 @@ async def _pages(parts: Parts, settings: Settings, listening: socket.socket) -> 
     await serve(pages, listening)
 
 
-async def _run_once(ready: asyncio.Event, part: Callable[[], Awaitable[None]]) -> None:
-    """Run the part for ever, from when it is ready."""
+async def _run_when(ready: asyncio.Event, part: Callable[[], Awaitable[None]]) -> None:
+    """Wait for the event, then run the part for ever."""
     await ready.wait()
     await part()
 
 
 async def _check_regularly(database: Database, schema_fits: asyncio.Event) -> None:
-    """Ask for the schema's version when no flush has lately: readiness wants a fresh answer.
+    """Ask for the schema's version whenever PostgreSQL has not answered lately.
 
-    A replica that is newer than the schema could store nothing. It takes no partitions from
-    replicas that can: it waits, as it does for any statement that is refused.
+    Readiness needs a fresh answer, and flushes give one only while there are messages. A replica
+    that is newer than the schema could store nothing. So it takes no partitions from replicas that
+    can: it waits, as it does for any statement that is refused.
     """
 
     async def ask() -> None:

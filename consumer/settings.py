@@ -126,7 +126,7 @@ class FlushSettings(BaseSettings):
 
 
 class HistorySettings(BaseSettings):
-    """How long history is kept, and how far ahead its partitions are made."""
+    """How long history is kept, and how far ahead its days are made."""
 
     model_config = ENVIRONMENT
 

@@ -1,4 +1,4 @@
-"""Dumps the stacks of all threads and tasks, to show where a process is stuck."""
+"""The stacks of all threads and tasks, which show where a process is stuck."""
 
 import asyncio
 import faulthandler

@@ -7,7 +7,7 @@ from consumer.errors import Stuck
 
 @dataclass(slots=True)
 class Watchdog:
-    """Raises Stuck where the servers answer, messages wait, and for too long none is stored.
+    """Raises Stuck if for too long messages wait, the servers answer, and none is stored.
 
     Times are in seconds, of a clock that does not go back. `well_at` is when there was last a
     good reason to store nothing.

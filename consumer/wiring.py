@@ -25,7 +25,7 @@ STATEMENT_TIMEOUTS_OF_A_FLUSH = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts that run, or that are asked while others run."""
+    """The parts of a replica that the service runs or asks."""
 
     metrics: Metrics
     database: Database

@@ -1,4 +1,4 @@
-"""`python -m consumer devices`: those that are silent and were never registered."""
+"""`python -m consumer devices`: devices that are silent and were never registered."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""What the consumer group of a command has stored, or which other groups have some."""
+"""What a command's consumer group has stored, and which other groups have stored something."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,7 +11,7 @@ MOST_GROUPS = 10
 
 
 def nothing_of(group: str, what: str, others: Sequence[tuple[str, int]]) -> str:
-    """Return the line that says that the group has none, and who has some: (group, count)."""
+    """Return the line that says that the group has none, and which `others` (group, count) have."""
     line = f"{group} (CONSUMER_GROUP) has no {what}"
     if not others:
         return line

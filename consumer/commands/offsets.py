@@ -13,8 +13,8 @@ from consumer.commands.servers import Unanswered, ask_kafka
 from consumer.commands.terminal import note, out, table
 from consumer.kafka import admin
 from consumer.kafka.admin import Group
-from consumer.kafka.fetched import Unreadable
-from consumer.kafka.unreadable import find_unreadable
+from consumer.kafka.diagnosis import find_unreadable
+from consumer.kafka.unreadable import Unreadable
 from consumer.offsets import Bounds, Offsets
 from consumer.settings import GroupSettings, SourceSettings
 from runtime.kafka.settings import KafkaSettings

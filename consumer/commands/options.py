@@ -1,4 +1,4 @@
-"""What options say: topics, times and ages. A wrong one ends the command with exit code 2."""
+"""Options are read: topics, times and ages. A wrong one ends the command with exit code 2."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -10,7 +10,7 @@ from runtime.terminal import errors
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar if standard error is a terminal; what is lent is called with how many are done."""
+    """Show a bar if standard error is a terminal; lend a call that tells it how many are done."""
     bar = Progress(
         BarColumn(),
         MofNCompleteColumn(),

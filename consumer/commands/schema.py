@@ -1,4 +1,4 @@
-"""`python -m consumer schema`: bring the schema to the newest version, or look how it differs."""
+"""`python -m consumer schema`: bring the schema to the newest version, or show how it differs."""
 
 import time
 from typing import Annotated

@@ -1,4 +1,4 @@
 """Dead letters: the messages that are not readings, kept with their original bytes.
 
-`rows` writes them in a flush, `table` finds them for people, `redrive` sends them once more.
+`rows` writes them in a flush, `table` finds them for operators, `redrive` sends them once more.
 """

@@ -1,4 +1,4 @@
-"""The sending of a redrive: letters go to the broker, and it is known of each what it answered.
+"""How redriven letters are sent, and what the broker answered to each.
 
 A batch is refused as a whole, and what follows it from the same producer is out of sequence;
 aiokafka keeps its count all the same. So what was refused is sent again, a letter at a time, each
@@ -24,8 +24,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from consumer.dead_letters.headers import Headers, restored
+from consumer.dead_letters.headers import restored
 from consumer.dead_letters.table import Letter
+from consumer.kafka.records import Headers
 from runtime.kafka.brokers import explained
 from runtime.kafka.settings import KafkaSettings
 
@@ -178,7 +179,7 @@ class Delivery:
                 self._tally.leave_out(letter, NAME_IS_NOT_UTF8)
 
     async def _hand_over(self, letter: Letter, headers: Headers) -> _Answer:
-        """Give a letter to the producer, which picks the partition by its key as any would.
+        """Give a letter to the producer, which picks the partition by its key.
 
         Its time is now. The original record's time stays in the table: Kafka drops segments by the
         times in them and may refuse an old one, and lag in seconds is the age of the message in

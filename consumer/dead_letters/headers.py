@@ -8,8 +8,8 @@ bytes of the name in base64.
 import base64
 from collections.abc import Sequence
 
-Headers = Sequence[tuple[str, bytes | None]]
-"""(name, value) each; bytes of a name that are not UTF-8 are surrogates in it (PEP 383)."""
+from consumer.kafka.records import Headers
+
 StoredHeader = list[str | None]
 
 # What the JSON of a header takes beside its name and value: brackets, quotes, commas.

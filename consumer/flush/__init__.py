@@ -1,4 +1,5 @@
 """One batch: bytes → rows → one transaction.
 
-Read `decode` (with `instants`), `columns`, then `sink` (with `registered` and `history`).
+Read `decode` (with `instants`), `columns`, `flush`, then `sink` (with `registered` and `history`).
+`decoder` runs `decode` in steps.
 """

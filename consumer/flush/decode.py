@@ -113,7 +113,7 @@ def _read_by_steps(
     return messages, np.concatenate(positions), unread
 
 
-def _explain(  # noqa: PLR0917  where it reads from, and the two ends that a value may have
+def _explain(  # noqa: PLR0917  what it reads, and the two places where a value may end
     values: Sequence[bytes | None],
     places: Sequence[int],
     stream: Stream,
@@ -157,7 +157,7 @@ def _read(
 class _Rows:
     """n readings by column, in any order.
 
-    `measures` (m, n) has a row for each of m measures, with NaN for what a device did not tell.
+    `measures` (m, n) has a row for each of m measures, with NaN where a device sent none.
     """
 
     ids: list[str]

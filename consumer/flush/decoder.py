@@ -1,12 +1,12 @@
-"""From a batch to a flush: decoded in steps, so that the event loop can do other work meanwhile."""
+"""A batch → a flush: decoded in steps, so that the event loop can do other work meanwhile."""
 
 import asyncio
 import time
 
 from consumer.batch import Batch
 from consumer.flush.decode import Decoded, decode_batch
+from consumer.flush.flush import Flush
 from consumer.flush.history import Copies
-from consumer.flush.sink import Flush
 from consumer.metrics import Metrics
 from telemetry.decode import TimeLimits
 from telemetry.streams import Stream

@@ -23,7 +23,7 @@ PATIENCE = 100  # batches of a partition
 
 @dataclass(slots=True)
 class Outcome:
-    """Where the messages of a batch ended; stored, duplicates and dead letters add up to the batch.
+    """What became of a batch's messages; stored, duplicates and dead letters add up to the batch.
 
     `cut`: how many of the dead letters were not kept whole, by reason.
     """
@@ -42,10 +42,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Copies:
-    """Whether copies of stored readings are expected; kept for a partition from batch to batch.
+    """Whether a partition is expected to hold copies of stored readings.
 
-    A copy that COPY meets is an ERROR in PostgreSQL's log, and the batch is begun anew. So once a
-    partition has had one more are expected, until PATIENCE batches had none.
+    A copy that COPY meets is an ERROR in PostgreSQL's log, and the batch is begun anew. So after
+    the first one more are expected, until PATIENCE batches of the partition had none.
     """
 
     _patience: int = 0
@@ -78,7 +78,7 @@ class History:
             except UniqueViolation:
                 copies.note(met=True)
                 raise
-        # What is newer than the current state of its device is stored nowhere yet.
+        # What is newer than the current state of its device cannot be stored yet.
         suspected = ~await self._are_newer(connection, columns)
         for _ in range(ATTEMPTS - 1):
             with suppress(UniqueViolation):

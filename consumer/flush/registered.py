@@ -66,7 +66,7 @@ class Registered:
         return self._known.setdefault(stream.name, set())
 
 
-def letters(stream: Stream, positions: Sequence[int]) -> list[DeadLetter]:
+def unregistered_letters(stream: Stream, positions: Sequence[int]) -> list[DeadLetter]:
     """Return the dead letters of readings whose devices are not registered."""
     detail = f"{stream.id_field}: the {stream.name} is not registered"
     return [DeadLetter(position, Reason.UNREGISTERED_DEVICE, detail) for position in positions]

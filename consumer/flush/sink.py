@@ -1,10 +1,10 @@
-"""PostgreSQL: one flush is one batch of one partition in one transaction, all of it or nothing."""
+"""Where a flush is stored: one batch of one partition in one transaction, all of it or nothing."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import psycopg
@@ -15,15 +15,15 @@ from consumer.dead_letters.letter import DeadLetter
 from consumer.dead_letters.rows import Place, Row, insert
 from consumer.errors import CommitUnknown, Fenced
 from consumer.flush.columns import Columns, Mask
-from consumer.flush.decode import Decoded
-from consumer.flush.history import Copies, History, Outcome
-from consumer.flush.registered import Registered, letters
-from consumer.kafka.records import Records
+from consumer.flush.flush import Flush
+from consumer.flush.history import History, Outcome
+from consumer.flush.registered import Registered, unregistered_letters
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
-from consumer.postgres.database import Database, KeptConnection
+from consumer.postgres.database import Database
 from consumer.postgres.days import date_of, make_days
 from consumer.postgres.failures import is_conflict, is_data_error, is_missing_day
+from consumer.postgres.kept_connection import KeptConnection
 from consumer.postgres.offsets import end_suspended_flushes
 from consumer.postgres.statements import StreamStatements, statement
 from telemetry.reasons import Reason
@@ -32,30 +32,12 @@ from telemetry.timestamps import DAY_US
 
 _NAMED = 5
 
-_Write = Callable[[Connection, "Flush", Columns], Awaitable[Outcome]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flush:
-    """A decoded batch of one partition, and the offsets that it covers.
-
-    It covers them from `believed`, where this replica believes the stored offset to be, up to
-    `next_offset`. `copies` says whether the partition has lately held copies of stored readings.
-    """
-
-    consumer_group: str
-    stream: Stream
-    partition: int
-    believed: int
-    next_offset: int
-    records: Records
-    decoded: Decoded
-    copies: Copies = field(default_factory=Copies)
+_Write = Callable[[Connection, Flush, Columns], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """A flush of which all was done, COMMIT too, and no answer came: its outcome if committed."""
+    """A flush whose COMMIT was not answered; `outcome` is what it stored if it was committed."""
 
     flush: Flush
     transaction_id: str
@@ -92,7 +74,7 @@ class Sink:
         await self._connection.aclose()
 
     async def flush(self, flush: Flush) -> Outcome:
-        """Store the batch; where this raises, nothing of it is stored, or nobody knows yet.
+        """Store the batch; where this raises, nothing of it is stored, or it is not known yet.
 
         Raises Fenced where another replica has moved the offset, and psycopg.Error, TimeoutError,
         or CommitUnknown where the same call is to be made again.
@@ -181,7 +163,7 @@ class Sink:
         refused = await self._registered.unregistered(connection, flush.stream, statements, columns)
         if not refused.any():
             return columns, []
-        unregistered = letters(flush.stream, columns.positions[refused].tolist())
+        unregistered = unregistered_letters(flush.stream, columns.positions[refused].tolist())
         return (None if refused.all() else columns.take(~refused)), unregistered
 
     async def _write(self, connection: Connection, flush: Flush, columns: Columns) -> Outcome:
@@ -254,7 +236,7 @@ class Sink:
             error.add_note(f"making days of {flush.stream.history}, of {days}")
             raise
         if made:
-            self._metrics.missing_partitions.labels(flush.stream.topic).inc(made)
+            self._metrics.days_made_late.labels(flush.stream.topic).inc(made)
         self._days[flush.stream.name] |= unseen
 
     async def _settle(self, connection: Connection, flush: Flush) -> Outcome | None:

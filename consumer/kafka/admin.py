@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 
 from consumer.backoff import backoff
 from consumer.kafka import aiokafka_patches
-from consumer.kafka.connection import stop
+from consumer.kafka.client import stop
 from consumer.offsets import Bounds, Offsets
 from runtime.kafka.brokers import explained
 from runtime.kafka.settings import KafkaSettings
@@ -63,7 +63,7 @@ async def read_bounds(
 ) -> dict[TopicPartition, Bounds]:
     """Return the bounds of every partition of these topics; one that does not exist has none."""
     partitions = await list_partitions(kafka, topics)
-    async with a_consumer(kafka) as consumer:
+    async with consumer_of(kafka) as consumer:
         earliest = await consumer.beginning_offsets(partitions)
         end = await consumer.end_offsets(partitions)
     return {one: Bounds(earliest[one], end[one]) for one in partitions}
@@ -88,7 +88,7 @@ async def find_times(
 
     The time is in milliseconds since 1970-01-01 UTC. Kafka compares it with the records' own times.
     """
-    async with a_consumer(kafka) as consumer:
+    async with consumer_of(kafka) as consumer:
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, instant_ms))
     return {one: record.offset for one, record in found.items() if record is not None}
 
@@ -128,13 +128,13 @@ async def commit_offsets(
     kafka: KafkaSettings, consumer_group: str, offsets: Mapping[TopicPartition, int]
 ) -> None:
     """Set the group's offsets in Kafka, for lag tools only; refused while it has members."""
-    async with a_consumer(kafka, group_id=consumer_group, enable_auto_commit=False) as consumer:
+    async with consumer_of(kafka, group_id=consumer_group, enable_auto_commit=False) as consumer:
         consumer.assign(list(offsets))
         await consumer.commit(dict(offsets))
 
 
 @asynccontextmanager
-async def a_consumer(kafka: KafkaSettings, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def consumer_of(kafka: KafkaSettings, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """Lend a started consumer; it has no group unless `settings` name one."""
     aiokafka_patches.install()
     consumer = AIOKafkaConsumer(**kafka.aiokafka(), isolation_level="read_committed", **settings)

@@ -1,7 +1,7 @@
 """Fetched bytes → batches → runs of records, by column.
 
 aiokafka's parsers in C read the records. A large batch is read in parts (`consumer.kafka.parts`),
-out of the room that it was unpacked into (`consumer.kafka.unpacking`).
+out of the room that it was unpacked into (`consumer.kafka.room`).
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from aiokafka.record.util import decode_varint_py
 
 from consumer.kafka.parts import HEAD, MOST_HEADERS, PART_BYTES, has_too_many_headers, parts_of
 from consumer.kafka.records import Headers, Records
-from consumer.kafka.unpacking import ROOM, TooLarge
+from consumer.kafka.room import ROOM, TooLarge
 from consumer.settings import SMALL_BYTES
 
 RUN_RECORDS = 500
@@ -34,10 +34,10 @@ _OFFSET_BYTES, _LENGTH = 8, Struct(">i")
 
 
 class Batches:
-    """The batches in the bytes that were fetched of a partition, in the place of MemoryRecords.
+    """The batches in the bytes that were fetched of a partition. Replaces aiokafka's MemoryRecords.
 
-    With an offset: those that hold it or a later one. `is_lenient`: read by the parser that takes
-    any bytes as a header's name.
+    With an offset, only the batches that hold it or a later one. `is_lenient`: they are read by the
+    parser that takes any bytes as a header's name.
     """
 
     def __init__(self, data: bytes, offset: int | None = None, *, is_lenient: bool = False) -> None:

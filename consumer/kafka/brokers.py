@@ -1,4 +1,4 @@
-"""Whether the brokers answer: logged and measured when it changes, and waited for."""
+"""Whether Kafka's brokers answer: changes are logged and measured, and calls tried again."""
 
 import structlog
 from aiokafka.errors import KafkaError

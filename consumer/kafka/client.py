@@ -1,4 +1,6 @@
-"""aiokafka's consumer, configured as a replica needs it."""
+"""aiokafka's consumer: configured as a replica needs it, and stopped at any time."""
+
+import asyncio
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -49,3 +51,13 @@ def group_member(
     )
     consumer.subscribe([stream.topic for stream in STREAMS], listener=listener)
     return consumer
+
+
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer of aiokafka, however early.
+
+    It cancels its tasks and waits for them. A task that has not begun yet does not catch its
+    cancellation, which would then end the caller instead: so the tasks get to begin first.
+    """
+    await asyncio.sleep(0)
+    await consumer.stop()

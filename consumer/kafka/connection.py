@@ -1,16 +1,14 @@
-"""A broken connection to a broker, and the stop of a client, without harm to anything else.
+"""A connection to a broker that can break without harm to anything else.
 
 uvloop raises RuntimeError at a write to a closed transport, where asyncio lets it pass. aiokafka
 expects only OSError there: its task that fetches would end, and the replica with it.
 See https://github.com/aio-libs/aiokafka/issues/1038
 """
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 
@@ -33,13 +31,3 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka's classe
         except RuntimeError as error:
             self.close(reason=CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(str(error)) from error
-
-
-async def stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer of aiokafka, however early.
-
-    It cancels its tasks and waits for them. A task that has not begun yet does not catch its
-    cancellation, which would then end the caller instead: so the tasks get to begin first.
-    """
-    await asyncio.sleep(0)
-    await consumer.stop()

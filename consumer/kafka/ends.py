@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from consumer.kafka.connection import stop
+from consumer.kafka.client import stop
 from consumer.offsets import Offsets
 from runtime.kafka.brokers import explained
 from runtime.kafka.settings import KafkaSettings
@@ -44,10 +44,10 @@ class Unanswered:
 
 
 class Ends:
-    """Looks once an interval; everybody who awaits `next` is given the same look.
+    """Looks once an interval; all that await `next` are given the same look.
 
     `owned` returns the partitions of this replica. Those in `others` are looked at too, as long as
-    Kafka answers for all of them; else they are dropped, and to be listed anew.
+    Kafka answers for all of them. Otherwise they are dropped, and have to be listed anew.
     """
 
     def __init__(

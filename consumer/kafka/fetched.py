@@ -1,9 +1,9 @@
-"""What was fetched of a partition → records by column, a hand-out at a time.
+"""The bytes that were fetched of a partition → records by column, a hand-out at a time.
 
 aiokafka makes a ConsumerRecord of each record, which costs more than all that is done with it.
 Here the records come in columns, some hundreds at a time, and `getmany` returns one Records for
-each partition. Which batches count (one of an aborted transaction does not) stays aiokafka's to
-judge.
+each partition. Which batches count (one of an aborted transaction does not) is still decided by
+aiokafka.
 
 A broker takes any bytes as a header's name. aiokafka takes UTF-8 only, and could never read past
 another name in its partition. Here the rest of the fetch, from that name's batch on, is read by
@@ -18,42 +18,11 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaError, RecordTooLargeError
 
 from consumer.kafka.batches import HANDED_OUT_BYTES, Batches, Run
 from consumer.kafka.records import Records
-from consumer.kafka.unpacking import ROOM, NoRoom
-
-
-class Unreadable(KafkaError):  # type: ignore[misc]  # noqa: N818  aiokafka's are untyped
-    """The batch of the partition's next record cannot be read; the message is one line.
-
-    `end` is the offset after the batch; None if its bytes cannot be trusted.
-    """
-
-    def __init__(
-        self, partition: TopicPartition, *, offset: int, end: int | None, reason: str
-    ) -> None:
-        super().__init__(f"{partition.topic}/{partition.partition} at {offset}: {reason}")
-        self.partition = partition
-        self.offset = offset
-        self.end = end
-        self.reason = reason
-
-    @classmethod
-    def of_wrong_length(cls, error: RecordTooLargeError) -> "Unreadable":
-        """Return what aiokafka's error means here.
-
-        It says so of a batch that is longer than what came; brokers never cut a batch in two.
-        """
-        _, partition, offset, *_ = error.args
-        reason = "its length is not that of what came"
-        return cls(partition, offset=offset, end=None, reason=reason)
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether the same bytes will come again, because their producer sent them so."""
-        return self.end is not None
+from consumer.kafka.room import ROOM, NoRoom
+from consumer.kafka.unreadable import Unreadable
 
 
 class FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka's classes are untyped
@@ -113,7 +82,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likew
     next_fetch_offset: int
     waits = False
     _is_amid_a_batch = False
-    _records: "Batches"
+    _records: Batches
     _records_iterator: Any  # aiokafka's own, both
     _tp: TopicPartition
 
@@ -151,7 +120,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likew
         self._records = self._records.again(self.next_fetch_offset, is_lenient=is_lenient)
         self._records_iterator = self._unpack_records()
 
-    def _consumer_record(self, _partition: TopicPartition, run: "Run") -> Records:
+    def _consumer_record(self, _partition: TopicPartition, run: Run) -> Records:
         self._is_amid_a_batch = run.is_full
         return run.records.since(self.next_fetch_offset)
 

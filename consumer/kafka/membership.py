@@ -5,9 +5,9 @@ has it, so that a replica that is started again gets its partitions back at once
 its member id as soon as the broker does not know it any more, and joins without one: two processes
 of one name would take each other's place for ever.
 
-Here a process that was a member before asks to join with its former id. The broker refuses if the
-name is another's by now (FENCED_INSTANCE_ID). If it is nobody's, as after a pause longer than the
-session, the broker answers that it does not know the id, and the process joins without one.
+Here a process that was a member before asks to join with its former id. The broker refuses if
+another process has the name by now (FENCED_INSTANCE_ID). If none has it, as after a pause longer
+than the session, the broker answers that it does not know the id, and the process joins without.
 """
 
 from typing import Any
@@ -20,13 +20,13 @@ _FENCED_INSTANCE_ID = 82  # aiokafka has no name for it
 
 
 class InstanceTaken(KafkaError):  # type: ignore[misc]  # noqa: N818  aiokafka's are untyped
-    """The static member's name is another process's by now."""
+    """Another process has the static member's name by now."""
 
 
 class Coordinator(GroupCoordinator):  # type: ignore[misc]  # likewise
-    """aiokafka's coordinator; only with a KAFKA_GROUP_INSTANCE_ID does it behave in another way.
+    """aiokafka's coordinator; it differs only with a KAFKA_GROUP_INSTANCE_ID.
 
-    It calls the listener's `fenced` at once: an error would wait until somebody fetches.
+    It calls the listener's `fenced` at once: an error would be raised only at the next fetch.
     """
 
     _group_instance_id: str | None

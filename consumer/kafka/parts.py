@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from aiokafka.errors import CorruptRecordException
 
 MOST_HEADERS = 1_000
-"""That a record may have. Those of readings have a handful."""
+"""The most headers that a record may have. Those of readings have a handful."""
 PART_BYTES = 1 << 16
-"""Records of a part. Most producers' batches are no larger; its headers take a few megabytes."""
+"""The bytes of records in a part. Most batches are no larger; its headers take a few megabytes."""
 
 HEAD = 61
 """The bytes in front of a batch's records."""

@@ -14,6 +14,7 @@ from typing import NamedTuple, overload
 RECORD_OVERHEAD_BYTES = 130
 
 Headers = Sequence[tuple[str, bytes | None]]
+"""(name, value) each; bytes of a name that are not UTF-8 are surrogates in it (PEP 383)."""
 
 
 class Record(NamedTuple):

@@ -1,4 +1,4 @@
-"""A replica's way to Kafka: the group, records from offsets of our own, offsets committed.
+"""A replica's place in the group: it fetches from offsets of our own, and commits offsets.
 
 aiokafka's own positions are not relied on: it hands out records while a rebalance is under way,
 and loses what one partition had fetched when another's bytes cannot be parsed. This module keeps
@@ -24,12 +24,11 @@ from aiokafka.errors import (
 from consumer.errors import Replaced
 from consumer.kafka import aiokafka_patches
 from consumer.kafka.brokers import Brokers
-from consumer.kafka.client import group_member
-from consumer.kafka.connection import stop
-from consumer.kafka.fetched import Unreadable
+from consumer.kafka.client import group_member, stop
 from consumer.kafka.records import Records
+from consumer.kafka.room import ROOM
 from consumer.kafka.stopped import Stopped
-from consumer.kafka.unpacking import ROOM
+from consumer.kafka.unreadable import Unreadable
 from consumer.metrics import Metrics
 from consumer.settings import SourceSettings
 from runtime.kafka.brokers import explained
@@ -53,7 +52,7 @@ class PartitionListener(Protocol):
 
 
 class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's classes are untyped
-    """A member of the consumer group."""
+    """A member of the consumer group, which hands out records by column."""
 
     def __init__(self, *, kafka: KafkaSettings, settings: SourceSettings, metrics: Metrics) -> None:
         """Build a member that has not joined yet; installs the patches of aiokafka."""
@@ -100,7 +99,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         self.brokers.note_available()
 
     async def watch(self) -> None:
-        """Wait for what ends the membership, and raise it, even while nothing is fetched."""
+        """Wait for the error that ends the membership, and raise it; fetching is not needed."""
         await self._failed.wait()
         assert self._failure is not None, "it comes first"  # noqa: S101
         raise self._failure
@@ -117,7 +116,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         """Return the next records of each partition that has some.
 
         Waits up to `timeout` seconds for a first record; a rebalance may make it wait longer.
-        Raises what has ended the membership.
+        Raises the error that has ended the membership.
         """
         if self._failure is not None:
             raise self._failure
@@ -169,6 +168,14 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
             self._let_go(partition)
             self._member.pause(partition)
             del self._positions[partition]
+
+    def stop(self, partition: TopicPartition, *, stored: int, **known: int | str | None) -> None:
+        """Give up on a partition that cannot be read from its next offset.
+
+        What was handed out before is still flushed. `known` goes into the log.
+        """
+        self.stopped.add(partition, next_offset=stored, **known)
+        self.close(partition)
 
     def make_room(self, partition: TopicPartition) -> None:
         """Keep no large batch unpacked of a partition that is not read for now."""
@@ -288,13 +295,5 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka's cla
         """Stop a partition whose next batch cannot be read, or let it be fetched once more."""
         self._rewind()
         position = self._positions.get(error.partition)
-        if position is not None and self.stopped.is_due(error):
+        if position is not None and self.stopped.gives_up_at(error):
             self.stop(error.partition, stored=position, reason=error.reason, batch_end=error.end)
-
-    def stop(self, partition: TopicPartition, *, stored: int, **known: int | str | None) -> None:
-        """Give up on a partition that cannot be read from its next offset.
-
-        What was handed out before is still flushed. `known` goes into the log.
-        """
-        self.stopped.add(partition, next_offset=stored, **known)
-        self.close(partition)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import structlog
 from aiokafka import TopicPartition
 
-from consumer.kafka.fetched import Unreadable
+from consumer.kafka.unreadable import Unreadable
 from consumer.metrics import Metrics
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class Stopped(Collection[TopicPartition]):
     def add(
         self, partition: TopicPartition, *, next_offset: int, **known: int | str | None
     ) -> None:
-        """Give up on a partition, and say so; `known` are further fields of the log line."""
+        """Give up on a partition, and log it; `known` are further fields of the log line."""
         log.error(
             "partition_stopped",
             topic=partition.topic,
@@ -52,11 +52,11 @@ class Stopped(Collection[TopicPartition]):
         """Forget them: the next owner of each finds out for itself."""
         self._partitions.clear()
 
-    def is_due(self, error: Unreadable) -> bool:
-        """Return whether to give up on a partition because of a batch that cannot be read.
+    def gives_up_at(self, error: Unreadable) -> bool:
+        """Return whether to give up on a partition at a batch that cannot be read.
 
-        At once if its producer sent it so. What the network or a broker's disk may have done to it
-        is fetched once more.
+        At once if its producer sent it so. One that the network or a broker's disk may have spoiled
+        is fetched once more first.
         """
         is_new = self._doubted.get(error.partition) != error.offset
         self._doubted[error.partition] = error.offset

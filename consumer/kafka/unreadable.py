@@ -1,51 +1,37 @@
-"""Why a partition does not move on: its next batch, read as a replica would read it."""
+"""A batch that cannot be read, and whether the same bytes will come again."""
 
-import asyncio
-from collections.abc import Mapping
+from typing import Self
 
 from aiokafka import TopicPartition
-
-from consumer.kafka import admin
-from consumer.kafka.fetched import Unreadable
-from consumer.kafka.unpacking import ROOM
-from consumer.settings import SourceSettings
-from runtime.kafka.settings import KafkaSettings
-
-_PATIENCE_S = 3.0
-_WAIT_MS = 500
+from aiokafka.errors import KafkaError, RecordTooLargeError
 
 
-async def find_unreadable(
-    kafka: KafkaSettings, settings: SourceSettings, offsets: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, Unreadable]:
-    """Return which of these partitions cannot be read from their offset, and why.
+class Unreadable(KafkaError):  # type: ignore[misc]  # noqa: N818  aiokafka's are untyped
+    """The batch of the partition's next record cannot be read; the message is one line.
 
-    A partition that holds no messages there is left out. Raises KafkaError, OSError, TimeoutError.
+    `end` is the offset after the batch; None if its bytes cannot be trusted.
     """
-    ROOM.limit = settings.kafka_unpacked_batch_max_bytes
-    found: dict[TopicPartition, Unreadable] = {}
-    unseen = dict(offsets)
-    async with admin.a_consumer(
-        kafka,
-        auto_offset_reset="none",
-        enable_auto_commit=False,
-        fetch_max_bytes=settings.kafka_fetch_max_bytes,
-        max_partition_fetch_bytes=settings.kafka_partition_fetch_max_bytes,
-    ) as consumer:
-        consumer.assign(list(offsets))
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-        while unseen and asyncio.get_running_loop().time() < deadline:
-            # Each time: an error loses what was fetched of the other partitions.
-            for partition, offset in unseen.items():
-                consumer.seek(partition, offset)
-            try:
-                seen = set(await consumer.getmany(*unseen, timeout_ms=_WAIT_MS))
-            except Unreadable as error:
-                found[error.partition] = error
-                seen = {error.partition}
-            for partition in seen:
-                consumer.seek(partition, unseen.pop(partition))  # frees what is unpacked of it
-                consumer.pause(partition)
-            if not seen:
-                break
-    return found
+
+    def __init__(
+        self, partition: TopicPartition, *, offset: int, end: int | None, reason: str
+    ) -> None:
+        super().__init__(f"{partition.topic}/{partition.partition} at {offset}: {reason}")
+        self.partition = partition
+        self.offset = offset
+        self.end = end
+        self.reason = reason
+
+    @classmethod
+    def of_wrong_length(cls, error: RecordTooLargeError) -> Self:
+        """Return what aiokafka's error means here.
+
+        It says so of a batch that is longer than what came; brokers never cut a batch in two.
+        """
+        _, partition, offset, *_ = error.args
+        reason = "its length is not that of what came"
+        return cls(partition, offset=offset, end=None, reason=reason)
+
+    @property
+    def is_certain(self) -> bool:
+        """Return whether the same bytes will come again, because their producer sent them so."""
+        return self.end is not None

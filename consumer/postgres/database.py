@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: connections, the knowledge whether it is there, and patience."""
+"""PostgreSQL as a replica uses it: connections, whether it is there, attempts that are repeated."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,16 +20,16 @@ from consumer.settings import DatabaseSettings
 
 log = structlog.get_logger()
 
-# The first refusal in a row is not told: a statement that was prepared before the schema changed,
-# or that the server has forgotten, is refused once, and the next try has another connection.
-TOLD_FROM = 2
+# The first refusal in a row is not reported. A statement that was prepared before the schema
+# changed, or that the server has forgotten, is refused once, and the next try has a new connection.
+REPORTED_FROM = 2
 _UPKEEP_PAUSE_S = 60.0
 
 Result = TypeVar("Result")
 
 
 class Purpose(StrEnum):
-    """What the database is needed for; each has its own breaker, and never waits for the other."""
+    """What a Database is for; each purpose has its own breaker, and never waits for the other."""
 
     STORING = "database"
     UPKEEP = "upkeep"
@@ -107,7 +107,7 @@ class Database:
     async def regularly(
         self, attempt: Callable[[], Awaitable[None]], *, work: Work, every_s: float
     ) -> None:
-        """Make the attempt patiently, now and then `every_s` seconds after each time, for ever."""
+        """Make the attempt patiently, then again `every_s` seconds after each success, for ever."""
         while True:
             await self.patiently(attempt, work=work)
             await asyncio.sleep(every_s)
@@ -142,7 +142,7 @@ class Database:
                         on_retry(cause_of(error))
                     if is_refusal(error):
                         refusals += 1
-                        if refusals >= TOLD_FROM:
+                        if refusals >= REPORTED_FROM:
                             self.refusals.note(waiting, work, error)
                     if not is_outage(error):
                         await asyncio.sleep(pause(failures, longest=self.longest_pause))
@@ -179,33 +179,3 @@ class Database:
         if self._purpose is Purpose.UPKEEP:
             return self._metrics.upkeep_available
         return self._metrics.database_available
-
-
-class KeptConnection:
-    """A connection that is kept from one attempt to the next.
-
-    It is opened anew after an outage, even one that another connection met: it has broken, which
-    would be taken for a new outage, or another server is the one to write to by now. It is opened
-    anew after `Database.renew`, too.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: Connection | None = None
-        self._generation = 0
-
-    async def get(self) -> Connection:
-        """Return the connection, and open it if need be; raises psycopg.Error."""
-        generation = self._database.generation
-        if self._generation != generation:
-            await self.aclose()
-        if self._connection is None:
-            self._connection = await self._database.open()
-            self._generation = generation
-        return self._connection
-
-    async def aclose(self) -> None:
-        """Close it; the next `get` opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()

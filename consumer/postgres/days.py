@@ -1,4 +1,4 @@
-"""History's days: the tables that hold a UTC day each. Listed, and made ahead or on demand.
+"""History's days: tables that hold one UTC day each, listed and made.
 
 PostgreSQL calls such a table a partition; in this code that word is Kafka's. Two replicas may make
 days at once: an advisory lock within the transaction puts one after the other, and the last step of
@@ -42,7 +42,7 @@ class Day:
 
     @property
     def utc_day(self) -> date | None:
-        """The UTC day that it holds; None if somebody attached it by hand for another range."""
+        """The UTC day that it holds; None if it was attached by hand for another range."""
         try:
             named = self.name.removeprefix(f"{self.history}_")
             day = datetime.strptime(f"{named}Z", "%Y%m%d%z").date()
@@ -63,7 +63,7 @@ async def list_days(connection: Connection) -> list[Day]:
 
 
 async def make_days(connection: Connection, stream: Stream, days: Collection[int]) -> int:
-    """Make those of the days, in days since 1970 UTC, that are missing; return how many were.
+    """Make the days that are missing, given in days since 1970 UTC; return how many were.
 
     The lock that attaching takes on the history (SHARE UPDATE EXCLUSIVE) lets readers and writers
     go on.
@@ -91,8 +91,8 @@ async def make_days(connection: Connection, stream: Stream, days: Collection[int
 def _is_taken(day: int, found: list[Day]) -> bool:
     """Return whether attached tables hold the day, or so much of it that no other can.
 
-    Usually one table holds just that day; but somebody may have attached months, or days of another
-    time zone.
+    Usually one table holds just that day. But months, or days of another time zone, may have been
+    attached by hand.
     """
     bounds = sorted(
         (one.first, one.last)
@@ -106,7 +106,7 @@ def _is_taken(day: int, found: list[Day]) -> bool:
         if first <= held_up_to:
             held_up_to = last
     if bounds and held_up_to < day + 1:
-        # What falls into the gap cannot be stored: it waits until somebody fills it.
+        # What falls into the gap cannot be stored: it waits until an operator fills it.
         log.error("history_day_partly_covered", history=found[0].history, day=str(date_of(day)))
     return bool(bounds)
 

@@ -1,8 +1,8 @@
 """The files of the schema: what it is now, and the numbered changes that led to it.
 
 `schema.sql` and the files in `schema/` create what is missing and replace functions and views. They
-change no table that exists: `schema/migrations/NNNN_name.sql` do, one after the other. Each begins
-with a line that says the oldest code that works on the schema afterwards, by the version it needs.
+change no table that exists: `schema/migrations/NNNN_name.sql` do, one after the other. The first
+line of each names the oldest code that works on the schema afterwards, by the version it needs.
 """
 
 import re
@@ -50,7 +50,7 @@ class Migration:
         return cls(int(named["version"]), file.stem, int(said["oldest_code"]), text)
 
     def note(self) -> sql.Composed:
-        """Return the statement that writes down that the database has been through it."""
+        """Return the statement that records that the migration was applied."""
         values = (self.version, self.name, self.oldest_code)
         return sql.SQL(NOTE_VERSION).format(*map(sql.Literal, values))
 
@@ -79,5 +79,5 @@ def objects_text() -> str:
 
 
 def schema_text() -> str:
-    """Return the text that makes the whole schema, its version included, where nothing is."""
+    """Return the text that makes the whole schema, with its version, in an empty database."""
     return f"{objects_text()}\n{migrations()[-1].note().as_string()};\n"

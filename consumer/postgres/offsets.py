@@ -1,4 +1,4 @@
-"""The offsets stored in PostgreSQL: the truth about how far each of Kafka's partitions is."""
+"""The offsets stored in PostgreSQL: how far each of Kafka's partitions is stored."""
 
 from collections.abc import Collection, Mapping
 

@@ -42,7 +42,7 @@ DEVICES = Work("devices")
 
 
 class _Refusal(NamedTuple):
-    """A refusal as it is told apart from others: the labels of the metric."""
+    """The labels of the metric, by which refusals are told apart."""
 
     work: str
     topic: str

@@ -1,4 +1,4 @@
-"""Devices: all are counted, and those that are silent and were never registered can be removed.
+"""Devices are counted, and those that are silent and were never registered can be removed.
 
 A device exists as soon as a reading names it, so a producer can invent any number of them.
 """
@@ -42,7 +42,7 @@ async def keep_counted(database: Database, metrics: Metrics) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silent:
-    """Which devices of a stream: silent, never registered, in no assignment and no session.
+    """The devices of a stream that are silent, never registered, in no assignment and no session.
 
     Nothing of them was stored at `heard_before` or later; their ids begin with `prefix` and come
     after `after`.
@@ -86,7 +86,7 @@ class Removed(NamedTuple):
 
 
 async def count_silent(connection: Connection, silent: Silent) -> int:
-    """Return how many there are, by their newest readings; a late one may save a device."""
+    """Return how many there are by their newest readings; a late reading may keep a device."""
     cursor = await connection.execute(silent.statement("count_silent_devices"), silent.parameters())
     row = await cursor.fetchone()
     return row[0] if row else 0

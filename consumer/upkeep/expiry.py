@@ -1,4 +1,4 @@
-"""Dead letters: the old ones of a group are deleted, and the table's size is measured."""
+"""Old dead letters of a group are deleted, and the size of their table is measured."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -70,7 +70,7 @@ class Removal:
 
 
 async def drop_expired(connection: Connection, *, first_kept: date) -> Removal:
-    """Remove the days before, and finish what an interrupted removal left.
+    """Remove the days before `first_kept`, and finish what an interrupted removal left.
 
     Only whole UTC days are removed: a table that was attached by hand for another range stays. A
     day that is half detached and to be kept after all is attached again. The connection must be in
@@ -135,7 +135,7 @@ async def _drop(connection: Connection, day: Day) -> bool:
         detach = sql.SQL("ALTER TABLE {history} DETACH PARTITION {day} CONCURRENTLY")
         await connection.execute(detach.format(**names))
     async with connection.transaction():
-        # If it is attached again, its drop would lock the whole history. So nobody makes days here.
+        # To drop a day that was attached again would lock the whole history. So none is made now.
         await take_making_lock(connection)
         states = {one.name: one.state for one in await list_days(connection)}
         state = states.get(day.name, "dropped")

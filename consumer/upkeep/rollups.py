@@ -1,7 +1,7 @@
 """Rollups: the hours that flushes have touched are computed anew, a few at a time.
 
-Only the speed of questions about the whole fleet depends on it: hours that are still noted are read
-from history. So this gives way to ingestion, but never for long.
+Only the speed of questions about the whole fleet depends on it: hours that are not computed yet are
+read from history. So this gives way to ingestion, but never for long.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ from collections.abc import Callable
 import psycopg
 
 from consumer.postgres.connection import Connection
-from consumer.postgres.database import TOLD_FROM, Database, KeptConnection
+from consumer.postgres.database import REPORTED_FROM, Database
 from consumer.postgres.days import date_of, first_kept_day
 from consumer.postgres.failures import is_refusal
+from consumer.postgres.kept_connection import KeptConnection
 from consumer.postgres.refusals import COMPLETION, ROLLUP
 from consumer.settings import HistorySettings
 from telemetry.timestamps import DAY_US
@@ -45,7 +46,7 @@ async def keep_rolled_up(
 
 
 class _Worker:
-    """Has a connection of its own, which is opened again after every error."""
+    """Rolls up on a connection of its own, which is opened again after every error."""
 
     def __init__(self, database: Database, settings: HistorySettings) -> None:
         self._connection = KeptConnection(database)
@@ -93,7 +94,7 @@ class _Worker:
             if not is_refusal(error):
                 raise
             self._refused += 1  # the notes are worked off nevertheless
-            if self._refused >= TOLD_FROM:
+            if self._refused >= REPORTED_FROM:
                 self._refusals.note(self, COMPLETION, error)
                 self._complete_from = time.monotonic() + COMPLETE_EVERY_S
             await self.aclose()

@@ -8,8 +8,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from consumer.flush.flush import Flush
 from consumer.flush.history import Outcome
-from consumer.flush.sink import Flush, Sink
+from consumer.flush.sink import Sink
 from tests.stored_offsets import Place
 
 BEGUN, ENDED = "begun", "ended"

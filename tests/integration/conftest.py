@@ -11,8 +11,9 @@ import pytest
 from psycopg import AsyncConnection
 
 from consumer.flush.decode import Decoded, decode_batch
+from consumer.flush.flush import Flush
 from consumer.flush.history import Copies
-from consumer.flush.sink import Flush, Sink
+from consumer.flush.sink import Sink
 from consumer.kafka.records import Record
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection

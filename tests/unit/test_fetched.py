@@ -7,7 +7,8 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import ManualSubscription
 
 from consumer.kafka.batches import HANDED_OUT_BYTES, RUN_RECORDS, Batches
-from consumer.kafka.fetched import FetchResult, PartitionRecords, Unreadable
+from consumer.kafka.fetched import FetchResult, PartitionRecords
+from consumer.kafka.unreadable import Unreadable
 from tests.record_batches import Sent, batch_of
 from tests.unit.fetched_records import CODECS, GOOD, ODD, ODD_NAMES, records_of
 

@@ -10,9 +10,10 @@ from aiokafka.record.util import calc_crc32c
 
 from consumer.kafka.aiokafka_patches import install
 from consumer.kafka.batches import Batches
-from consumer.kafka.fetched import PartitionRecords, Unreadable
+from consumer.kafka.fetched import PartitionRecords
 from consumer.kafka.parts import HEAD, MOST_HEADERS, PART_BYTES, parts_of
-from consumer.kafka.unpacking import ROOM
+from consumer.kafka.room import ROOM
+from consumer.kafka.unreadable import Unreadable
 from tests.record_batches import Sent, batch_of
 from tests.unit.fetched_records import CODECS, GOOD, records_of
 

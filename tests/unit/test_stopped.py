@@ -3,8 +3,8 @@
 from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
-from consumer.kafka.fetched import Unreadable
 from consumer.kafka.stopped import Stopped
+from consumer.kafka.unreadable import Unreadable
 from consumer.metrics import Metrics
 
 PLACE = TopicPartition("telemetry.meter", 3)
@@ -16,16 +16,16 @@ def unreadable(offset: int, *, end: int | None = None) -> Unreadable:
 
 
 def test_a_batch_that_its_producer_sent_so_stops_its_partition_at_once() -> None:
-    assert Stopped(Metrics()).is_due(unreadable(7, end=9))
+    assert Stopped(Metrics()).gives_up_at(unreadable(7, end=9))
 
 
 def test_a_batch_that_may_have_been_damaged_is_fetched_once_more() -> None:
     stopped = Stopped(Metrics())
     with capture_logs() as logs:
-        assert not stopped.is_due(unreadable(7))
+        assert not stopped.gives_up_at(unreadable(7))
     assert [entry["event"] for entry in logs] == ["batch_unreadable"]
-    assert stopped.is_due(unreadable(7))
-    assert not stopped.is_due(unreadable(8)), "another batch has its own second try"
+    assert stopped.gives_up_at(unreadable(7))
+    assert not stopped.gives_up_at(unreadable(8)), "another batch has its own second try"
 
 
 def test_a_partition_that_stops_is_logged_and_measured_until_it_is_forgotten() -> None:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from consumer.kafka import unpacking
 from consumer.kafka.aiokafka_patches import install
 from consumer.kafka.batches import Batches
-from consumer.kafka.fetched import FetchResult, PartitionRecords, Unreadable
-from consumer.kafka.unpacking import ROOM, Malformed, NoRoom, TooLarge
+from consumer.kafka.fetched import FetchResult, PartitionRecords
+from consumer.kafka.room import ROOM, NoRoom, TooLarge
+from consumer.kafka.unpacking import Malformed
+from consumer.kafka.unreadable import Unreadable
 from consumer.settings import SMALL_BYTES
 from tests.record_batches import batch_of
 from tests.unit.fetched_records import GOOD, ODD, records_of

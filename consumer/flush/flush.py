@@ -1,0 +1,26 @@
+"""A flush: what the sink stores in one transaction."""
+
+from dataclasses import dataclass, field
+
+from consumer.flush.decode import Decoded
+from consumer.flush.history import Copies
+from consumer.kafka.records import Records
+from telemetry.streams import Stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flush:
+    """A decoded batch of one partition, and the offsets that it covers.
+
+    It covers them from `believed`, where this replica believes the stored offset to be, up to
+    `next_offset`. `copies` says whether the partition has lately held copies of stored readings.
+    """
+
+    consumer_group: str
+    stream: Stream
+    partition: int
+    believed: int
+    next_offset: int
+    records: Records
+    decoded: Decoded
+    copies: Copies = field(default_factory=Copies)
