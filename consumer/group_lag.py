@@ -86,15 +86,25 @@ class GroupLag:
 
     async def _show(self, look: Look) -> None:
         # Read after the ends: what is stored in between makes no lag.
-        if self._database.is_available:
-            async with self._database.connection() as connection:
-                self._stored = await read_offsets(connection, self._consumer_group)
+        await self._read_stored()
         done = await self._done(look)
         for partition, end in look.high.items():
             lag = 0 if done.get(partition, 0) >= end else end - self._stored[partition]
             labels = (partition.topic, partition.partition)
             self._metrics.group_lag_messages.labels(*labels).set(max(0, lag))
             self._look_at_transactions(partition, look.stable[partition], end)
+
+    async def _read_stored(self) -> None:
+        """Read the group's offsets, even while this replica waits for the schema.
+
+        During an outage those that were read before are good enough; raises psycopg.Error without.
+        """
+        try:
+            async with self._database.connection() as connection:
+                self._stored = await read_offsets(connection, self._consumer_group)
+        except psycopg.Error:
+            if not self._stored:
+                raise
 
     async def _done(self, look: Look) -> Offsets:
         """Return the offsets below which nothing waits, and complete `_stored` to all partitions.

@@ -36,6 +36,8 @@ log = structlog.get_logger()
 FETCH_TIMEOUT_S = 0.02
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0
+# uvloop counts whole milliseconds: a timer may be over a little before its time.
+_TIMER_EARLY_S = 0.003
 
 
 class Pipeline:
@@ -163,7 +165,7 @@ class Pipeline:
         self._schedule.postpone(owned, retry_at=time.monotonic() + seconds)
         for other in self._schedule.of_stream(owned.stream):  # none of it is read meanwhile
             self._source.make_room(other.partition)
-        asyncio.get_running_loop().call_later(seconds, self._dispatch)
+        asyncio.get_running_loop().call_later(seconds + _TIMER_EARLY_S, self._dispatch)
 
     def _refuse(self, owned: Owned, error: Exception) -> None:
         """Let the partition wait alone: keep nothing of it, and read it again for the next try.
@@ -179,7 +181,7 @@ class Pipeline:
             self._database.refusals.note(owned, owned.work, error, partition=number)
         if not self._schedule.is_draining and owned.partition not in self._source.stopped:
             self._source.open(owned.partition, owned.stored)
-        asyncio.get_running_loop().call_later(seconds, self._look_again)
+        asyncio.get_running_loop().call_later(seconds + _TIMER_EARLY_S, self._look_again)
 
     def _look_again(self) -> None:
         self._dispatch()  # some of it may have been fetched meanwhile

@@ -70,7 +70,8 @@ BEGIN
         WHERE contype = 'c' AND attname IN ('meter_id', 'vehicle_id')
           AND conrelid IN (to_regclass('meter'), to_regclass('vehicle'),
                            to_regclass('vehicle_meter_assignment'), to_regclass('charging_session'))
-          AND pg_get_constraintdef(pg_constraint.oid) NOT LIKE '%device_id%'
+          -- Checks that somebody else has added stay.
+          AND strpos(pg_get_constraintdef(pg_constraint.oid), '[A-Za-z0-9._:-]{1,64}') > 0
     LOOP
         EXECUTE format('ALTER TABLE %1$s DROP CONSTRAINT %2$I,'
                        ' ADD CONSTRAINT %2$I CHECK (%3$I::device_id IS NOT NULL) NOT VALID',

@@ -9,6 +9,7 @@ BEGIN
         SELECT conrelid::regclass AS name, conname
         FROM pg_constraint
         WHERE contype = 'c' AND NOT convalidated
+          AND pg_get_constraintdef(oid) LIKE '%device_id IS NOT NULL%'
           AND conrelid IN (to_regclass('meter'), to_regclass('vehicle'),
                            to_regclass('vehicle_meter_assignment'), to_regclass('charging_session'))
     LOOP

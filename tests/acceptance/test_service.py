@@ -135,6 +135,16 @@ def test_servers_that_are_away_at_the_start_are_waited_for(
         assert replica.stop() == 0
 
 
+def test_a_replica_that_still_waits_for_its_servers_ends_at_once_on_sigterm(start: Start) -> None:
+    replica = start(
+        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9", DATABASE_URL="postgresql://nobody@127.0.0.1:9/none"
+    )
+    replica.wait_for("database_unavailable")
+    assert replica.stop() == 0
+    assert replica.events("service_drained")
+    assert not replica.events("drain_incomplete")
+
+
 def test_a_database_that_goes_away_costs_nothing(start: Start, environment: Environment) -> None:
     database = conninfo_to_dict(environment["DATABASE_URL"])
     with Proxy(str(database["host"]), int(database["port"] or 0)) as postgres:

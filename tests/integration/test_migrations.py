@@ -109,6 +109,29 @@ async def test_a_database_without_a_version_becomes_what_a_new_one_is(
         assert await apply_schema(fresh) == []
 
 
+async def test_a_constraint_that_is_not_of_the_schema_is_left_alone(
+    database_url: str, older: str
+) -> None:
+    theirs = (
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conname LIKE 'their_%' ORDER BY 1"
+    )
+    async with another_schema(database_url, "elsewhere", older) as connection:
+        await connection.execute("INSERT INTO vehicle (vehicle_id) VALUES ('veh-1')")
+        await connection.execute(
+            "ALTER TABLE meter ADD CONSTRAINT their_meters CHECK (meter_id LIKE 'mtr-%');"
+            " ALTER TABLE vehicle ADD CONSTRAINT their_next_vehicles"
+            " CHECK (vehicle_id <> 'veh-1') NOT VALID"
+        )
+        before = await rows(connection, theirs)
+        await apply_schema(connection)
+        assert await rows(connection, theirs) == before
+        assert [line.split(":")[0] for line in await check_schema(connection)] == [
+            "meter",
+            "vehicle",
+        ]
+
+
 async def test_a_migration_that_fails_leaves_those_before_it_done(
     database_url: str, older: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,12 @@ def test_code_that_a_migration_makes_too_old_is_never_newer_than_the_migration()
     assert all(one.oldest_code <= one.version for one in migrations())
 
 
+def test_code_that_a_migration_makes_too_old_stays_so() -> None:
+    """A new database notes the newest migration alone, and must refuse the same code."""
+    codes = [one.oldest_code for one in migrations()]
+    assert codes == sorted(codes)
+
+
 def test_every_file_of_the_schema_is_run() -> None:
     files = (folder() / "schema").glob("*.sql")
     assert all(file.read_text() in objects_text() for file in files)
