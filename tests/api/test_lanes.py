@@ -85,7 +85,7 @@ async def check_the_rest(client: Client, key: int) -> None:
     assert sent.status_code == 202
 
 
-async def test_two_hundred_slow_questions_do_not_hold_up_anybody_else(
+async def test_two_hundred_slow_questions_do_not_hold_up_other_requests(
     make_app: Callable[..., FastAPI], api_database: str, rows: Rows
 ) -> None:
     store_vehicle(rows, "v-1", [(NOW - MINUTE, 1.0)])
