@@ -13,7 +13,7 @@ import pytest
 from deploy.replica import Replica
 from producer_sim.oracle.answers import CHECKS
 from producer_sim.product import Product, ProductError
-from producer_sim.runs.enrolment import enrol, tell_sessions
+from producer_sim.runs.enrolment import enrol, enter_sessions
 from tests.acceptance.conftest import Environment, query
 from tests.acceptance.program import Ended, run
 from tests.unit.worlds import MINUTE_US, lived
@@ -147,7 +147,7 @@ async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refuse
     async with Product(url=api.address, api_key=KEY) as product:
         for _ in range(2):
             await enrol(product, truth.devices, assignments, interval_us=truth.interval_us)
-            await tell_sessions(product, sessions)
+            await enter_sessions(product, sessions)
             assert query(environment, counted) == [(40, 40, len(assignments), len(sessions))]
         with pytest.raises(ProductError, match="readingIntervalSeconds"):
             await enrol(product, truth.devices, assignments, interval_us=MINUTE_US)
@@ -156,4 +156,4 @@ async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refuse
             await enrol(product, truth.devices, moved, interval_us=truth.interval_us)
         later = [replace(bond, start=bond.start + MINUTE_US // 2) for bond in sessions]
         with pytest.raises(ProductError, match="another session"):
-            await tell_sessions(product, later)
+            await enter_sessions(product, later)
