@@ -11,7 +11,7 @@
 -- (device, time) also suits Citus (distribute by device) and TimescaleDB (the time is in the key). Its
 -- index carries what energy is computed from: a device's readings lie a minute of the whole fleet apart
 -- in the table, and side by side in the index.
--- What many devices do not tell is NULL.
+-- A measure that a device does not send is NULL.
 -- No default partition: it would make attaching and detaching scan and lock. The consumer makes the
 -- partitions, one a UTC day.
 CREATE TABLE IF NOT EXISTS meter_history (
@@ -66,9 +66,9 @@ CREATE TABLE IF NOT EXISTS ingest_offset (
     PRIMARY KEY (consumer_group, topic, partition)
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 
--- Messages that are no readings: key, value and headers as they came. A letter that is not whole has the
--- beginning of each, and says of the key and the value how long they were, of the headers how many; of
--- whole ones these columns are NULL.
+-- Messages that are not readings: key, value and headers as they came. A letter that is not whole has the
+-- beginning of each; key_bytes, value_bytes and header_count say how much there was. Of a whole letter
+-- these columns are NULL.
 CREATE TABLE IF NOT EXISTS dead_letter (
     consumer_group   text COLLATE "C" NOT NULL,
     topic            text COLLATE "C" NOT NULL,
@@ -92,9 +92,9 @@ CREATE TABLE IF NOT EXISTS dead_letter (
 
 CREATE INDEX IF NOT EXISTS dead_letter_by_time ON dead_letter (dead_lettered_at);
 
--- How many large letters were kept whole in an hour, and their bytes. A row is written only by flushes
--- of its own partition, which take turns, so that no flush waits for another's; their sum is compared
--- with what is allowed.
+-- How many large letters were kept whole in an hour, and their bytes. Each partition has a row of its own,
+-- so that flushes of different partitions do not wait for each other. The sum of the rows is compared with
+-- what is allowed.
 CREATE TABLE IF NOT EXISTS dead_letter_hour (
     consumer_group text COLLATE "C" NOT NULL,
     topic          text COLLATE "C" NOT NULL,
@@ -114,5 +114,5 @@ CREATE TABLE IF NOT EXISTS schema_version (
     oldest_code integer     NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
--- Every replica looks at it, whatever its role may read besides.
+-- Every replica reads it, whatever else its role may read.
 GRANT SELECT ON schema_version TO PUBLIC;

@@ -38,7 +38,7 @@ app = typer.Typer(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn waits at its end for every answer: so the live streams are ended first."""
+    """uvicorn that ends the live streams first: at its end it waits for every answer."""
 
     def __init__(self, config: uvicorn.Config, *, live: Live) -> None:
         super().__init__(config)

@@ -25,6 +25,7 @@ from api.problems import explain_problems
 from api.routes import (
     analytics,
     assignments,
+    description,
     devices,
     exposition,
     health,
@@ -65,7 +66,7 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
         # FastAPI's own page loads scripts from another machine; ours is in api/page.
         docs_url=None,
         redoc_url=None,
-        # FastAPI's own route takes any query; ours is among the routes of health.
+        # FastAPI's own route takes any query; ours is `api.routes.description`.
         openapi_url=None,
         separate_input_output_schemas=False,
         # A redirect has no body, and clients that send readings do not follow it.
@@ -74,7 +75,9 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     app.state.parts = parts
     app.state.rendered = {}
     explain_problems(app, as_page=page.problem_page)
-    for noun in (ingest, state, live, analytics, devices, assignments, sessions, health, page):
+    for noun in (
+        ingest, state, live, analytics, devices, assignments, sessions, health, description, page,
+    ):  # fmt: skip
         app.include_router(noun.router)
     if settings.metrics.metrics_port is None:
         app.include_router(exposition.router)

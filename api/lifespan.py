@@ -1,4 +1,4 @@
-"""What runs for as long as the application does: connections, background work, `/metrics` alone."""
+"""What runs while the application does: connections, background work, a port for `/metrics`."""
 
 import asyncio
 import socket

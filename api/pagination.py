@@ -28,7 +28,7 @@ After = Annotated[
 
 
 class Page(BaseModel, Generic[Item]):
-    """Items in their order; `next` asks for those that follow, null where there are none."""
+    """Items in their order; `next` asks for those that follow, null if there are none."""
 
     items: list[Item]
     next: str | None = Field(description="send it as `after`")
@@ -39,7 +39,7 @@ def page_of(
 ) -> Page[Item]:
     """Return a page of at most `limit` items.
 
-    `rows` has one more where more follow; `key` is that of a row's cursor.
+    `rows` has one more if more follow; `key` returns what a row's cursor holds.
     """
     shown = rows[:limit]
     more = len(rows) > limit

@@ -1,4 +1,4 @@
-"""The parts of the API that routes work with, made once per application."""
+"""What routes work with: clients, background work and metrics, made once per application."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Self, cast
@@ -20,7 +20,7 @@ from runtime.http.exposition import Exposition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The ways to the servers behind this one, the work in the background, and the metrics."""
+    """The clients of the servers behind this one, the work in the background, and the metrics."""
 
     database: Database
     probes: Probes

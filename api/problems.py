@@ -88,7 +88,7 @@ def unavailable(what: str, *, after_s: int = 1) -> Problem:
 
 
 def busy(what: str, *, after_s: int = 2) -> Problem:
-    """Return the problem (503) of a PostgreSQL that answers others first."""
+    """Return the problem (503) of a PostgreSQL that has other requests to answer first."""
     return Problem(
         503, f"the database is busy{what}; ask again", headers={"Retry-After": str(after_s)}
     )
@@ -127,7 +127,7 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
 
 
 def _http_problem(request: Request, error: HTTPException) -> Problem:
-    """Return the problem of what the framework refuses."""
+    """Return the problem for a request that the framework refuses."""
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
             path = request.url.path
@@ -137,13 +137,13 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
             return Problem(404, detail)
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = _allowed(request)
-            detail = f"there is no {request.method} of this path; there is {allowed}"
+            detail = f"this path does not have the method {request.method}; it has {allowed}"
             return Problem(405, detail, headers={"Allow": allowed})
     return Problem(error.status_code, str(error.detail), headers=error.headers)
 
 
 def _is_for_a_page(request: Request, problem: Problem) -> bool:
-    """Return whether a browser looks for a page, and there is none of this path."""
+    """Return whether a browser asked for a page at a path that does not exist."""
     is_of_the_api = request.url.path.startswith("/v1/")
     wants_html = "text/html" in request.headers.get("accept", "")
     return problem.status == HTTPStatus.NOT_FOUND and wants_html and not is_of_the_api

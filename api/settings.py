@@ -23,7 +23,7 @@ from runtime.settings import (
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-# The digest that a shell computes if the variable that should hold the key is empty.
+# The digests that a shell computes if the variable that should hold the key is empty.
 _OF_NOTHING = {sha256(blank).hexdigest() for blank in (b"", b" ", b"\n", b" \n", b"\r\n")}
 
 
@@ -74,13 +74,13 @@ class AccessSettings(BaseSettings):
         description="SHA-256 of each key in hex, comma-separated; none: open, on loopback only",
     )
     rate_limit_per_minute: int = Field(
-        60_000, ge=0, le=10_000_000, description="requests of one client in a minute; 0: unbound"
+        60_000, ge=0, le=10_000_000, description="requests of one client in a minute; 0: unlimited"
     )
     address_rate_limit_per_minute: int = Field(
         1_200,
         ge=0,
         le=10_000_000,
-        description="those of one address without a key, open paths and 401; 0: unbound",
+        description="requests of one address without a known key in a minute; 0: unlimited",
     )
     trusted_proxies: str = Field(
         "",
@@ -94,7 +94,7 @@ class AccessSettings(BaseSettings):
         if not all(_KEY.fullmatch(key) for key in keys.split(",") if key):
             raise ValueError("should be SHA-256 digests of 64 hex digits, comma-separated")
         if not _OF_NOTHING.isdisjoint(keys.split(",")):
-            raise ValueError("has the digest of nothing, which is no key")
+            raise ValueError("has the digest of an empty key")
         return keys
 
     @field_validator("trusted_proxies")
@@ -121,7 +121,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 class PoolSettings(BaseSettings):
-    """How to reach PostgreSQL, and how many may ask it at a time, for how long."""
+    """How to reach PostgreSQL, how many requests may use it at a time, and for how long."""
 
     model_config = ENVIRONMENT
 
@@ -225,7 +225,8 @@ class RegistrySettings(BaseSettings):
         288,
         ge=1,
         le=10_000,
-        description="sessions of a vehicle, and of a meter, that start on one UTC day; likewise",
+        description="sessions of a vehicle, and of a meter, that start on one UTC day; more are"
+        " refused (409)",
     )
 
 

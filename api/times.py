@@ -7,7 +7,7 @@ from pydantic import PlainSerializer, WithJsonSchema
 
 
 def format_time(at: datetime) -> str:
-    """Return the time with milliseconds, or with microseconds where it has any."""
+    """Return the time with milliseconds, or with microseconds if it has any."""
     precision = "microseconds" if at.microsecond % 1_000 else "milliseconds"
     return at.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 

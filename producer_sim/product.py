@@ -1,15 +1,10 @@
-"""A client of the product's API: it retries while the API is busy, with 8 requests at once."""
+"""A client of the product's API, which retries while the API is busy."""
 
-import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -18,6 +13,7 @@ from tenacity import (
 )
 
 AT_ONCE = 8
+"""The most requests under way."""
 PATIENCE_S = 60.0
 """Seconds to wait for one answer, over all attempts."""
 _REQUEST_S = 60.0
@@ -25,8 +21,6 @@ _CONFLICT, _TOO_MANY, _UNAVAILABLE = 409, 429, 503
 
 # If a password holds an @ or a /, a part of it is parsed as host or path, and errors print those.
 _PLAIN_URL = re.compile(r"https?://([^@/]*@)?[^@]*")
-
-Work = Coroutine[Any, Any, None]
 
 
 class ProductError(Exception):
@@ -118,42 +112,6 @@ class Product:
             asked = _without_credentials(self._client.base_url)
             raise kind(f"{method} {asked}{path}: {problem}") from error
         return response
-
-
-async def all_of(work: Iterable[Work], *, total: int, what: str, console: Console | None) -> None:
-    """Run all of the work, `AT_ONCE` pieces at a time; the first ProductError ends it."""
-    waiting = iter(work)
-    with _progress(what, total, console) as done:
-
-        async def worker() -> None:
-            for one in waiting:
-                await one
-                done()
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(AT_ONCE):
-                    group.create_task(worker())
-        except* ProductError as errors:
-            raise _first(errors) from None
-
-
-@contextmanager
-def _progress(what: str, total: int, console: Console | None) -> Iterator[Callable[[], None]]:
-    """Yield a function to call for each finished piece; a terminal shows the progress."""
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    hidden = console is None or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)
-
-
-def _first(errors: BaseExceptionGroup[ProductError]) -> ProductError:
-    one: BaseException = errors
-    while isinstance(one, BaseExceptionGroup):
-        one = one.exceptions[0]
-    assert isinstance(one, ProductError)  # noqa: S101  nothing else is in the group
-    return one
 
 
 def _decided(response: httpx.Response) -> httpx.Response:

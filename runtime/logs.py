@@ -18,7 +18,7 @@ class LogSettings(BaseSettings):
     model_config = ENVIRONMENT
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least level"
+        "INFO", description="lowest level that is logged"
     )
     log_format: Literal["json", "console"] = Field("json", description="json or console")
 

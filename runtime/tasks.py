@@ -1,4 +1,4 @@
-"""How background tasks are ended."""
+"""Ending background tasks."""
 
 import asyncio
 from collections.abc import Collection

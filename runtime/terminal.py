@@ -1,4 +1,4 @@
-"""The terminal that every command prints to: strings are shown as they are, whoever wrote them."""
+"""The terminal that every command prints to: no string in it can change how it is shown."""
 
 import sys
 from typing import Any, NoReturn

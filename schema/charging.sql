@@ -1,4 +1,4 @@
--- Which meter charges which vehicle, and when. Times are start < t <= end, everywhere.
+-- Assignments and sessions: which meter charges which vehicle, and when. Times are start < t <= end.
 
 -- Which meter charges a vehicle; ended_at is null while it still does. A vehicle has one at a time, a meter
 -- may serve several.
@@ -16,8 +16,7 @@ CREATE TABLE IF NOT EXISTS vehicle_meter_assignment (
 
 CREATE INDEX IF NOT EXISTS vehicle_meter_assignment_by_meter ON vehicle_meter_assignment (meter_id);
 
--- A charge; ended_at null while it runs. Neither a vehicle nor a meter is in two at a time, so that at
--- most one of either is active.
+-- A charge; ended_at is null while it runs. A vehicle is in one session at a time, and so is a meter.
 CREATE TABLE IF NOT EXISTS charging_session (
     session_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     vehicle_id text COLLATE "C" NOT NULL CHECK (vehicle_id::device_id IS NOT NULL),
@@ -32,12 +31,12 @@ CREATE TABLE IF NOT EXISTS charging_session (
         EXCLUDE USING gist (exactly(meter_id) WITH =, during WITH &&)
 );
 
--- Those under way are listed without looking at all that are over.
+-- Lists the sessions under way without reading those that are over.
 CREATE INDEX IF NOT EXISTS charging_session_active ON charging_session (session_id) WHERE ended_at IS NULL;
 
--- Which meters charged the vehicle, and when. While a session runs on a meter, its energy is that of the
--- session's vehicle. Else it is the assigned vehicle's, where exactly one is assigned. Where several are, it is
--- no vehicle's, and `shared` gives those times.
+-- Which meters charged the vehicle, and when. While a session runs on a meter, the meter's energy belongs to
+-- the session's vehicle. Otherwise it belongs to the vehicle that is assigned to the meter, if it is exactly
+-- one. If several are assigned, it belongs to none of them, and `shared` has those times.
 CREATE OR REPLACE FUNCTION vehicle_meters(of_vehicle text, window_start timestamptz, window_end timestamptz)
 RETURNS TABLE (meter_id text, charged tstzmultirange, shared tstzmultirange)
 LANGUAGE sql STABLE AS $$

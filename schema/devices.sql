@@ -1,7 +1,7 @@
--- What the devices are.
+-- The registry: what each device is.
 
 -- The id of a device. The registry's columns stay text and are checked by a cast to this domain, which fails
--- where the text is not an id. To change a column's type would rewrite its table, and break the statements
+-- if the text is not an id. To change a column's type would rewrite its table, and break the statements
 -- that running replicas have prepared. Histories are not checked: the consumer has checked every reading.
 -- (There is no CREATE DOMAIN IF NOT EXISTS.)
 DO $$
@@ -43,10 +43,12 @@ EXCEPTION WHEN duplicate_object THEN
 END
 $$;
 
+-- The range that holds exactly this id, for the constraints and indexes of charging.sql.
 CREATE OR REPLACE FUNCTION exactly(id text) RETURNS text_range
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN text_range(id, id, '[]');
 
+-- Meters and vehicles alike. A vehicle has no rating and no modulus.
 CREATE OR REPLACE VIEW device AS
 SELECT 'meter' AS stream, meter_id AS device_id, reading_kind = 'register' AS is_register,
        make_interval(secs => reading_interval_seconds) AS every, capacity_kw, register_modulus_kwh AS modulus_kwh

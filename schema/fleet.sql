@@ -1,12 +1,12 @@
 -- How well each vehicle of the fleet was charged.
 
--- Raises WL001 where what is noted takes longer to read from history than a statement may take: it would
--- only be found out at the end. Where statements may take for ever, nothing is refused.
+-- Raises WL001 if reading the noted hours from history would take longer than a statement may: otherwise the
+-- statement would run until its timeout. If statements have no timeout, nothing is refused.
 CREATE OR REPLACE FUNCTION check_notes(window_start timestamptz, window_end timestamptz) RETURNS void
 LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
 DECLARE
-    -- So many readings a second, about, and so many pairs of a note. What is registered is believed down to
-    -- a reading a second: one device alone could keep the fleet's answers away.
+    -- The number of readings, or of pairs in notes, that can be read in time: about 250,000 a second. A
+    -- registered interval below a second counts as a second, or one device could block the fleet's answers.
     most    CONSTANT bigint := 250000 * date_part('epoch', current_setting('statement_timeout')::interval);
     longest CONSTANT integer := ceil(date_part('epoch', window_end - window_start) / 3600);
     noted   bigint;
@@ -35,8 +35,8 @@ BEGIN
 END
 $$;
 
--- What vehicle_performance says, of every vehicle that is registered or was ever heard of, without hours
--- and meters.
+-- What vehicle_performance says, without hours and meters, for every vehicle that is registered or has sent
+-- a reading.
 CREATE OR REPLACE FUNCTION fleet_performance(window_start timestamptz, window_end timestamptz)
 RETURNS TABLE (
     vehicle_id text, status text, ac_kwh double precision, dc_kwh double precision,
@@ -46,7 +46,7 @@ RETURNS TABLE (
 DECLARE
     asked_range CONSTANT tstzrange := tstzrange(window_start, window_end, '(]');
     vehicles text[];
-    -- The times for which meters charged vehicles, by their place in these.
+    -- Four columns of the times for which meters charged vehicles.
     charged  text[];
     by_meter text[];
     starts   timestamptz[];
@@ -84,9 +84,9 @@ BEGIN
     ), tied AS MATERIALIZED (
         SELECT bond.* FROM bond WHERE bond.vehicle_id NOT IN (SELECT simple.vehicle_id FROM simple)
     ), slice AS (
-        -- What `vehicle_meters` says of one vehicle, of all: from one beginning or end of a meter's bonds to
-        -- the next, which session ran, and how many vehicles were assigned. The sum of the numbers of
-        -- those is the number of the one that is.
+        -- What `vehicle_meters` says of one vehicle, for all: from one beginning or end of a meter's bonds to
+        -- the next, which session ran, and how many vehicles were assigned. `assigned` is the sum of the
+        -- numbers of their bonds, and so the number of the bond if there is just one.
         SELECT change.meter_id, change.at AS began, lead(change.at) OVER in_time AS ended,
                sum(change.session) OVER in_time AS session, sum(change.assigned) OVER in_time AS assigned,
                sum(change.vehicles) OVER in_time AS vehicles
@@ -104,10 +104,10 @@ BEGIN
         ) AS change
         WINDOW in_time AS (PARTITION BY change.meter_id ORDER BY change.at)
     ), served AS (
-        -- A meter that charged it at no time is one nevertheless.
+        -- A meter is listed for a vehicle even if it never charged it.
         SELECT named.vehicle_id, named.meter_id, range_agg(named.during) AS charged
         FROM (
-            -- Not by a join: it would be a loop, see above.
+            -- Not a join: the planner would make it a nested loop.
             SELECT one.meter_id, one.during, max(one.vehicle_id) OVER (PARTITION BY one.number) AS vehicle_id
             FROM (
                 SELECT tied.number, tied.vehicle_id, tied.meter_id, NULL::tstzrange AS during FROM tied

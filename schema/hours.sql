@@ -1,15 +1,15 @@
 -- Hours and days as numbers: hours since 1970 UTC.
 --
--- Functions in LANGUAGE sql, these and those in other files, become part of the statement that calls them
--- ("Function Inlining" in PostgreSQL's wiki), so that cutting a long statement into pieces costs nothing.
--- What they are called with must be columns or plain expressions: with a subquery they do not.
+-- A function in LANGUAGE sql, here and in the other files, becomes part of the statement that calls it
+-- ("Function Inlining" in PostgreSQL's wiki). So cutting a long statement into functions costs nothing. Its
+-- arguments must be columns or plain expressions: a call with a subquery as an argument is not inlined.
 
--- How many hours have passed at a time.
+-- Hours from 1970 to a time.
 CREATE OR REPLACE FUNCTION hours_since_1970(at timestamptz) RETURNS double precision
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN date_part('epoch', at) / 3600;
 
--- When an hour begins.
+-- The time at which an hour begins.
 CREATE OR REPLACE FUNCTION time_of_hour(hour integer) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN timestamptz 'epoch' + make_interval(hours => hour);

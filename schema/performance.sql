@@ -1,12 +1,12 @@
 -- How well a vehicle was charged.
 
--- The share of one length of time in another. Exact microseconds, divided once.
+-- The share of one length of time in another, computed from whole microseconds.
 CREATE OR REPLACE FUNCTION share_of(part interval, whole interval) RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN round(date_part('epoch', part) * 1e6) / round(date_part('epoch', whole) * 1e6);
 
--- What the energies of a window come to, in nanokilowatt-hours. Bands are half open, and decided before
--- anything is rounded.
+-- The status that follows from the energies (nanokilowatt-hours) and coverages of a window. Bands are half
+-- open, and decided before anything is rounded.
 CREATE OR REPLACE FUNCTION performance_status(
     ac numeric, dc numeric, vehicle_coverage double precision, meter_coverage double precision, has_meter boolean
 ) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -21,9 +21,9 @@ CREATE OR REPLACE FUNCTION performance_status(
 $$;
 
 -- How well the vehicle was charged: the DC that it took over the AC that its meters drew, of all readings
--- stored by now. With a meter given, all energy of that one, whatever sessions and assignments say. In a
--- JSON array each: the meters with the times for which they are counted, and the window's UTC hours, whose
--- energies add up to the totals. An unknown vehicle has no readings.
+-- stored by now. If `of_meter` is given, all energy of that meter counts, whatever sessions and assignments
+-- say. `meters` is a JSON array of the times for which meters are counted, `hourly` one of the window's UTC
+-- hours, whose energies add up to the totals. An unknown vehicle has no readings.
 CREATE OR REPLACE FUNCTION vehicle_performance(
     of_vehicle text, window_start timestamptz, window_end timestamptz, of_meter text DEFAULT NULL
 ) RETURNS TABLE (
@@ -35,8 +35,8 @@ CREATE OR REPLACE FUNCTION vehicle_performance(
     sessions bigint, meters jsonb, hourly jsonb, as_of timestamptz
 ) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET timezone = 'UTC' AS $$
 BEGIN
-    -- Planned once a connection: it costs as much to plan as to run, and only the functions that it calls
-    -- gain from knowing the window.
+    -- Planned once for each connection: planning it takes as long as running it, and only the functions that
+    -- it calls gain from knowing the window.
     RETURN QUERY
     WITH responsible AS MATERIALIZED (
         SELECT mine.meter_id, mine.charged, mine.shared
@@ -53,7 +53,7 @@ BEGIN
         CROSS JOIN unnest(responsible.charged) AS during
         LEFT JOIN meter AS device ON device.meter_id = responsible.meter_id
     ), drawn AS MATERIALIZED (
-        -- Each meter once, however many segments are of it.
+        -- Each meter is read once, however many segments it has.
         SELECT one.meter_id, reading.*
         FROM (SELECT DISTINCT segment.meter_id FROM segment) AS one
         CROSS JOIN meter_energy(one.meter_id, window_start, window_end) AS reading

@@ -9,8 +9,8 @@ SELECT 'meter' AS stream, meter_id AS device_id, recorded_at, kwh_consumed_ac AS
 UNION ALL
 SELECT 'vehicle', vehicle_id, recorded_at, kwh_delivered_dc FROM vehicle_history;
 
--- A device's last reading at or before a time. Each history by itself, so that its days are looked through
--- from the newest on, and only until there is one.
+-- A device's last reading at or before a time. Each history is asked by itself, so that its days are searched
+-- from the newest on, and only until a reading is found.
 CREATE OR REPLACE FUNCTION last_reading(of_stream text, of_device text, until timestamptz)
 RETURNS TABLE (recorded_at timestamptz, kwh double precision) LANGUAGE sql STABLE AS $$
     (SELECT recorded_at, kwh_consumed_ac FROM meter_history
@@ -35,9 +35,9 @@ BEGIN
 END
 $$;
 
--- When that begins which a reading covers; it ends with the reading. One of an interval device covers its
--- interval, back to the reading before where that is nearer; one of a register all since the reading
--- before, and nothing where that is not known. It never begins before `since`, if that is given.
+-- The beginning of the time that a reading covers; the time ends with the reading. A reading of an interval
+-- device covers its interval, but nothing before the previous reading. A reading of a register covers all
+-- since the previous reading, and nothing if there is none. The time never begins before `since`, if given.
 CREATE OR REPLACE FUNCTION covered_from(
     is_register boolean, every interval, previous_at timestamptz, recorded_at timestamptz,
     since timestamptz DEFAULT NULL
@@ -45,9 +45,9 @@ CREATE OR REPLACE FUNCTION covered_from(
 RETURN greatest(since, CASE WHEN is_register THEN coalesce(previous_at, recorded_at)
                             ELSE greatest(previous_at, recorded_at - every) END);
 
--- What each reading of a window is worth. The window is start < recorded_at <= end. `previous_at`: of the reading before, in the window or, for a
--- register, at or before its start (null: none is known). A register's energy depends on the readings
--- before it in the window, and on the last one at or before its start.
+-- What each reading of a meter in a window, start < recorded_at <= end, is worth. `previous_at` is the time
+-- of the reading before, in the window or, for a register, at or before its start; null if there is none.
+-- A register's energy depends on all readings before it in the window, and on the last one before the window.
 CREATE OR REPLACE FUNCTION meter_energy(of_meter text, window_start timestamptz, window_end timestamptz)
 RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint, implausible boolean)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
@@ -83,7 +83,7 @@ BEGIN
 END
 $$;
 
--- The same of a vehicle, with the temperature of its battery. Vehicles have neither a rating nor a modulus.
+-- The same for a vehicle, with the temperature of its battery. Vehicles have neither a rating nor a modulus.
 CREATE OR REPLACE FUNCTION vehicle_energy(of_vehicle text, window_start timestamptz, window_end timestamptz)
 RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint, implausible boolean,
                battery_temp double precision)
@@ -121,8 +121,8 @@ BEGIN
 END
 $$;
 
--- What an interval device's readings in a time are worth, from history. `before_at`: the reading before
--- the first one, where it is known.
+-- What an interval device's readings in a time are worth, from history. `before_at` is the time of the reading
+-- before the first one, if it is known.
 CREATE OR REPLACE FUNCTION interval_readings(
     of_stream text, of_device text, after timestamptz, until timestamptz, before_at timestamptz
 ) RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint) LANGUAGE sql STABLE AS $$
@@ -134,8 +134,8 @@ CREATE OR REPLACE FUNCTION interval_readings(
       AND reading.recorded_at > after AND reading.recorded_at <= until
 $$;
 
--- What a register's readings in a time are worth, from history; the first one is compared with the last
--- one before the time.
+-- What a register's readings in a time are worth, from history. The first one is compared with the last one
+-- before that time.
 CREATE OR REPLACE FUNCTION register_readings(
     of_stream text, of_device text, after timestamptz, until timestamptz,
     capacity_kw double precision, modulus_kwh double precision
@@ -156,7 +156,7 @@ CREATE OR REPLACE FUNCTION register_readings(
     WHERE worth.recorded_at > after
 $$;
 
--- What `meter_energy` or `vehicle_energy` says of a device, with the hour of each reading.
+-- The rows of `meter_energy` or `vehicle_energy`, with the hour of each reading.
 CREATE OR REPLACE FUNCTION device_energy(
     of_stream text, of_device text, window_start timestamptz, window_end timestamptz
 ) RETURNS TABLE (recorded_at timestamptz, previous_at timestamptz, energy bigint, hour integer)

@@ -1,7 +1,7 @@
--- Registers: counters that are read, so that energy is a difference.
+-- Registers: counters, of which a reading is worth its difference to the one before.
 
--- What a register has come to: the value that the next one is compared with, when it was last read,
--- and what the last reading was worth.
+-- A register after a reading: the value with which the next one is compared (baseline), when it was read,
+-- what the reading was worth, and whether it was an implausible jump.
 DO $$
 BEGIN
     CREATE TYPE register_state AS (baseline double precision, read_at timestamptz, energy bigint, implausible boolean);
@@ -9,9 +9,9 @@ EXCEPTION WHEN duplicate_object THEN
 END
 $$;
 
--- The next state. A fall of at most 0.1 kWh is jitter; a deeper one a rollover where the register has
--- a modulus that explains it, else a reset or another meter, which has counted from zero. What is more
--- than 1.1 times what the rated power could have drawn since the reading before counts as no energy.
+-- The state after the next reading. A fall of at most 0.1 kWh is jitter. A larger one is a rollover if the
+-- modulus explains it, otherwise a reset or another meter, which has counted from zero. A gain of more than
+-- 1.1 times what the rated power could have drawn since the reading before counts as no energy.
 CREATE OR REPLACE FUNCTION register_step(
     before register_state, kwh double precision, recorded_at timestamptz,
     capacity_kw double precision, modulus_kwh double precision

@@ -1,14 +1,14 @@
 -- Rolling up: notes are worked off, and days that are over are completed.
 
--- Takes the lock of what rolls up, until the transaction ends; returns whether it was free. Whatever removes
--- a device takes it too. The number is that of runtime/postgres/locks.py.
+-- Takes the lock for rolling up until the transaction ends, and returns whether it was free. Removing devices
+-- takes it too. The number is ROLLED_UP of runtime/postgres/locks.py.
 CREATE OR REPLACE FUNCTION try_rollup_lock() RETURNS boolean
 LANGUAGE sql VOLATILE
 RETURN pg_try_advisory_xact_lock(131260449292293);
 
--- What a device's readings of a day come to by hours, 1 to 24, from the hour after `kept_to` on. `kept_at`: the
--- day's last reading until then; `before_at`: the last one before the day. A register's first reading of the day
--- is a baseline only.
+-- The energy and coverage of a device's day by hours, 1 to 24, from the hour after `kept_to` on. `kept_at` is
+-- the time of the day's last reading until then, `before_at` of the last one before the day. A register's
+-- first reading of the day is a baseline only.
 CREATE OR REPLACE FUNCTION hours_of_day(
     of_stream text, of_device text, midnight timestamptz, kept_to timestamptz,
     kept_at timestamptz, before_at timestamptz,
@@ -44,8 +44,8 @@ CREATE OR REPLACE FUNCTION hours_of_day(
     GROUP BY 1
 $$;
 
--- Computes the day of some devices anew, each named once, from the hour (0 to 23) on that was touched; the
--- hours before it are kept.
+-- Computes the day of some devices again, each from the hour (0 to 23) that was touched; the hours before it
+-- are kept. Each device is named once.
 CREATE OR REPLACE FUNCTION roll_up_day(of_stream text, of_day date, devices text[], hours integer[])
 RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
@@ -133,7 +133,8 @@ BEGIN
         last_value = excluded.last_value, is_register = excluded.is_register, every = excluded.every,
         capacity_kw = excluded.capacity_kw, modulus_kwh = excluded.modulus_kwh;
 
-    -- The day after goes back to a reading of this one. It is computed anew where that is another by now.
+    -- The first reading of the next day is compared with the last one of this day. If that has changed, the
+    -- next day is noted.
     INSERT INTO rollup_due (stream, devices, hours)
     SELECT of_stream, array_agg(following.device_id), array_agg(midnight_hour(following.day))
     FROM unnest(devices) AS rolled (device_id)
@@ -147,9 +148,9 @@ BEGIN
 END
 $$;
 
--- Works off notes for about a second, the newest first, and returns how many it took, at most `most`.
--- As many as `most` says that more are left; null where another session does it; nothing was done then.
--- What is taken and not worked off is noted again: by device and day, its first hour.
+-- Works off notes for about a second, the newest first, and returns how many it took; `most` means that more
+-- are left. Returns null if another session rolls up: nothing was done then. What was taken and not worked
+-- off in time is noted again, with the first hour of each device and day.
 CREATE OR REPLACE FUNCTION roll_up(most integer DEFAULT 200) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -168,7 +169,7 @@ BEGIN
     CREATE TEMPORARY TABLE IF NOT EXISTS rollup_taken (LIKE rollup_due) ON COMMIT DELETE ROWS;
     DELETE FROM rollup_taken;  -- of a call before in the same transaction
     SELECT count(*) INTO noted FROM (SELECT FROM rollup_due LIMIT most) AS seen;
-    -- A note is of one batch. One is taken in any case, and no more than a second could be enough for.
+    -- A note is about one batch. At least one is taken, and at most as many as can be done in a second.
     WITH taken AS (
         DELETE FROM rollup_due
         WHERE due_id IN (SELECT due_id
@@ -196,7 +197,7 @@ BEGIN
             PERFORM roll_up_day(touched.stream, touched.day, touched.devices[chunk_from:chunk_from + size - 1],
                                 touched.hours[chunk_from:chunk_from + size - 1]);
             chunk_from := chunk_from + size;
-            -- How much a device's day is differs by the thousand.
+            -- One device's day may take a thousand times as long as another's.
             size := CASE WHEN clock_timestamp() - chunk_at < interval '100 milliseconds' THEN least(size * 2, 1280)
                          ELSE greatest(size / 2, 1) END;
             is_over := clock_timestamp() - began > interval '1 second';
@@ -213,8 +214,8 @@ BEGIN
 END
 $$;
 
--- Completes the newest day before `today` that is not complete: rolls up those of its next devices that
--- are not, at most `most` of them. Returns whether there was anything to do; null while another session rolls up.
+-- Completes the newest day before `today` that is not complete: of its next `most` devices, rolls up those
+-- that are not yet. Returns whether there was anything to do; null while another session rolls up.
 CREATE OR REPLACE FUNCTION complete_a_day(first_kept date, today date, most integer DEFAULT 200) RETURNS boolean
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
@@ -227,7 +228,7 @@ BEGIN
     END IF;
     SELECT open.of_stream, open.day, open.done_to INTO begun
     FROM (
-        -- In this order, so that history is looked at only until there is one.
+        -- In this order, so that history is searched only until a day is found.
         SELECT of_stream, asked.day::date AS day, coalesce(begun_day.done_to, '') AS done_to
         FROM generate_series(first_kept, today - 1, interval '1 day') AS asked (day)
         CROSS JOIN unnest(ARRAY['meter', 'vehicle']) AS of_stream
@@ -242,7 +243,7 @@ BEGIN
         RETURN false;
     END IF;
     WITH RECURSIVE next AS (
-        -- From one device of the index to the next, whatever the readings of each.
+        -- Jumps in the index from one device to the next, however many readings each has.
         SELECT begun.done_to AS device_id, 0 AS number
         UNION ALL
         SELECT (SELECT reading.device_id FROM reading
@@ -267,7 +268,7 @@ BEGIN
 END
 $$;
 
--- A device that becomes something else is to be rolled up anew.
+-- Notes all days of a device whose registration changes: they have to be rolled up again.
 CREATE OR REPLACE FUNCTION note_changed_device() RETURNS trigger
 LANGUAGE plpgsql SET timezone = 'UTC' AS $$
 DECLARE

@@ -1,4 +1,5 @@
--- Rollups: what each device's hours come to, so that questions about the whole fleet stay fast.
+-- Rollups: the energy and coverage of each device by the hour, so that questions about the whole fleet stay
+-- fast.
 --
 -- A stale rollup is never trusted. A flush notes in its own transaction which hours of which devices it has
 -- touched (`rollup_due`, one row a batch). A question sees readings and notes in one snapshot, takes what is
@@ -16,8 +17,8 @@ CREATE TABLE IF NOT EXISTS rollup_due (
     pairs   integer   NOT NULL GENERATED ALWAYS AS (cardinality(hours)) STORED
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 
--- CREATE TABLE cannot say this before PostgreSQL 16. ALTER TABLE keeps writers waiting, so it runs only where
--- it is needed.
+-- CREATE TABLE cannot set the storage before PostgreSQL 16. ALTER TABLE blocks writers, so it runs only if it
+-- is needed.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_attribute
@@ -27,8 +28,8 @@ BEGIN
 END
 $$;
 
--- Days of which every device is rolled up or noted, so that one that is not here has no readings on them.
--- `done_to`: the device up to which that has been seen to, null once it has been for all.
+-- Days on which every device with readings is rolled up or noted: a device that is neither has none. `done_to`
+-- is the device up to which that is done, null once it is done for all.
 CREATE TABLE IF NOT EXISTS rollup_day (
     stream  text NOT NULL,
     day     date NOT NULL,
@@ -38,12 +39,12 @@ CREATE TABLE IF NOT EXISTS rollup_day (
 
 -- A device's day. Element k of an array is about the k-1 hours since midnight UTC, so there are 25;
 -- `first_after` is the day's first reading after them.
---   energy   nanokilowatt-hours, null where they do not fit; a register's first reading of the day is a
+--   energy   nanokilowatt-hours, null if they do not fit; a register's first reading of the day is a
 --            baseline only
 --   covered  microseconds that an interval device's readings cover, each back to the one before it
 --   last_at  the day's last reading
---   is_held  that a register stood below its baseline at some time
---   before_at  the last reading before the day, where it is of the last hour
+--   is_held  whether a register stood below its baseline at some time
+--   before_at  the last reading before the day, if it is of the last hour
 --   is_register … modulus_kwh  what the device was when it was rolled up
 CREATE TABLE IF NOT EXISTS energy_rollup (
     stream      text             NOT NULL,
@@ -64,7 +65,7 @@ CREATE TABLE IF NOT EXISTS energy_rollup (
     PRIMARY KEY (stream, day, device_id)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
--- Whether a device was the same when it was rolled up.
+-- Whether the device was registered as the same when it was rolled up.
 CREATE OR REPLACE FUNCTION is_rolled_as(
     rollup energy_rollup, is_register boolean, every interval, capacity_kw double precision,
     modulus_kwh double precision

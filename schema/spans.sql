@@ -1,7 +1,7 @@
--- What spans of time come to: from rollups as far as they go, from history where they do not.
+-- The energy and coverage of spans of time: from rollups as far as possible, otherwise from history.
 
--- From which hour on a device's readings are to be taken from history. Notes about the day before count
--- too: a day's first reading goes back to the one before it.
+-- The first noted hour of each device: from there on its readings must be taken from history. Notes about the
+-- day before count too, because a day's first reading is compared with the one before it.
 CREATE OR REPLACE FUNCTION noted_hours(of_stream text, first_day date)
 RETURNS TABLE (device_id text, hour integer) LANGUAGE sql STABLE AS $$
     SELECT pair.device_id, min(pair.hour)
@@ -10,9 +10,9 @@ RETURNS TABLE (device_id text, hour integer) LANGUAGE sql STABLE AS $$
     GROUP BY pair.device_id
 $$;
 
--- Spans as they were asked for, with what their devices are. Up to `clean_until` rollups may be trusted;
--- `from_hour` and `until_hour` are the whole hours in between, `has_head` says that the span begins before
--- them, and `is_rolled` that there are any.
+-- The spans that were asked for, with the registration of their devices. Rollups may be trusted up to
+-- `clean_until`. `from_hour` to `until_hour` are the whole hours until then; `has_head`: the span begins
+-- before them; `is_rolled`: there are any.
 CREATE OR REPLACE FUNCTION asked_spans(
     of_stream text, first_day date, devices text[], starts timestamptz[], ends timestamptz[]
 ) RETURNS TABLE (
@@ -34,7 +34,7 @@ CREATE OR REPLACE FUNCTION asked_spans(
                least(asked.ended, time_of_hour(noted.hour)) AS clean_until,
                coalesce(time_of_hour(noted.hour) >= asked.ended, true) AS is_clean
         FROM unnest(devices, starts, ends) WITH ORDINALITY AS asked (device_id, began, ended, number)
-        -- Not by the view `device`: the planner does not know how many rows that has of one.
+        -- Not the view `device`: the planner cannot tell that it has at most one row for a device.
         LEFT JOIN meter ON of_stream = 'meter' AND meter.meter_id = asked.device_id
         LEFT JOIN vehicle ON of_stream = 'vehicle' AND vehicle.vehicle_id = asked.device_id
         LEFT JOIN noted_hours(of_stream, first_day) AS noted ON noted.device_id = asked.device_id
@@ -43,9 +43,9 @@ CREATE OR REPLACE FUNCTION asked_spans(
                                hours_since_1970(span.clean_until) AS clean_until) AS hours
 $$;
 
--- What a device's rollup of a day says of the hours between two boundaries: its energy, what its readings
--- cover in microseconds, its first and last reading, and the one before the first, where it is known. That
--- one is of the same day (`before_is_today`), or of the last hour of the day before.
+-- What a device's rollup of a day says about the hours between two boundaries: energy, covered microseconds,
+-- first and last reading, and the reading before the first, if it is known. That one is of the same day
+-- (`before_is_today`), or of the last hour of the day before.
 CREATE OR REPLACE FUNCTION rollup_between(rollup energy_rollup, low integer, high integer)
 RETURNS TABLE (
     energy bigint, covered bigint, first_at timestamptz, last_at timestamptz, previous_at timestamptz,
@@ -72,9 +72,9 @@ LANGUAGE sql STABLE AS $$
         ORDER BY 1)
 $$;
 
--- All spans that were asked for, and what those come to that rollups can serve (`is_composed`): rollups for
--- the whole hours, history at the edges, and what registers gained from one day to the next. Where rollups
--- cannot serve, nothing is said of the energy.
+-- All spans that were asked for. If rollups can serve a span (`is_composed`), its energy and coverage come from
+-- them for the whole hours, from history at the edges, and from what registers gained between two days.
+-- Otherwise its energy and coverage mean nothing, and `span_energy` reads history.
 CREATE OR REPLACE FUNCTION composed_spans(
     of_stream text, window_start timestamptz, window_end timestamptz,
     devices text[], starts timestamptz[], ends timestamptz[]
@@ -95,13 +95,13 @@ BEGIN
                rollup.day, rollup.first_value, rollup.first_after[1] AS day_first_at, part.*,
                is_rolled_as(rollup, span.is_register, span.every, span.capacity_kw, span.modulus_kwh)
                    AND NOT rollup.is_held AND rollup.energy[25] IS NOT NULL AS is_good,
-               -- Where it ends although the day goes on.
+               -- The hour at which the span's rollups end, if that is within this day.
                CASE WHEN edge.high < 24 AND midnight_hour(rollup.day) <= span.until_hour THEN span.until_hour END AS cut_hour
         FROM span
         JOIN energy_rollup AS rollup ON rollup.stream = of_stream AND rollup.device_id = span.device_id
             AND rollup.day BETWEEN first_day AND last_day
         CROSS JOIN LATERAL (
-            -- Days beside the span are none of it: both are 24 before it, and 0 after it.
+            -- Of days outside the span nothing counts: both are 24 before it, and 0 after it.
             SELECT least(24, greatest(0, span.from_hour - midnight_hour(rollup.day))) AS low,
                    CASE WHEN span.until_hour - midnight_hour(rollup.day) >= 24
                              OR span.is_clean AND rollup.last_at[25] <= span.clean_until THEN 24
@@ -120,8 +120,9 @@ BEGIN
         FROM rolled_day
         GROUP BY rolled_day.number
     ), joint AS MATERIALIZED (
-        -- What a register gained from its last reading before a day to the first one of it. That must not
-        -- leave it below its baseline, before the span neither: what it is compared with begins at the window's.
+        -- What a register gained from its last reading before a day to the first one of the day. If that leaves
+        -- it below its baseline, rollups cannot serve the span. That holds for days before the span too,
+        -- because the comparison begins with the window.
         SELECT rolled_day.number, before.recorded_at AS previous_at, (step.state).energy,
                (step.state).baseline IS NOT DISTINCT FROM rolled_day.first_value OR before.recorded_at IS NULL AS is_good,
                NOT rolled_day.before_is_today AND rolled_day.first_at <= rolled_day.last_at AS is_in_span
@@ -142,21 +143,20 @@ BEGIN
           AND rolled_day.day_first_at > window_start AND rolled_day.day_first_at <= rolled_day.clean_until
     ), composed AS MATERIALIZED (
         SELECT span.*, rolled.energy, rolled.covered, rolled.first_at, rolled.last_at, rolled.previous_at,
-               -- From here on, history.
+               -- From here on, history is read.
                least(CASE WHEN NOT span.is_clean THEN span.clean_until ELSE time_of_hour(rolled.cut_hour) END,
                      missing.day::timestamptz) AS tail_from
         FROM span
         LEFT JOIN rolled USING (number)
-        -- The first day that has to come from history; nothing after it may come from rollups.
+        -- The first day that must come from history. No later day may come from rollups.
         CROSS JOIN LATERAL (SELECT open[coalesce(rolled.open_rolled, 0) + 1] AS day) AS missing
         WHERE span.is_rolled AND rolled.is_good IS NOT FALSE
           AND (missing.day IS NULL OR span.from_hour < midnight_hour(missing.day)
                                       AND (rolled.last_day IS NULL OR rolled.last_day < missing.day))
-          -- Not by NOT EXISTS, here and below: of few rows the planner makes a loop of that, and few is
-          -- what it takes them to be.
+          -- Not NOT EXISTS, here and below: the planner expects few rows, and would make a nested loop of it.
           AND span.number NOT IN (SELECT joint.number FROM joint WHERE NOT joint.is_good)
     ), edge AS (
-        -- Where the reading before is not known it is more than an interval ago, or before the span.
+        -- If the reading before is not known, it is more than an interval ago, or before the span.
         SELECT composed.number, composed.device_id, composed.is_register, composed.every, composed.capacity_kw,
                composed.modulus_kwh, NULL::timestamptz AS previous_at,
                composed.began AS after, time_of_hour(composed.from_hour) AS until
@@ -194,7 +194,7 @@ BEGIN
                coalesce(composed.covered::float8, 0) * interval '1 microsecond' + coalesce(added.covered, '0') AS covered,
                least(composed.first_at, added.first_at) AS first_at,
                greatest(composed.last_at, added.last_at) AS last_at,
-               -- That of the span's first reading; one in the span is of a later reading.
+               -- The reading before the span's first one. If it lies in the span, it belongs to a later reading.
                CASE WHEN least(composed.previous_at, added.previous_at) < least(composed.first_at, added.first_at)
                     THEN least(composed.previous_at, added.previous_at) END AS previous_at
         FROM composed
@@ -213,9 +213,9 @@ BEGIN
 END
 $$;
 
--- What each of some spans of a window comes to: the energy of its device in nanokilowatt-hours, and for how
--- long something is known of it. Spans are numbered from 1, by their place in the three arrays. A span
--- without times comes to nothing.
+-- For each of some spans of a window: the energy of its device in nanokilowatt-hours, and for how long
+-- something is known about it. Spans are numbered from 1, by their place in the three arrays. A span without
+-- times has no energy.
 CREATE OR REPLACE FUNCTION span_energy(
     of_stream text, window_start timestamptz, window_end timestamptz,
     devices text[], starts timestamptz[], ends timestamptz[]
@@ -226,14 +226,14 @@ BEGIN
     WITH span AS MATERIALIZED (
         SELECT * FROM composed_spans(of_stream, window_start, window_end, devices, starts, ends)
     ), counted AS MATERIALIZED (
-        -- Each register once, however many spans are of it.
+        -- Each register is read once, however many spans it has.
         SELECT one.device_id, worth.*
         FROM (SELECT DISTINCT span.device_id FROM span WHERE span.is_register AND NOT span.is_composed) AS one
         CROSS JOIN LATERAL device_energy(of_stream, one.device_id, window_start, window_end) AS worth
     )
     SELECT span.number, span.energy, span.covered FROM span WHERE span.is_composed
     UNION ALL
-    -- Not by `device_energy`: it is planned anew for each device, and they may be many.
+    -- Not `device_energy`: it would be planned again for each of many devices.
     SELECT span.number, coalesce(raw.energy, 0), coalesce(raw.covered, '0')
     FROM span
     CROSS JOIN LATERAL (
@@ -247,7 +247,7 @@ BEGIN
            coalesce(sum(counted.recorded_at
                         - covered_from(true, span.every, counted.previous_at, counted.recorded_at, span.began)), '0')
     FROM span
-    -- By the hour, or each span would be compared with each reading.
+    -- Joined by the hour, or each span would be compared with each reading.
     LEFT JOIN LATERAL generate_series(floor(hours_since_1970(span.began))::integer,
                                       floor(hours_since_1970(span.ended))::integer) AS hour ON true
     LEFT JOIN counted ON counted.device_id = span.device_id AND counted.hour = hour.hour

@@ -129,7 +129,7 @@ def _explain_document(document: object, stream: Stream, limits: TimeLimits) -> R
 
 
 def _of_another_kind(document: dict[str, object], stream: Stream) -> Rejected | None:
-    """Reject an object that has no field of the stream; return None where it has one."""
+    """Reject an object that has no field of the stream; return None if it has one."""
     kinds = [one for one in STREAMS if document.keys() & {one.id_field, *one.fields}]
     if stream in kinds:
         return None

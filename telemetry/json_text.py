@@ -17,7 +17,7 @@ _OTHERS = bytes(set(range(256)) - set(b"[{]}"))
 def parse_json(text: str) -> object:
     """Return the value of the text; every number is a float, of a repeated name the last counts.
 
-    Raises ValueError where the text is not JSON or more than 64 levels deep. NaN and Infinity are
+    Raises ValueError if the text is not JSON or more than 64 levels deep. NaN and Infinity are
     not JSON.
     """
     if is_too_deep(text):

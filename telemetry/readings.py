@@ -13,7 +13,7 @@ class Reading(NamedTuple):
     """One accepted reading, in the form that both topics share.
 
     `recorded_at` is in microseconds since 1970-01-01 UTC. `measures` are in the order of
-    `Stream.measures`, None where the device left one out.
+    `Stream.measures`, None if the device left one out.
     """
 
     device_id: str

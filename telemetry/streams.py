@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from telemetry.readings import MeterReading, VehicleReading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # hashed by identity: cheap
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # hashed by identity, which is fast
 class Stream:
     """A topic, its message, and the tables of its readings.
 

@@ -47,6 +47,11 @@ def _parse(text: str) -> int:
     return instant
 
 
+def as_instant(at: datetime) -> int:
+    """Return the time as whole microseconds since 1970-01-01 UTC."""
+    return (at - EPOCH) // MICROSECOND
+
+
 def as_datetime(instant_us: int) -> datetime:
     """Return the instant as a datetime in UTC."""
     return EPOCH + instant_us * MICROSECOND

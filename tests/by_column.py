@@ -1,4 +1,4 @@
-"""What a test has as rows, by column, and back."""
+"""Rows of a test as records by column, and columns of readings as rows."""
 
 import math
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """A real Kafka and a real PostgreSQL for the tests that need them.
 
-Addresses from the environment win; else containers, where an engine answers; else the local
-stack, in a folder of its own.
+The addresses in the environment are used if there are any; else containers, if an engine answers;
+else the local stack, in a folder of its own.
 """
 
 import gc
@@ -21,18 +21,18 @@ from tests.databases import Template
 from tests.forkserver import client as forks
 from tests.kafka_clients import left_open
 
-# Those who test at the same time have servers of their own: the topics are the same everywhere.
+# Workers that test at the same time have servers of their own, because the topics have fixed names.
 FOLDER = Path(__file__).parents[1] / ".local" / "test" / os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 forks.install()
 
-# How long an example takes is the machine's doing.
+# An example may take long on a busy machine.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
-# The files that take longest, in order: begun last, one of them would keep everybody waiting.
+# The files that take longest, in order. If one of them began last, all workers would wait for it.
 LONGEST = (
     "tests/faults/test_crashes.py",
     "tests/faults/test_short.py",
@@ -62,7 +62,7 @@ def servers() -> Iterator[Addresses]:
             if not given:
                 _expect_no_power_cut(addresses)
             yield addresses
-            gc.collect()  # what is dropped, but in a cycle
+            gc.collect()  # clients that are dropped, but in a cycle
             left = left_open()
             stack.down(FOLDER)
             assert left == [], "a test has left a client of Kafka open"
@@ -89,9 +89,9 @@ def group() -> str:
 
 
 def _expect_no_power_cut(addresses: Addresses) -> None:
-    """Let our own PostgreSQL leave writing to disk to the system, which outlives its processes.
+    """Turn off fsync in our own PostgreSQL: only a crash of the machine would lose anything.
 
-    The fault bench kills PostgreSQL; it has servers of its own, which are set as by default.
+    The fault bench kills PostgreSQL. It has servers of its own, with the default settings.
     """
     with psycopg.connect(addresses.database_url, autocommit=True) as admin:
         admin.execute("ALTER SYSTEM SET fsync = off")
@@ -102,7 +102,7 @@ def _expect_no_power_cut(addresses: Addresses) -> None:
 def _engine_answers() -> bool:
     if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").is_socket():
         return False
-    import docker  # noqa: PLC0415  slow, and needed only where an engine may be
+    import docker  # noqa: PLC0415  slow, and needed only if there may be an engine
 
     try:
         client = docker.from_env(timeout=2)
@@ -113,8 +113,8 @@ def _engine_answers() -> bool:
 
 
 def _start_containers(cleanup: ExitStack) -> Addresses:
-    from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415  likewise
-    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415  likewise
+    from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415  the same
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415  the same
 
     kafka = cleanup.enter_context(KafkaContainer().with_kraft())
     postgres = cleanup.enter_context(PostgresContainer("postgres:18", driver=None))

@@ -2,8 +2,8 @@
 
     python -m pytest -p tests.cpu_time tests/acceptance
 
-At the end it prints the tests that took the most CPU, and the totals by kind of process. CPU and
-not wall time: a machine that has other work to do does not change it by much. Run it without
+At the end it prints the tests that took the most CPU, and the totals by kind of process. It
+measures CPU time, because other work of the machine hardly changes it. Run it without
 xdist, or look at the lines of each worker in `--cpu-time-file`.
 """
 

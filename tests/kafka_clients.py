@@ -1,7 +1,7 @@
 """librdkafka's clients for tests: they end with their block, and print nothing themselves.
 
-One that is left open goes on looking for its broker after the test has ended that, and says so on
-stderr once a second. What they log is shown with a test that fails.
+A client that is left open keeps looking for its broker after the test has stopped it, and logs that
+once a second. What clients log is shown with a test that fails.
 """
 
 import logging
@@ -47,7 +47,7 @@ def delete_topic(bootstrap_servers: str, name: str) -> None:
 
 
 def left_open() -> list[str]:
-    """Return the names of librdkafka's threads in this process; none where there is no /proc."""
+    """Return the names of librdkafka's threads in this process; none if there is no /proc."""
     if not _THREADS.is_dir():
         return []
     names = [(task / "comm").read_text().strip() for task in _THREADS.iterdir()]

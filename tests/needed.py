@@ -21,7 +21,7 @@ def _lack(what: str) -> NoReturn:
 
 
 def program(*names: str, package: str) -> str:
-    """Return the first of the programs that is there; where none is, skip, and in CI fail."""
+    """Return the path of the first program that is installed; skip if there is none, in CI fail."""
     for name in names:
         if path := shutil.which(name):
             return path
@@ -29,7 +29,7 @@ def program(*names: str, package: str) -> str:
 
 
 def tree_of(commit: str, folder: Path) -> Path:
-    """Write the files of a commit to a new folder, and return it; skip, and in CI fail, without."""
+    """Write the files of a commit to a new folder, and return it; skip without git, in CI fail."""
     archive = folder.with_suffix(".tar")
     folder.mkdir()
     git = shutil.which("git")

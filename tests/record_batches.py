@@ -1,6 +1,6 @@
 """Batches of records as a broker keeps them, with headers' names of any bytes.
 
-Every client that we have takes text for a name; a broker takes bytes.
+Kafka's clients take a header's name as text; a broker takes any bytes.
 """
 
 import struct

@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """A client's socket, which says what it likes."""
+    """A client's socket, which sends any bytes."""
 
     def __init__(self, port: int, *, receive_buffer: int | None = None) -> None:
         self.socket = socket.socket()
@@ -78,7 +78,7 @@ class Client:
         return came
 
     def answer(self) -> Answer:
-        """Return the next answer, which says its length."""
+        """Return the next answer, which has a Content-Length."""
         came = b""
         while b"\r\n\r\n" not in came:
             came += self._some()
@@ -90,7 +90,7 @@ class Client:
         return Answer(int(first.split()[1]), headers, body)
 
     def ask(self, head: bytes) -> int:
-        """Return the status of an answer, 0 where there is none."""
+        """Return the status of an answer, 0 if there is none."""
         self.send(head + b"\r\n")
         try:
             return self.answer().status
@@ -153,7 +153,7 @@ def served(
     more: dict[str, Any] | None = None,
     **bounds: Any,
 ) -> Iterator[Served]:
-    """Serve with bounds that differ, by the names of the settings without `http_`."""
+    """Serve on a thread; `bounds` are settings by their names without `http_`."""
     metrics = metrics or Metrics.new()
     settings = HttpSettings(
         http_port=0, **{f"http_{name}": value for name, value in bounds.items()}
@@ -196,7 +196,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def problem(answer: Answer, status: int) -> None:
-    """Check that it is a problem document, with all that an answer of the application has."""
+    """Check that the answer is a problem document with the headers of every answer."""
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"

@@ -1,4 +1,4 @@
-"""Where the topics' partitions begin and end, asked of Kafka in a bounded time."""
+"""The offsets at which partitions begin and end, asked of Kafka in a bounded time."""
 
 import asyncio
 import logging

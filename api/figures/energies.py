@@ -1,4 +1,4 @@
-"""Energies and their ratio, and those of an hour. Pure."""
+"""Energies of AC and DC and their ratio, and those of an hour. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # A vehicle is optimal from the first ratio on, degraded from the second, and critical below.
 OPTIMAL, DEGRADED = 0.85, 0.75
-# With less energy or coverage nothing is judged: the ratio would be that of a few standing losses.
+# With less energy or coverage nothing is judged: the ratio would show little but standing losses.
 LEAST_KWH, LEAST_COVERAGE = 0.1, 0.5
 
 
@@ -36,7 +36,7 @@ class HourEnergy:
     end: datetime
     energy: Energy
     judged: Energy
-    """The part of it that the ratio is computed of."""
+    """The part of it from which the ratio is computed."""
 
     @property
     def ratio(self) -> float | None:

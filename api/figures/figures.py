@@ -17,13 +17,13 @@ from api.queries.refusals import schema_explained
 from runtime.kafka.settings import KafkaSettings
 
 MOST_LETTERS = 100_000
-"""Dead letters are counted so far, and no further."""
+"""Dead letters are counted up to this number."""
 NOW_KEPT_S, DAY_KEPT_S = 5.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What goes on, as `activity` names it, how far the group has come, and how fast it takes."""
+    """What goes on (the row of `activity`), how far the group has come, and at what rate."""
 
     row: DictRow
     taken: Taken

@@ -1,4 +1,4 @@
-"""What all vehicles come to in the last day, by status, and the worst with their meters."""
+"""The energy of all vehicles in the last day, by status, and the worst with their meters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from api.figures.energies import Energy, total
-from api.figures.window import DAY, DayWindow, begun
+from api.figures.window import DAY, DayWindow, from_first_reading
 from api.postgres.database import Connection
 from api.queries.fleet_day import fleet_begin, fleet_by_status, vehicles_meters
 
 BANDS = ("optimal", "degraded", "critical")
 STATUSES = (*BANDS, "implausible", "insufficient_data", "no_meter")
 MOST_METERS = 5
-"""So many meters of each vehicle are named."""
+"""The most meters that are named of each vehicle."""
 
 
 class Group(NamedTuple):
@@ -31,7 +31,7 @@ class FleetDay:
     window: DayWindow
     groups: Sequence[Group]
     lacking: dict[str, int]
-    """How many vehicles lack what for a judgement, by the names of `fleet_by_status`."""
+    """How many vehicles cannot be judged, by what they lack: the names of `fleet_by_status`."""
     worst: list[dict[str, Any]]
     meters: dict[str, list[str]]
     """The meters of each of the worst."""
@@ -50,7 +50,7 @@ class FleetDay:
 
     @property
     def judged(self) -> Energy:
-        """What the ratio is computed of: the energy of the vehicles that have a band."""
+        """The energy of the vehicles that have a band: the ratio is computed from it."""
         return total(group.energy for group in self.groups if group.status in BANDS)
 
 
@@ -59,7 +59,7 @@ async def recent_window(connection: Connection) -> DayWindow:
     end = datetime.now(UTC).replace(microsecond=0)
     start = (end - DAY).replace(minute=0, second=0)
     row = await fleet_begin(connection, start, end)
-    return begun(DayWindow(start, end, is_young=False), row)
+    return from_first_reading(DayWindow(start, end, is_young=False), row)
 
 
 async def fleet_day(connection: Connection, window: DayWindow) -> FleetDay:

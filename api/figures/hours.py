@@ -1,8 +1,8 @@
 """The fleet's day with its hours, computed together so that they add up.
 
 Hours are expensive, and hardly change once they are over. Each time the newest two are computed
-again, and of the others the one that was computed longest ago. Where they do not add up to the
-day, late readings came, and all of them are computed again.
+again, and of the others the one that was computed longest ago. If they do not add up to the day,
+late readings came, and all of them are computed again.
 """
 
 from collections.abc import Sequence
@@ -58,16 +58,16 @@ class Hours:
             day = await fleet_day(connection, window)
             for at in newest:
                 await self._compute_one(connection, at, window)
-        # 3. Where they do not add up, late readings came into an older hour.
-        if not _is_same(self._lack(day), self._residue, day.energy):
+        # 3. If they do not add up, late readings came into an older hour.
+        if not _is_same(self._beyond_hours(day), self._residue, day.energy):
             await self._compute(older, window)
-            self._residue = self._lack(day)
+            self._residue = self._beyond_hours(day)
         return FleetHours(day, [self._computed[at][1] for at in starts])
 
     def _is_whole(self, start: datetime) -> bool:
         return start in self._computed and self._computed[start][1].end == start + HOUR
 
-    def _lack(self, day: FleetDay) -> Energy:
+    def _beyond_hours(self, day: FleetDay) -> Energy:
         """Return what the day has beyond its hours."""
         known = total(hour.energy for _, hour in self._computed.values())
         return Energy(day.energy.ac_kwh - known.ac_kwh, day.energy.dc_kwh - known.dc_kwh)

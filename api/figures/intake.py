@@ -26,7 +26,7 @@ class Taken:
     at: datetime
     offsets: Mapping[Partition, int]
     still_s: float | None
-    """Seconds since the group moved last; None where it never has."""
+    """Seconds since the group moved last; None if it never has."""
     other_groups: list[str]
 
 
@@ -48,7 +48,7 @@ class Intake:
         self._database = database
         self._ends = Ends(kafka=kafka)
         self._pace = Pace()
-        # Those of the last look, where messages waited then.
+        # Those of the last look, if messages waited then.
         self._offsets: Mapping[Partition, int] | None = None
         self.group = group
         self.waiting: Waiting | None = None
@@ -104,8 +104,8 @@ class Intake:
 def count_waiting(offsets: Mapping[Partition, int], spans: Mapping[Partition, Span]) -> int:
     """Return how many messages lie between a group's offsets and the partitions' ends.
 
-    Where the group never read a partition, or the records at its offset are gone, it begins with
-    the partition's first record.
+    If the group never read a partition, or the records at its offset are gone, it begins with the
+    partition's first record.
     """
     return sum(
         max(0, span.end - max(span.first, offsets.get(partition, 0)))

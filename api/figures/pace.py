@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 OVER = timedelta(seconds=60)
-# Over less time than this a rate is chance.
+# A rate over less time than this means nothing.
 _LEAST_S = 5.0
 
 Partition = tuple[str, int]

@@ -10,8 +10,8 @@ from api.problems import Problem
 T = TypeVar("T")
 
 _RETRY_AFTER_S = 2.0
-# A value that takes long is computed less often, so that it does not keep the database busy: it is
-# kept, and a failure left alone, for so many times as long as it took.
+# A value that takes long is computed less often, so that it does not keep the database busy. It is
+# kept for so many times as long as it took, and a failure is retried after so many times as long.
 _KEPT_TIMES, _RETRIED_TIMES = 5, 2
 
 
@@ -33,7 +33,7 @@ class Remembered(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, *, wait_s: float) -> Known[T]:
-        """Return what is known, after waiting for up to `wait_s` where a newer value is due.
+        """Return what is known, after waiting for up to `wait_s` if a newer value is due.
 
         A computation outlives the request that started it; the next request may find it done.
         """

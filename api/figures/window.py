@@ -10,7 +10,7 @@ HOUR = timedelta(hours=1)
 
 
 class DayWindow(NamedTuple):
-    """The last 24 hours; `is_young` where they are cut to begin with the first reading's hour."""
+    """The last 24 hours; `is_young`: they are cut to begin with the first reading's hour."""
 
     start: datetime
     end: datetime
@@ -27,10 +27,10 @@ class DayWindow(NamedTuple):
         return starts
 
 
-def begun(window: DayWindow, row: DictRow) -> DayWindow:
-    """Return the window from the hour of the first reading on, where there is none before it.
+def from_first_reading(window: DayWindow, row: DictRow) -> DayWindow:
+    """Return the window cut to begin with the hour of the first reading, if that lies in it.
 
-    The row says so in `is_older` and `first_at`, as `fleet_begin` and `vehicle_begin` return it.
+    The row has `is_older` and `first_at`, as `fleet_begin` and `vehicle_begin` return them.
     """
     if row["is_older"] or row["first_at"] is None:
         return window

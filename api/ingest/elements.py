@@ -33,7 +33,7 @@ Kinds = npt.NDArray[np.uint8]
 
 
 class NotSplit(ValueError):  # noqa: N818  what the body is
-    """The body is not an object with a few fields; the text is the end of that sentence."""
+    """The body is not an object with a few fields; the message is the end of "the body …"."""
 
 
 class TooMany(Exception):  # noqa: N818  what the elements are

@@ -1,4 +1,4 @@
-"""Turns for heavy work: one request at a time, since threads share one interpreter."""
+"""Turns for heavy work: one request at a time, because threads share one interpreter."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from psycopg.rows import DictRow
 
 from api.models.readings import MeterState, VehicleState
-from telemetry.timestamps import EPOCH, MICROSECOND
+from telemetry.timestamps import as_instant
 
 
 class Event(NamedTuple):
@@ -37,5 +37,4 @@ def event_of(row: DictRow) -> Event:
             timestamp=row["recorded_at"],
             updated_at=row["updated_at"],
         )
-    stored_at = (row["updated_at"] - EPOCH) // MICROSECOND
-    return Event(stored_at, row["kind"], row["device_id"], state)
+    return Event(as_instant(row["updated_at"]), row["kind"], row["device_id"], state)

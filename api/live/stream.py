@@ -53,7 +53,7 @@ class Live:
 
     @asynccontextmanager
     async def listening(self, listener: Listener) -> AsyncIterator[Listener]:
-        """Give it every event from now on; raises Problem (429, 503) if no seat is free."""
+        """Give it every event from now on; raises Problem (429, 503) if all seats are taken."""
         self._seat(listener.caller)
         if self._has_ended:
             listener.end()
@@ -167,9 +167,9 @@ class Live:
         try:
             self._seats.take(caller)
         except ShareTaken as error:
-            raise self._full(429, "this client listens as often as it may") from error
+            raise self._full(429, "this client has as many listeners as it may have") from error
         except NoneLeft as error:
-            raise self._full(503, "too many listen already") from error
+            raise self._full(503, "there are too many listeners already") from error
 
     def _full(self, status: int, detail: str) -> Problem:
         self._metrics.refused.labels("live_listeners").inc()

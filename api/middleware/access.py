@@ -20,7 +20,7 @@ from runtime.http.scope import give_way
 # Health checks are never refused. An address that asks too often waits for this long at most.
 _HEALTH = {"/health", "/health/live", "/health/ready"}
 _HEALTH_PAUSE_S = 0.1
-# The description of the API and the files of its pages tell nothing about any device.
+# The description of the API and the files of its pages reveal nothing about any device.
 _OPEN = {"/docs", "/openapi.json"}
 _OPEN_FOLDER = "/static/"
 # An immediate refusal would cost as much as an answer; one that waits slows the caller down.
@@ -30,8 +30,8 @@ _PAUSE_S = 1.0
 class Access:
     """Lets a request through, or answers 401 or 429 before its body is read.
 
-    A key has a rate. An address has another one, for its requests without a known key: those that
-    need none and those that are refused. A known key is never refused for its address, and health
+    Each key has a rate. Each address has one for its requests without a known key, whether they
+    need none or are refused. A known key is never refused for its address, and health
     is never refused at all.
     """
 

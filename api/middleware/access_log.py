@@ -1,4 +1,4 @@
-"""The access log: for every answer a line, two metrics, and the headers for browsers."""
+"""The access log: a line, two metrics and the headers for browsers, for every answer."""
 
 import time
 
@@ -26,7 +26,7 @@ _LONGEST_PATH = 200
 class AccessLog:
     """Logs and counts requests by their route, never by the device that they are about.
 
-    It is the last resort, too: any exception becomes a 500 that tells nothing of the inside.
+    It is the last resort, too: any exception becomes a 500 that reveals nothing of the inside.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:

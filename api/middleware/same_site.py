@@ -1,4 +1,4 @@
-"""Protection from pages of other sites: they can make a browser do nothing here.
+"""Protection from pages of other sites, which could make a browser write here.
 
 A browser sends its user's credentials, and reaches loopback addresses, for any page that asks it.
 """

@@ -26,7 +26,7 @@ class NewMeter(Asked):
 
 
 class MeterChange(Asked):
-    """What is to be changed of a meter; what is not there stays."""
+    """What to change of a meter; fields that are not sent stay as they are."""
 
     location: Label | None = None
     capacity_kw: Positive | None = Field(None, examples=[22.0])
@@ -60,7 +60,7 @@ class NewVehicle(Asked):
 
 
 class VehicleChange(Asked):
-    """What is to be changed of a vehicle; what is not there stays."""
+    """What to change of a vehicle; fields that are not sent stay as they are."""
 
     model: Label | None = None
     battery_capacity_kwh: Positive | None = None

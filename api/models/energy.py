@@ -27,7 +27,7 @@ class Energy(Model):
 
 
 class Efficiency(Model):
-    """DC over AC; the percentage is rounded, for reading only."""
+    """DC over AC; `percentage` is rounded and only for reading."""
 
     ratio: float | None = Field(examples=[0.918272])
     percentage: float | None = Field(examples=[91.8])
@@ -42,7 +42,7 @@ class Battery(Model):
 
 
 class MeterSpan(Model):
-    """A meter, and a time for which its energy was the vehicle's."""
+    """A meter, and a time during which its energy belonged to the vehicle."""
 
     meter_id: str = Field(examples=["mtr-00042"])
     start: Time
@@ -86,7 +86,7 @@ class Performance(Model):
 
 
 class Anomaly(Model):
-    """A vehicle whose charging is poor, or cannot be."""
+    """A vehicle whose charging is inefficient or implausible."""
 
     vehicle_id: str = Field(examples=["veh-00042"])
     status: Status

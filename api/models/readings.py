@@ -7,7 +7,7 @@ from api.times import Time
 
 
 class SentMeterReading(Model):
-    """What a meter has sent."""
+    """A reading as a meter sends it."""
 
     meter_id: str = Field(examples=["mtr-00042"])
     kwh_consumed_ac: float = Field(examples=[0.913])
@@ -16,19 +16,19 @@ class SentMeterReading(Model):
 
 
 class MeterState(SentMeterReading):
-    """A meter's newest reading, and when it became that."""
+    """A meter's newest reading; `updatedAt` is when it was stored as such."""
 
     updated_at: Time
 
 
 class StoredMeterReading(SentMeterReading):
-    """A meter's reading of its history, and when it was stored."""
+    """A meter's reading from history; `ingestedAt` is when it was stored."""
 
     ingested_at: Time
 
 
 class SentVehicleReading(Model):
-    """What a vehicle has sent."""
+    """A reading as a vehicle sends it."""
 
     vehicle_id: str = Field(examples=["veh-00042"])
     soc: float | None = Field(examples=[57.3])
@@ -38,13 +38,13 @@ class SentVehicleReading(Model):
 
 
 class VehicleState(SentVehicleReading):
-    """A vehicle's newest reading, and when it became that."""
+    """A vehicle's newest reading; `updatedAt` is when it was stored as such."""
 
     updated_at: Time
 
 
 class StoredVehicleReading(SentVehicleReading):
-    """A vehicle's reading of its history, and when it was stored."""
+    """A vehicle's reading from history; `ingestedAt` is when it was stored."""
 
     ingested_at: Time
 

@@ -1,4 +1,4 @@
-"""Charging sessions: how they begin and end, and what they came to."""
+"""Charging sessions: how they begin and end, and their energy."""
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class SessionEnd(Asked):
 
 
 class Session(Model):
-    """A charge, and what it came to so far."""
+    """A charge and its energy so far."""
 
     session_id: int = Field(examples=[4711])
     vehicle_id: str = Field(examples=["veh-00042"])

@@ -1,4 +1,4 @@
-"""One vehicle's day out of PostgreSQL, and the days that may be asked for."""
+"""One vehicle's day, read from PostgreSQL, and the days that may be asked for."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from itertools import groupby
 from psycopg.rows import DictRow
 
 from api.figures.energies import Energy, HourEnergy
-from api.figures.window import DayWindow, begun
+from api.figures.window import DayWindow, from_first_reading
 from api.models.energy import Hour, Performance
 from api.page.chart.day import Day
 from api.page.chart.plot import pixel
@@ -31,9 +31,9 @@ from telemetry.streams import VEHICLE
 
 MOST_SESSIONS = 50
 MOST_ROWS = 500
-"""So many rows has a table that grows with the readings or with the meters."""
+"""The most rows of a table that grows with the readings or with the meters."""
 MOST_METERS = 10
-"""So many meters' readings are shown, each in a strip of its own."""
+"""The most meters whose readings are shown, each in a strip of its own."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _POINT = timedelta(minutes=5)
 _ONE_DAY = timedelta(days=1)
@@ -41,7 +41,7 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The span that is drawn: a UTC day, or the last 24 hours where `day` is None.
+    """The span that is drawn: a UTC day, or the last 24 hours if `day` is None.
 
     `is_young`: the 24 hours are cut to begin with the hour of the vehicle's first reading.
     """
@@ -104,7 +104,7 @@ def asked_day(text: str | None, now: datetime) -> Asked:
 async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay:
     """Return a vehicle's day.
 
-    The last 24 hours begin with the hour of its first reading, where that lies in them. Raises
+    The last 24 hours begin with the hour of its first reading, if that lies in them. Raises
     Problem (404 for a vehicle that is not known, 503).
     """
     if asked.day is None:
@@ -159,7 +159,7 @@ async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay
 async def _since_first_reading(parts: Parts, vehicle_id: str, asked: Asked) -> Asked:
     async with parts.database.read() as connection, schema_explained():
         row = await vehicle_begin(connection, vehicle_id, asked.start, asked.end)
-    start, _, is_young = begun(DayWindow(asked.start, asked.end, is_young=False), row)
+    start, _, is_young = from_first_reading(DayWindow(asked.start, asked.end, is_young=False), row)
     return replace(asked, start=start, is_young=is_young)
 
 

@@ -114,7 +114,7 @@ def moment(at: datetime | None) -> str:
 
 
 def hours(start: datetime, end: datetime) -> str:
-    """Return a span such as 14:00 to 15:00 UTC, with dates where it is not within one day."""
+    """Return a span such as 14:00 to 15:00 UTC, with dates if it is not within one day."""
     first, last = start.astimezone(UTC), end.astimezone(UTC)
     if last.date() == first.date():
         return f"{clock(first)}{DASH}{clock(last)} UTC"

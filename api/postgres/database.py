@@ -37,7 +37,7 @@ class _Side:
         self.pool = pool
         self.lent = 0
         self.is_away = False
-        """Whether the last request for a connection got none."""
+        """Whether the last request for a connection failed to get one."""
 
 
 class Database:

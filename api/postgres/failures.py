@@ -22,12 +22,12 @@ _HELP = "`python -m consumer schema check` says whether the schema is whole"
 
 
 def away() -> Problem:
-    """Return the problem of a server that cannot be reached."""
+    """Return the problem (503) of a PostgreSQL that cannot be reached."""
     return unavailable(_NAME)
 
 
 def is_refusal(error: psycopg.Error) -> bool:
-    """Return whether waiting is of no use: no such table or function, no permission."""
+    """Return whether waiting does not help: no such table or function, no permission."""
     return (error.sqlstate or "")[:2] in _REFUSALS
 
 
@@ -41,7 +41,7 @@ def refused(error: psycopg.Error) -> Problem:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Raise Problem (503) for what PostgreSQL does not do; errors of the data pass as they are."""
+    """Raise Problem (503) for what PostgreSQL does not do; errors of the data pass through."""
     try:
         yield
     except (psycopg.errors.QueryCanceled, TimeoutError) as error:
@@ -49,7 +49,7 @@ def explained() -> Iterator[None]:
             503, "the database took too long; ask for less", headers={"Retry-After": "5"}
         ) from error
     except _CONTENDED as error:
-        raise busy(": others change the same") from error
+        raise busy(": another request is changing the same rows") from error
     except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
         raise away() from error
     except psycopg.Error as error:

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from api.settings import PoolSettings
 
 LOOKUP, QUESTION, OWN, WRITE, LOCKED = "lookup", "question", "own", "write", "locked"
-# What the connections of a lane are busy with, as the end of a sentence.
+# What the connections of a lane are used for, as the end of "the database is busy …".
 _AT = {
     LOOKUP: "looking up devices",
     QUESTION: "answering questions",
-    OWN: "with looks of its own",
+    OWN: "with queries of its own",
     WRITE: "writing devices",
     LOCKED: "writing assignments and sessions",
 }
-# A pool of this size or more gives this process two for its own looks: one is slow, the rest fast.
+# From this pool size on, this process has two connections for its own queries: one of them is slow.
 _TWO_OWN = 8
 
 _Turn = asyncio.Future[None]
@@ -42,7 +42,7 @@ class Bounds:
     wait_s: float
 
 
-def shares(connections: int) -> dict[str, int]:
+def lane_sizes(connections: int) -> dict[str, int]:
     """Return how many of a pool's connections each lane may have.
 
     They add up to all of them. If there are fewer than five, each lane counts one, and they share.
@@ -61,7 +61,7 @@ def make_lanes(settings: PoolSettings) -> dict[str, "Lane"]:
 
 
 def _bounds(name: str, settings: PoolSettings) -> Bounds:
-    most = shares(settings.database_pool_size)[name]
+    most = lane_sizes(settings.database_pool_size)[name]
     most_of_one = {OWN: 1, QUESTION: settings.database_questions_of_one}.get(name, most)
     # A little longer than the pool waits for PostgreSQL, so that the lane hears of an outage.
     wait_s = 1.1 * settings.database_pool_timeout_s
@@ -142,9 +142,9 @@ class Lane:
         """Send away the newest wait of the caller with the most of them; raises Busy."""
         most = max(self._waiting, key=lambda one: len(self._waiting[one]), default=caller)
         if len(self._waiting.get(most, ())) <= len(self._waiting.get(caller, ())) + 1:
-            raise Busy("too many wait for a connection already")
+            raise Busy("too many requests wait for a connection already")
         turn = self._waiting[most][-1]
-        _refuse(turn, Busy("others wait for a connection, too"))
+        _refuse(turn, Busy("this client has the most requests waiting"))
         self._forget(most, turn)
 
     def _leave(self, caller: str) -> None:

@@ -1,4 +1,4 @@
-"""What goes on right now: live devices, the newest reading stored, recent dead letters."""
+"""What goes on now: live devices, the newest reading stored, recent dead letters."""
 
 from psycopg.rows import DictRow
 
@@ -8,8 +8,8 @@ from api.queries.statements import statement
 
 
 async def activity(connection: Connection, group: str, *, most_letters: int) -> DictRow:
-    """Return what the statement names; dead letters are counted to `most_letters`, no further.
+    """Return the columns of the statement; dead letters are counted up to `most_letters`.
 
-    `group` is the consumer group whose dead letters are told apart from others'.
+    `group` is the consumer group whose dead letters are counted apart from others'.
     """
     return await only_row(connection, statement("activity"), group=group, most_letters=most_letters)

@@ -32,7 +32,7 @@ async def insert_assignment(
     start: datetime,
     end: datetime | None,
 ) -> DictRow:
-    """Assign the vehicle to a meter; raises ExclusionViolation where it is assigned then."""
+    """Assign the vehicle to a meter; raises ExclusionViolation if it has another one then."""
     return await only_row(
         connection,
         statement("insert_assignment"),
@@ -59,10 +59,10 @@ async def select_assignments(
 async def set_assignment_end(
     connection: Connection, vehicle_id: str, assignment_id: int, *, end: datetime | None
 ) -> DictRow | None:
-    """Set when an assignment of the vehicle ends; return it, or None where there is none such.
+    """Set when an assignment of the vehicle ends; return it, or None if it does not exist.
 
-    Raises CheckViolation or DataException where the end is not later than the start, and
-    ExclusionViolation where the vehicle has another assignment in that time.
+    Raises CheckViolation or DataException if the end is not later than the start, and
+    ExclusionViolation if the vehicle has another assignment in that time.
     """
     return await first_row(
         connection,

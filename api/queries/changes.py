@@ -1,4 +1,4 @@
-"""Current states that were written since a time, for those who listen to them."""
+"""Current states that were written since a time, for the live stream."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
 
 async def database_time(connection: Connection) -> datetime:
-    """Return what time it is on PostgreSQL's clock."""
+    """Return the time on PostgreSQL's clock."""
     row = await only_row(connection, "SELECT now() AS now")
     now: datetime = row["now"]
     return now
@@ -41,8 +41,8 @@ async def missed_states(
 ) -> list[DictRow]:
     """Return the first `limit` states that follow a place, in the order of writing.
 
-    Those of the devices named, or of all where none is; none written longer ago than
-    `furthest_back`.
+    Only those of the named devices, or of all if none is named. States that were written longer ago
+    than `furthest_back` are left out.
     """
     return await all_rows(
         connection,

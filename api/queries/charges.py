@@ -1,4 +1,4 @@
-"""The energy of charges, which may take long to compute.
+"""The energy of charging sessions, which may take long to compute.
 
 It is computed apart from the rows of sessions, so that no lock is held meanwhile, and a page of
 sessions may end early.
@@ -15,8 +15,8 @@ from api.queries.rows import all_rows
 from api.queries.statements import statement
 
 ENOUGH_S = 2.0
-"""A page ends once computing its energies took so many seconds."""
-# So many are computed at a time before the clock is looked at.
+"""A page ends once computing its energies has taken this many seconds."""
+# How many are computed before the clock is looked at again.
 _AT_ONCE = 25
 
 Charge = Mapping[str, Any]

@@ -9,7 +9,7 @@ from telemetry.streams import Stream
 
 
 async def current_state(connection: Connection, stream: Stream, device_id: str) -> DictRow | None:
-    """Return the device's newest reading, None where it has sent none."""
+    """Return the device's newest reading, None if it has sent none."""
     return await first_row(connection, BY_STREAM[stream].current_state, device_id=device_id)
 
 

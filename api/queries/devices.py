@@ -14,7 +14,7 @@ from telemetry.streams import Stream
 async def insert_device(
     connection: Connection, stream: Stream, device_id: str, properties: Mapping[str, object]
 ) -> DictRow | None:
-    """Register a device; return it, or None where it is registered already."""
+    """Register a device; return it, or None if it is registered already."""
     return await first_row(
         connection, BY_STREAM[stream].insert_device, **{**properties, "device_id": device_id}
     )
@@ -28,14 +28,14 @@ async def select_devices(
 
 
 async def select_device(connection: Connection, stream: Stream, device_id: str) -> DictRow | None:
-    """Return a registered device, None where it is not registered."""
+    """Return a registered device, None if it is not registered."""
     return await first_row(connection, BY_STREAM[stream].select_device, device_id=device_id)
 
 
 async def update_device(
     connection: Connection, stream: Stream, device_id: str, changes: Mapping[str, object]
 ) -> DictRow | None:
-    """Change what is given of a device; return it, or None where it is not registered."""
+    """Change what is given of a device; return it, or None if it is not registered."""
     return await first_row(
         connection, BY_STREAM[stream].update_device, device_id=device_id, changes=Jsonb(changes)
     )

@@ -9,7 +9,7 @@ from api.queries.windows import Window
 
 
 async def fleet_performance(connection: Connection, window: Window) -> Fleet:
-    """Return the fleet's energy and ratio in a window, how many vehicles are how well, the worst.
+    """Return the fleet's energy and ratio in a window, its vehicles by status, and the worst.
 
     Raises Problem (503) while too many late readings are not rolled up.
     """

@@ -1,4 +1,4 @@
-"""What the page of the fleet shows of its last day: vehicles by status, hours, meters."""
+"""What the fleet's page shows of its last day: vehicles by status, hours, meters."""
 
 from datetime import datetime
 
@@ -11,9 +11,9 @@ from api.queries.statements import statement
 
 
 async def fleet_begin(connection: Connection, start: datetime, end: datetime) -> DictRow:
-    """Return `is_older`, whether any vehicle sent by the start, and else `first_at`, when it did.
+    """Return `is_older`, whether any vehicle sent by the start, and `first_at`, its time if not.
 
-    `first_at` is None where none sent in start < recorded_at <= end either.
+    `first_at` is the first time in start < recorded_at <= end, None if there is none.
     """
     return await only_row(connection, statement("fleet_begin"), start=start, end=end)
 
@@ -28,7 +28,7 @@ async def fleet_by_status(connection: Connection, start: datetime, end: datetime
 
 
 async def fleet_hour(connection: Connection, start: datetime, end: datetime) -> DictRow:
-    """Return kWh of all vehicles in an hour or less, and of those that can be judged by it.
+    """Return the kWh of all vehicles in an hour or less, and of those that it suffices to judge.
 
     Raises Problem (503) while too many late readings are not rolled up.
     """
@@ -44,7 +44,7 @@ async def vehicles_meters(
     *,
     most_meters: int,
 ) -> list[DictRow]:
-    """Return the first meters that charged each vehicle, and as `known` how many there were."""
+    """Return the first meters that charged each vehicle; `known` is how many there were."""
     return await all_rows(
         connection,
         statement("vehicles_meters"),

@@ -8,5 +8,5 @@ from api.queries.statements import statement
 
 
 async def group_progress(connection: Connection, group: str, topics: list[str]) -> DictRow:
-    """Return the group's `offsets`, seconds `still_s` since they moved, and `other_groups`."""
+    """Return the group's `offsets`, `still_s`, the seconds since they moved, and `other_groups`."""
     return await only_row(connection, statement("group_progress"), group=group, topics=topics)

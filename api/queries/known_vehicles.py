@@ -12,7 +12,7 @@ async def known_vehicles(
 ) -> list[DictRow]:
     """Return the first `limit` whose ids begin with `prefix` and follow `after`, in their order.
 
-    Each has its model and newest reading, where those are known.
+    Each has its model and newest reading, if they are known.
     """
     return await all_rows(
         connection, statement("known_vehicles"), prefix=prefix, after=after, limit=limit

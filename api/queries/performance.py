@@ -41,9 +41,9 @@ async def vehicle_performance(
         end=window.end,
         meter_id=meter_id,
     )
-    # One that sent nothing in the window may be known by other means.
+    # A vehicle that sent nothing in the window may be registered, or have sent before.
     if not row["vehicle_readings"] and not await _is_known(connection, vehicle_id):
-        raise Problem(404, f"no vehicle {vehicle_id} has been heard of")
+        raise Problem(404, f"vehicle {vehicle_id} is not known")
     return _performance(vehicle_id, window, row)
 
 

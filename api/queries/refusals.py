@@ -1,4 +1,4 @@
-"""What PostgreSQL's refusals mean, said to the client: context managers around a question."""
+"""Context managers that tell the client why PostgreSQL refused a question."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +20,7 @@ _LACKING = (UndefinedTable, UndefinedColumn, UndefinedFunction)
 
 @contextmanager
 def backlog_explained() -> Iterator[None]:
-    """Raise Problem (503) where too many late readings are not rolled up yet."""
+    """Raise Problem (503) if too many late readings are not rolled up yet."""
     try:
         yield
     except psycopg.Error as error:
@@ -32,9 +32,9 @@ def backlog_explained() -> Iterator[None]:
 
 @asynccontextmanager
 async def schema_explained() -> AsyncIterator[None]:
-    """Raise Problem (503) where the schema was not applied yet, or is an older one.
+    """Raise Problem (503) if the schema was not applied yet, or is too old.
 
-    For pages: to programs the database names the SQLSTATE.
+    For pages. Programs are told the SQLSTATE instead (`api.postgres.failures`).
     """
     try:
         yield

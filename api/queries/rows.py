@@ -16,7 +16,7 @@ async def all_rows(connection: Connection, query: Query, **parameters: Any) -> l
 
 
 async def first_row(connection: Connection, query: Query, **parameters: Any) -> DictRow | None:
-    """Return the first row, None where there is none."""
+    """Return the first row, None if there is none."""
     cursor = await connection.execute(query, parameters)
     return await cursor.fetchone()
 

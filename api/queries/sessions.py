@@ -1,4 +1,4 @@
-"""Charging sessions, without the energy that they came to: that is `charges`."""
+"""Charging sessions, without their energy, which `charges` computes."""
 
 from datetime import datetime
 
@@ -25,16 +25,16 @@ async def count_sessions(connection: Connection, charge: Charge) -> DictRow:
 
 
 async def insert_session(connection: Connection, charge: Charge) -> DictRow:
-    """Enter a session; raises ExclusionViolation where either device is in another then."""
+    """Enter a session; raises ExclusionViolation if either device is in another one then."""
     return await only_row(connection, statement("insert_session"), **charge)
 
 
 async def set_session_end(
     connection: Connection, session_id: int, ended_at: datetime
 ) -> DictRow | None:
-    """Set when a session ended; return it, or None where it has ended already.
+    """Set when a session ended; return it, or None if it has ended already.
 
-    Raises ExclusionViolation where either device is in another session in that time.
+    Raises ExclusionViolation if either device is in another session in that time.
     """
     return await first_row(
         connection, statement("set_session_end"), session_id=session_id, ended_at=ended_at
@@ -42,7 +42,7 @@ async def set_session_end(
 
 
 async def select_session(connection: Connection, session_id: int) -> DictRow | None:
-    """Return a session, None where there is none of that id."""
+    """Return the session with this id, None if there is none."""
     return await first_row(connection, statement("select_session"), session_id=session_id)
 
 
@@ -57,7 +57,7 @@ async def select_sessions(
 ) -> list[DictRow]:
     """Return the first `limit` sessions whose ids follow, in order of their ids.
 
-    Those of one vehicle or meter, where it is given; those under way, with `only_active`.
+    Only those of one vehicle or meter, if it is given; only those under way, with `only_active`.
     """
     return await all_rows(
         connection,

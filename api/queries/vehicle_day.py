@@ -13,9 +13,9 @@ from api.queries.windows import Window
 async def vehicle_begin(
     connection: Connection, vehicle_id: str, start: datetime, end: datetime
 ) -> DictRow:
-    """Return `is_older`, whether it sent a reading by the start, and `first_at`, its first after.
+    """Return `is_older`, whether it sent by the start, and `first_at`, its first time after that.
 
-    `first_at` is None where it sent none in start < recorded_at <= end.
+    `first_at` is None if it sent none in start < recorded_at <= end.
     """
     return await only_row(
         connection, statement("vehicle_begin"), vehicle_id=vehicle_id, start=start, end=end
@@ -44,7 +44,7 @@ async def vehicle_coverage(
 ) -> list[DictRow]:
     """Return the first `limit` spans that readings cover, by device, the vehicle's own first.
 
-    Spans that lie no further apart than `apart` are one.
+    Spans that are at most `apart` from each other are joined.
     """
     return await all_rows(
         connection,

@@ -1,15 +1,15 @@
-"""The window that a question is about, start < recorded_at <= end, as clients write it. Pure."""
+"""The window of a question, start < recorded_at <= end, from the texts of a client. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from api.problems import Problem
-from telemetry.timestamps import as_datetime, parse_timestamp
+from telemetry.timestamps import EARLIEST_US, as_datetime, parse_timestamp
 
 DEFAULT = timedelta(hours=24)
 LONGEST = timedelta(days=31)
 # Nothing earlier is stored, and a time further ahead is more likely a typing error.
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST = as_datetime(EARLIEST_US)
 FURTHEST_AHEAD = timedelta(days=366)
 # A past event may lie ahead of our clock by as much as a reading may.
 CLOCKS_DIFFER = timedelta(minutes=5)

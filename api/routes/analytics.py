@@ -40,7 +40,7 @@ async def performance(
         ),
     ] = None,
 ) -> Performance:
-    """A vehicle's efficiency, DC delivered ÷ AC drawn, with all that it takes to trust it."""
+    """A vehicle's efficiency, DC delivered ÷ AC drawn, with what it takes to judge the figure."""
     asked = window(start, end, now=datetime.now(UTC))
     async with parts.database.read() as connection:
         return await vehicle_performance(connection, vehicle_id, asked, meter_id=meter_id)
@@ -48,9 +48,9 @@ async def performance(
 
 @router.get("/fleet/performance", **_MANY)
 async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
-    """The efficiency of all vehicles together, how many are how well, and the ten worst.
+    """The efficiency of all vehicles together, their number by status, and the ten worst.
 
-    By default the last 24 hours, begun on the hour: whole hours are answered fast.
+    By default the last 24 hours, from a whole hour on, because whole hours are answered fast.
     """
     asked = window(start, end, now=datetime.now(UTC), on_the_hour=True)
     async with parts.database.read() as connection:
@@ -63,7 +63,12 @@ async def anomalies(
     *,
     threshold: Annotated[
         float,
-        Query(ge=0, le=1_000, allow_inf_nan=False, description="per cent; below it stands out"),
+        Query(
+            ge=0,
+            le=1_000,
+            allow_inf_nan=False,
+            description="per cent; vehicles below it are listed",
+        ),
     ] = _DEFAULT_THRESHOLD,
     start: Start = None,
     end: End = None,
@@ -72,7 +77,7 @@ async def anomalies(
 ) -> Page[Anomaly]:
     """The vehicles that took more DC than AC was drawn, and those below the threshold.
 
-    By default the last 24 hours, begun on the hour: whole hours are answered fast.
+    By default the last 24 hours, from a whole hour on, because whole hours are answered fast.
     """
     place, ends = _read_place(after)
     asked = window(*(ends or (start, end)), now=datetime.now(UTC), on_the_hour=True)
@@ -92,7 +97,7 @@ async def anomalies(
 def _read_place(after: str | None) -> tuple[Place, tuple[str, str] | None]:
     """Return the place that a cursor holds, and the window of the first page.
 
-    A page that follows is of that window, for by now the default is another.
+    The pages that follow keep that window, because the default one moves on.
     """
     key = read_cursor(after, int, float, str, str, str)
     if key is None:

@@ -59,7 +59,7 @@ async def list_assignments(
 ) -> Page[Assignment]:
     """The vehicle's assignments, in the order of their times."""
     key = read_cursor(after, str)
-    # Without a cursor, from before the earliest start that there can be.
+    # Without a cursor: a time before the earliest possible start.
     last = (
         EARLIEST.replace(year=1999)
         if key is None
@@ -95,7 +95,7 @@ async def end_assignment(
 async def _check_day(
     parts: Parts, connection: Connection, vehicle_id: str, start: datetime
 ) -> None:
-    """Raise Problem (409) where the vehicle has as many assignments on that day as it may have."""
+    """Raise Problem (409) if the vehicle has as many assignments on that day as it may have."""
     most = parts.registry.assignment_changes_per_day
     if await count_assignments(connection, vehicle_id, start) >= most:
         parts.metrics.refused.labels("assignments_a_day").inc()

@@ -1,4 +1,4 @@
-"""What this process counts, for Prometheus."""
+"""The metrics of this process, for Prometheus."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -9,5 +9,5 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/metrics")
 async def metrics(parts: TheParts, request: Request) -> Response:
-    """Prometheus' format."""
+    """The metrics in Prometheus' text format."""
     return await parts.exposition.answer(request)

@@ -1,28 +1,26 @@
 """Whether this process lives, and whether the servers behind it answer."""
 
-import json
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from api.parts import TheParts
 from api.readiness import Purpose
-from api.rendered import Rendered, rendered_once
 
 router = APIRouter(tags=["running"])
 
 
 class Checks(BaseModel):
-    """Which of the servers answer; of those that were not asked about there is nothing."""
+    """Whether each server answers; one that was not asked about is left out."""
 
     database: bool | None = None
     kafka: bool | None = None
 
 
 class Readiness(BaseModel):
-    """Whether all is there that is needed."""
+    """Whether the servers that are needed answer."""
 
     status: Literal["ready", "not ready"]
     checks: Checks
@@ -51,9 +49,9 @@ async def ready(
         ),
     ] = None,
 ) -> JSONResponse:
-    """200 while both servers answer, or the one that is asked for; else 503, each told apart.
+    """200 if both servers answer, or the one that `for` needs; otherwise 503.
 
-    They are looked at once a second: this is what the last look found.
+    `checks` names each server. They are checked once a second; this is the last result.
     """
     checks = await parts.readiness.checks(purpose)
     is_ready = all(checks.values())
@@ -61,14 +59,3 @@ async def ready(
         {"status": "ready" if is_ready else "not ready", "checks": checks},
         status_code=200 if is_ready else 503,
     )
-
-
-@router.get("/openapi.json", include_in_schema=False)
-async def description(request: Request) -> Response:
-    """The description of all this, for machines."""
-    return rendered_once(request, _description).answer(request)
-
-
-def _description(app: FastAPI) -> Rendered:
-    text = json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":"))
-    return Rendered(text.encode(), "application/json")

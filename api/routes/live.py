@@ -16,7 +16,7 @@ from api.models.readings import VehicleState
 from api.openapi import example_of
 from api.parts import TheParts
 from api.problems import Problem, describe_problems
-from telemetry.timestamps import EPOCH, MICROSECOND
+from telemetry.timestamps import as_instant
 
 router = APIRouter(prefix="/v1", tags=["state"])
 
@@ -38,7 +38,7 @@ def _example() -> str:
     )
     stored_at = state.timestamp + timedelta(seconds=1)
     stored = state.model_copy(update={"updated_at": stored_at})
-    event = Event((stored_at - EPOCH) // MICROSECOND, "vehicle", state.vehicle_id, stored)
+    event = Event(as_instant(stored_at), "vehicle", state.vehicle_id, stored)
     return _sent(event).decode()
 
 
@@ -61,11 +61,11 @@ async def live(
     meter_id: Annotated[Names, Query(alias="meterId")] = None,
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,
 ) -> EventSourceResponse:
-    """New current states of the devices named, or of all.
+    """New current states of the named devices, or of all.
 
-    With `Last-Event-ID`, as browsers send it, what came since is sent first, of the last quarter of
-    an hour. A state may come twice, and where a device sends faster than once a second only its
-    newest does.
+    A browser that reconnects sends `Last-Event-ID`, and first receives what it missed in the last
+    15 minutes. A state may come twice. Of a device that sends more often than once a second, only
+    the newest state of each second is sent.
     """
     listener = Listener(
         meters=frozenset(meter_id or ()),

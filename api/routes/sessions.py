@@ -1,4 +1,4 @@
-"""Charging sessions: begun, ended, and what they came to."""
+"""Charging sessions: how they begin and end, and their energy."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ _EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter
 
 @router.post("/start", **_NEW)
 async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()]) -> Session:
-    """Begin a charge, now or at a time of the past; one that is over has its end, too."""
+    """Begin a charge, now or at a past time; one that is over is entered with its end."""
     now = datetime.now(UTC)
     started_at = now if start.started_at is None else _past(start.started_at, "startedAt", now)
     ended_at = None if start.ended_at is None else _past(start.ended_at, "endedAt", now)
@@ -140,7 +140,7 @@ async def _list(
         )
         computed = await energies_in_time(connection, rows[:limit])
     sessions = [row | energy for row, energy in zip(rows, computed, strict=False)]
-    # One more row tells that more follow, be it only because the time for energies was over.
+    # One more row says that more follow, also if only the time for energies was over.
     following = rows[len(computed) : len(computed) + 1]
     return page_of(
         sessions + following,
@@ -156,9 +156,9 @@ def _alone(parts: Parts, charge: Charge) -> AbstractAsyncContextManager[Connecti
 
 
 async def _energy(parts: Parts, charge: Charge) -> DictRow:
-    """Return the energy of a charge, before it is entered, so that a failure changes nothing.
+    """Return the energy of a charge before it is entered, so that a failure changes nothing.
 
-    It may take long: in the lane of entries it keeps no device waiting, nor waits for questions.
+    It may take long. In the lane of entries it blocks no device, and does not wait for questions.
     """
     async with parts.database.entry() as connection:
         (energy,) = await energies(connection, [charge])
@@ -166,7 +166,7 @@ async def _energy(parts: Parts, charge: Charge) -> DictRow:
 
 
 async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> None:
-    """Raise Problem (409) where either device has as many sessions on that day as it may have."""
+    """Raise Problem (409) if either device has as many sessions on that day as it may have."""
     begun = await count_sessions(connection, charge)
     most = parts.registry.sessions_per_day
     for what in ("vehicle", "meter"):
@@ -188,7 +188,7 @@ async def _session(connection: Connection, session_id: int) -> DictRow:
 
 
 def _past(text: str, field: str, now: datetime) -> datetime:
-    """Return a time that is past, but for clocks that differ; raises Problem (422)."""
+    """Return a past time, or one ahead by as much as clocks differ; raises Problem (422)."""
     return instant(text, field, now, ahead=CLOCKS_DIFFER)
 
 

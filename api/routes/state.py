@@ -1,4 +1,4 @@
-"""Current state and history, as the readings were sent."""
+"""Current state and history of devices."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -109,7 +109,7 @@ async def _state(parts: Parts, stream: Stream, device_id: str) -> DictRow:
     async with parts.database.lookup() as connection:
         row = await current_state(connection, stream, device_id)
     if row is None:
-        raise Problem(404, f"no {stream.name} {device_id} has been heard of")
+        raise Problem(404, f"{stream.name} {device_id} is not known")
     return row
 
 
@@ -132,5 +132,5 @@ async def _history(
             connection, stream, device_id, after=begin, end=asked.end, limit=limit + 1
         )
     if not rows:
-        await _state(parts, stream, device_id)  # raises where there is no such device
+        await _state(parts, stream, device_id)  # raises Problem if the device is not known
     return rows

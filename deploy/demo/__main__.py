@@ -46,7 +46,7 @@ def run(
 ) -> None:
     """Send readings through Kafka into PostgreSQL, and check every row and the API's answers.
 
-    KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, where they are set, name the servers to use.
+    KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, if they are set, name the servers to use.
 
     Exit codes: 0 every row is as it was sent and every answer is true, 1 something is wrong or has
     failed, 2 wrong use, 3 nothing is wrong, but this machine was too busy to check everything.

@@ -48,7 +48,7 @@ def start_processes(environment: Mapping[str, str], *, consumers: int, folder: P
     """Start processes that outlive this one, and remember them in the folder.
 
     Those of an earlier demo are stopped first. The API listens on port 8000 if that is free.
-    Raises ReplicaError where a process does not start, OSError.
+    Raises ReplicaError if a process does not start, OSError.
     """
     stop_processes(folder)
     logs = folder / "logs"

@@ -73,7 +73,7 @@ def send(
 
 
 def command(words: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run `python -m` with these words; where it fails, end this command too."""
+    """Run `python -m` with these words; if it fails, end this command too."""
     ended = subprocess.run(
         [sys.executable, "-m", *words], cwd=ROOT, env={**os.environ, **environment}, check=False
     )

@@ -1,6 +1,6 @@
 """Close the folders of a stack to other users, because logs and data show what the servers know.
 
-There is one exception where we are root: PostgreSQL runs as `nobody`, who must pass through the
+There is one exception, if we are root: PostgreSQL runs as `nobody`, who must pass through the
 folders above the data. These can be passed through, but not listed.
 """
 

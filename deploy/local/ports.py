@@ -66,7 +66,7 @@ def free_ports(count: int) -> tuple[int, ...]:
 def started_on(
     pick: Callable[[], Sequence[int]], start: Callable[[Sequence[int]], Started]
 ) -> Started:
-    """Start a server on picked ports; pick others where one is taken before the server binds it.
+    """Start a server on picked ports; pick others if one is taken before the server binds it.
 
     A `start` that raises LocalStackError must leave nothing running.
     """

@@ -25,7 +25,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """The user that a server runs as where we are root."""
+    """The user that a server runs as if we are root."""
 
     uid: int
     gid: int
@@ -78,7 +78,7 @@ class ServerProcess:
 
 
 def birth(pid: int) -> str:
-    """Return what tells a process from a later one with the same pid; empty where there is none.
+    """Return what tells a process from a later one with the same pid; empty if there is none.
 
     On Linux that is the boot and the clock ticks since then, because a start time in seconds
     moves when the clock is set; elsewhere it is the start time.
@@ -99,7 +99,7 @@ def birth(pid: int) -> str:
 
 
 def command(pid: int) -> list[str]:
-    """Return the command line of a process, empty where it cannot be read."""
+    """Return the command line of a process, empty if it cannot be read."""
     try:
         return psutil.Process(pid).cmdline()
     except psutil.Error:
@@ -145,7 +145,7 @@ def spawn(
 
     It gets a session of its own, no input, and appends its output to `log`. It holds none of our
     files, so a reader of our output does not wait for the server to end. Where we are root it runs
-    as `account`. Raises OSError where the program cannot be executed.
+    as `account`. Raises OSError if the program cannot be executed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > ROTATE_BYTES:
@@ -176,7 +176,7 @@ def environment_of_servers() -> dict[str, str]:
 
 
 def tail(log: Path) -> list[str]:
-    """Return the last lines of a log, none where there is no log."""
+    """Return the last lines of a log, none if there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16_384))

@@ -44,8 +44,8 @@ def up(
 ) -> Addresses:
     """Start the servers of `folder` that do not run, both at once, and wait until they answer.
 
-    For an address in `environment` no server is started. Does nothing where all runs already, and
-    is safe beside another run. Raises LocalStackError, OSError.
+    For an address in `environment` no server is started. Does nothing if both run already, and is
+    safe beside another run. Raises LocalStackError, OSError.
     """
     folder, progress = folder.resolve(), progress or Silence()
     _open_folder(folder)
@@ -86,7 +86,7 @@ def _check_room(folder: Path) -> None:
 def down(folder: Path = FOLDER, *, purge: bool = False, progress: Progress | None = None) -> None:
     """Stop the servers of `folder`, both at once; with `purge`, remove their data and logs.
 
-    Does nothing where nothing runs. Only our own processes are stopped, and only our own files
+    Does nothing if nothing runs. Only our own processes are stopped, and only our own files
     are removed. Raises LocalStackError, OSError.
     """
     folder, progress = folder.resolve(), progress or Silence()

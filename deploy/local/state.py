@@ -35,7 +35,7 @@ class KafkaState:
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresState:
-    """PostgreSQL's port and process likewise, and the password of its data folder."""
+    """PostgreSQL's port and process, as of Kafka, and the password of its data folder."""
 
     address: str
     port: int
@@ -56,7 +56,7 @@ STATE = pydantic.TypeAdapter(State)
 
 
 def read(folder: Path) -> State | None:
-    """Return the state of the stack in `folder`, None where there is none; raises StateError."""
+    """Return the state of the stack in `folder`, None if there is none; raises StateError."""
     file = folder / FILE
     try:
         return STATE.validate_json(file.read_bytes())

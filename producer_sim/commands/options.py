@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from producer_sim.sending.transmit import system_clock
-from telemetry.timestamps import EPOCH, MICROSECOND, SECOND_US, as_datetime, parse_timestamp
+from telemetry.readings import DEVICE_ID
+from telemetry.timestamps import SECOND_US, as_datetime, parse_timestamp
 
 _UNITS_US = {"d": 86_400 * SECOND_US, "h": 3_600 * SECOND_US, "m": 60 * SECOND_US, "s": SECOND_US}
 _LONGEST_US = 36_500 * _UNITS_US["d"]
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 _FLEET = re.compile(r"[A-Za-z0-9._:-]{1,40}")
-_DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_DEVICE_ID = re.compile(DEVICE_ID)
 
 UNBOUNDED = math.inf
 
@@ -73,8 +74,7 @@ def fleet_name(text: str) -> str:
 
 def fleet_begun(name: str, start_us: int) -> str:
     """Return the name with the run's first second, in UTC, in place of `{start}`."""
-    start = EPOCH + start_us * MICROSECOND
-    return name.replace("{start}", f"{start:%Y%m%dT%H%M%SZ}")
+    return name.replace("{start}", f"{as_datetime(start_us):%Y%m%dT%H%M%SZ}")
 
 
 def device_id(text: str) -> str:

@@ -55,8 +55,8 @@ Start = Annotated[
     typer.Option(
         parser=options.instant,
         metavar="RFC3339",
-        help="Simulated time to begin at, or -24h for 24 hours before now. By default now; where"
-        " the run may be faster than the clock, now less the duration (30 days without one).",
+        help="Simulated time to begin at, or -24h for 24 hours before now. By default now; if the"
+        " run may be faster than the clock, one duration ago (30 days without one).",
     ),
 ]
 FleetName = Annotated[
@@ -65,7 +65,7 @@ FleetName = Annotated[
         "--fleet",
         parser=options.fleet_name,
         metavar="NAME",
-        help="Makes ids such as mtr-NAME-00042; {start} in it stands for the time of the start.",
+        help="Makes ids such as mtr-NAME-00042; {start} in NAME stands for the time of the start.",
     ),
 ]
 ChaosShare = Annotated[
@@ -112,7 +112,7 @@ ApiUrl = Annotated[
         metavar="URL",
         rich_help_panel="World",
         help="Register a world's devices and assignments with this API before the readings are"
-        " sent, and its sessions afterwards. Uses API_KEY where it is set.",
+        " sent, and its sessions afterwards. Uses API_KEY if it is set.",
     ),
 ]
 

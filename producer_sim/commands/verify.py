@@ -36,7 +36,7 @@ AnswersUrl = Annotated[
         "--answers",
         metavar="URL",
         help="Also ask this API, and compare its answers with the truth of each ledger of"
-        " `run --world`. Uses API_KEY where it is set.",
+        " `run --world`. Uses API_KEY if it is set.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -40,7 +40,7 @@ class Records:
     """n records in the order of sending; the columns are those of `Record`.
 
     `stream`, `recorded_at` and `due` have the shape (n,), the times in microseconds since 1970;
-    `measures` has the shape (n, 3), NaN where there is no measure.
+    `measures` has the shape (n, 3), NaN if there is no measure.
     """
 
     stream: Integers

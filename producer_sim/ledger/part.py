@@ -112,7 +112,7 @@ def _without_canonical_values(records: Records) -> Records:
 
 
 def _by_name(measures: Floats, stream: np.ndarray[Any, Any]) -> "dict[str, pa.Array[Any]]":
-    """Return the measures, (n, 3), as a column per name: null where there is no such measure."""
+    """Return the measures, (n, 3), as a column per name: null if there is no such measure."""
     columns: dict[str, pa.Array[Any]] = {}
     for number, owner in enumerate(STREAMS):
         foreign = stream != number

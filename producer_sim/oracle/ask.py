@@ -15,7 +15,8 @@ from producer_sim.oracle.answers import (
 from producer_sim.oracle.expected import Expectation, Expected, Span, windows
 from producer_sim.oracle.truth import Truth
 from producer_sim.oracle.verdict import Check, Unasked
-from producer_sim.product import PATIENCE_S, Product, ProductError, TooSlowError, all_of
+from producer_sim.parallel import all_of
+from producer_sim.product import PATIENCE_S, Product, ProductError, TooSlowError
 from telemetry.timestamps import format_timestamp
 
 

@@ -1,4 +1,4 @@
-"""Registers a fleet's devices, assignments and sessions with the product. May be repeated."""
+"""Registers a world's devices, assignments and sessions with the API. May be repeated."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -8,7 +8,8 @@ from rich.console import Console
 
 from producer_sim.oracle.truth import Bond, Device
 from producer_sim.oracle.witness import Witness
-from producer_sim.product import Product, ProductError, all_of
+from producer_sim.parallel import all_of
+from producer_sim.product import Product, ProductError
 from telemetry.timestamps import format_timestamp, parse_timestamp
 
 
@@ -49,7 +50,7 @@ class Enrolment:
     def after(self) -> None:
         """Enter the sessions."""
         sessions = [bond for bond in self._witness.truth().bonds if bond.kind == "session"]
-        self._tell(lambda product: tell_sessions(product, sessions, console=self._console))
+        self._tell(lambda product: enter_sessions(product, sessions, console=self._console))
 
     def _tell(self, what: Callable[[Product], Coroutine[Any, Any, None]]) -> None:
         async def told() -> None:
@@ -78,7 +79,7 @@ async def enrol(
     await all_of(assigned, total=len(by_vehicle), what="assignments", console=console)
 
 
-async def tell_sessions(
+async def enter_sessions(
     product: Product, sessions: Sequence[Bond], *, console: Console | None = None
 ) -> None:
     """Enter sessions of the past; what exists already must be the same.

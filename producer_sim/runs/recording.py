@@ -21,7 +21,7 @@ from telemetry.envelope import STREAM_TYPE, is_envelope
 from telemetry.json_text import parse_json
 from telemetry.readings import Reading
 from telemetry.streams import METER, STREAMS, Stream
-from telemetry.timestamps import EARLIEST_US, EPOCH, MICROSECOND
+from telemetry.timestamps import EARLIEST_US, as_instant
 
 _POWER, _VOLTAGE = "Global_active_power", "Voltage"
 _TIMES = ("DateTime",), ("Date", "Time")
@@ -187,7 +187,7 @@ def _uci_time(row: dict[str, str]) -> int:
         instant = datetime.strptime(f"{row['DateTime']} +0000", "%Y-%m-%d %H:%M:%S %z")
     else:
         instant = datetime.strptime(f"{row['Date']} {row['Time']} +0000", "%d/%m/%Y %H:%M:%S %z")
-    return (instant - EPOCH) // MICROSECOND
+    return as_instant(instant)
 
 
 def _record(line: Line, shift_us: int) -> Record:

@@ -128,7 +128,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, Refusal):
                 raise error.__context__ from None
-            detail = "this is no request of HTTP/1.1"
+            detail = "this is not a request of HTTP/1.1"
             raise Refusal(Bound.MALFORMED, HTTPStatus.BAD_REQUEST, detail) from error
         return len(part)
 
@@ -228,7 +228,7 @@ class Connection(HttpToolsProtocol):
         """Return the head that was read, as bytes; raises Refusal for CONNECT."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
-            raise Refusal(Bound.MALFORMED, HTTPStatus.BAD_REQUEST, "nothing is connected to here")
+            raise Refusal(Bound.MALFORMED, HTTPStatus.BAD_REQUEST, "CONNECT is not supported")
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])

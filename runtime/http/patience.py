@@ -1,4 +1,4 @@
-"""Patience with one client: for how long it has owed the server something. Pure.
+"""How long one client has kept the server waiting. Pure.
 
 Time is added up look by look, see `Crowd`.
 """

@@ -40,8 +40,8 @@ async def explain(request: Request, error: Exception) -> JSONResponse:
         case HTTPStatus.NOT_FOUND:
             detail = "there is no such path"
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "nothing")
-            detail = f"there is no {request.method} of this path; there is {allowed}"
+            allowed = (error.headers or {}).get("Allow", "none")
+            detail = f"this path does not have the method {request.method}; it has {allowed}"
         case _:
             detail = error.detail
     status = error.status_code

@@ -17,7 +17,7 @@ class HttpSettings(BaseSettings):
         100, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
     )
     http_max_connections_per_address: int = Field(
-        0, ge=0, le=1_000_000, description="of these from one address; 0: unbound"
+        0, ge=0, le=1_000_000, description="open connections from one address; 0: unlimited"
     )
     http_max_head_bytes: int = Field(
         64 << 10, ge=1 << 10, le=1 << 20, description="bytes of a request's head; then 431"

@@ -76,7 +76,7 @@ class _Cause:
 
 @asynccontextmanager
 async def explained(kafka: KafkaSettings) -> AsyncIterator[None]:
-    """Raise Unreachable where a client in the block finds no broker and the cause can be found."""
+    """Raise Unreachable if a client in the block finds no broker and the cause can be found."""
     try:
         yield
     except (KafkaConnectionError, NodeNotReadyError) as error:
@@ -89,7 +89,7 @@ async def explained(kafka: KafkaSettings) -> AsyncIterator[None]:
 
 
 async def _diagnose(kafka: KafkaSettings) -> _Cause | None:
-    """Return what is wrong with the brokers; None where all of them answer."""
+    """Return what is wrong with the brokers; None if all of them answer."""
     servers = [server.rsplit(":", 1) for server in kafka.bootstrap_servers.split(",")]
     found = await _probe_all(kafka, [(host.strip("[]"), int(port)) for host, port in servers])
     if answers := [one for one in found.values() if not isinstance(one, _Cause)]:
@@ -136,7 +136,7 @@ async def _close(connection: conn.AIOKafkaConnection) -> None:
 
 
 def _stated(error: BaseException, kafka: KafkaSettings) -> _Cause | None:
-    """Return the cause where the error of the broker or of TLS states it."""
+    """Return the cause if the error of the broker or of TLS states it, else None."""
     if isinstance(error, SaslAuthenticationFailed):
         names = "KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD"
         return _Cause(f"{names}: refused: {_line(*error.args)}")
@@ -163,7 +163,7 @@ def _stated_by_tls(error: ssl.SSLError, kafka: KafkaSettings) -> _Cause | None:
 
 
 async def _deduced(address: Address, error: BaseException, kafka: KafkaSettings) -> _Cause:
-    """Return the cause where a connection was not made, or was closed without an error."""
+    """Return the likely cause of a connection that failed or was closed without an error."""
     is_closed = isinstance(error, KafkaConnectionError | ConnectionResetError | ssl.SSLError)
     if not is_closed:
         number = getattr(error, "errno", None) or 0

@@ -1,4 +1,4 @@
-"""Create the two topics where they are missing."""
+"""Create the two topics if they are missing."""
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -19,7 +19,7 @@ async def create_topics(
 ) -> list[str]:
     """Create the topics that are missing and return their names; leave existing ones as they are.
 
-    Raises aiokafka's KafkaError where the broker refuses, Unreachable where no broker answers.
+    Raises aiokafka's KafkaError if the broker refuses, Unreachable if no broker answers.
     """
     admin = AIOKafkaAdminClient(**kafka.aiokafka())
     try:

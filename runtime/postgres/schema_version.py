@@ -2,7 +2,7 @@
 
 A newer replica waits on an older schema. An older replica goes on working on a newer one until a
 migration says that its code is too old for it: first the schema grows, then the replicas are
-replaced, and what nobody uses any more is removed by a later migration.
+replaced, and what is no longer used is removed by a later migration.
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ async def require_schema(connection: AsyncConnection[Any]) -> None:
 
 
 def misfit(version: int, oldest_code: int) -> str | None:
-    """Return why this code cannot work on a schema of this version, a line; None where it can."""
+    """Return one line that says why this code cannot work on this schema; None if it can."""
     if version < NEEDED:
         return (
             f"the schema is at version {version}, this code needs {NEEDED}:"

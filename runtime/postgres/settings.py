@@ -1,4 +1,4 @@
-"""PostgreSQL's URL as a setting, refused at the start where no client could use it."""
+"""PostgreSQL's URL as a setting, refused at the start if no client could use it."""
 
 import re
 from typing import Annotated
@@ -23,7 +23,7 @@ _PLAIN_URL = re.compile(r"[a-z]+://([^@/]*@)?[^@?]*(\?.*)?", re.DOTALL)
 
 
 def check_postgres_url(text: str) -> None:
-    """Raise ValueError where PostgreSQL's clients could not use the URL.
+    """Raise ValueError if PostgreSQL's clients could not use the URL.
 
     The message does not quote the URL, because the part at fault may belong to the password.
     """

@@ -1,4 +1,4 @@
-"""Peers that fall silent: how a connection to PostgreSQL that nobody answers on comes to its end.
+"""Silent peers: how a connection to PostgreSQL ends when the other side no longer answers.
 
 A network that is cut tells neither end. Two guards, for every service:
 
@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
 _USER_TIMEOUT_MS = 20_000
-# A loop that was busy all the while has answers that it has not read yet.
+# After the loop was busy for long, answers may have come that it has not read yet.
 _MOMENT_S = 0.1
 
 TCP: Mapping[str, Any] = _KEEPALIVES | {"tcp_user_timeout": _USER_TIMEOUT_MS}

@@ -1,6 +1,6 @@
 -- Oldest code: 0
--- Adopts a database whose schema was made before it had a version. Each step looks first whether it is
--- needed, for ALTER TABLE keeps others waiting; the tables may be of any age, or not there yet.
+-- Adopts a database whose schema was made before it had a version. Each step first checks whether it is
+-- needed, because ALTER TABLE blocks other sessions. The tables may be of any age, or not exist yet.
 
 CREATE TABLE IF NOT EXISTS schema_version (
     version     integer     NOT NULL PRIMARY KEY,
@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
 
--- What many devices do not tell was asked for once.
+-- Measures that many devices do not send were NOT NULL once.
 DO $$
 DECLARE
     one record;
@@ -27,7 +27,7 @@ BEGIN
 END
 $$;
 
--- Dead letters were all kept whole once. Written at once, however many letters there are.
+-- All dead letters were kept whole once. Adding the columns does not rewrite the table.
 DO $$
 BEGIN
     IF to_regclass('dead_letter') IS NOT NULL
@@ -43,7 +43,7 @@ BEGIN
 END
 $$;
 
--- Notes did not say how much they hold.
+-- Notes did not have their number of pairs.
 DO $$
 BEGIN
     IF to_regclass('rollup_due') IS NOT NULL
@@ -54,8 +54,8 @@ BEGIN
 END
 $$;
 
--- Six checks said what a device's id is. The domain says it now. Rows that are stored passed the old check:
--- the next migration looks at them again, without keeping anyone waiting.
+-- Six checks defined what a device's id is; now the domain does. Stored rows passed the old checks, so the new
+-- ones are NOT VALID here. The next migration validates them without blocking anyone.
 DO $$
 DECLARE
     old record;

@@ -1,5 +1,5 @@
 -- Oldest code: 0
--- Looks at the ids that were registered before they were checked by the domain. Readers and writers go on.
+-- Validates the ids that were registered before the domain checked them. Readers and writers continue.
 
 DO $$
 DECLARE

@@ -1,8 +1,6 @@
 """What the API answers is what the simulator knows to be true, and a wrong answer is found."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -12,11 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from deploy.replica import ROOT, Replica
+from deploy.replica import Replica
 from producer_sim.oracle.answers import CHECKS
 from producer_sim.product import Product, ProductError
-from producer_sim.runs.enrolment import enrol, tell_sessions
-from tests.acceptance.conftest import Environment, environ, query
+from producer_sim.runs.enrolment import enrol, enter_sessions
+from tests.acceptance.conftest import Environment, query
+from tests.acceptance.program import Ended, run
 from tests.unit.worlds import MINUTE_US, lived
 
 # A day, so that every charger is used and every kind of change happens, with readings withheld.
@@ -54,16 +53,8 @@ def api(environment: Environment, tmp_path: Path) -> Iterator[Replica]:
     served.kill()
 
 
-def simulator(environment: Environment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "producer_sim", *arguments],
-        cwd=ROOT,
-        env=environ(environment | {"API_KEY": KEY}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def simulator(environment: Environment, *arguments: str) -> Ended:
+    return run(environment | {"API_KEY": KEY}, "producer_sim", *arguments, patience_s=120)
 
 
 def verified(environment: Environment, ledger: Path, api: Replica) -> dict[str, Any]:
@@ -156,7 +147,7 @@ async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refuse
     async with Product(url=api.address, api_key=KEY) as product:
         for _ in range(2):
             await enrol(product, truth.devices, assignments, interval_us=truth.interval_us)
-            await tell_sessions(product, sessions)
+            await enter_sessions(product, sessions)
             assert query(environment, counted) == [(40, 40, len(assignments), len(sessions))]
         with pytest.raises(ProductError, match="readingIntervalSeconds"):
             await enrol(product, truth.devices, assignments, interval_us=MINUTE_US)
@@ -165,4 +156,4 @@ async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refuse
             await enrol(product, truth.devices, moved, interval_us=truth.interval_us)
         later = [replace(bond, start=bond.start + MINUTE_US // 2) for bond in sessions]
         with pytest.raises(ProductError, match="another session"):
-            await tell_sessions(product, later)
+            await enter_sessions(product, later)

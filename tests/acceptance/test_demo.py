@@ -2,8 +2,6 @@
 
 import re
 import socket
-import subprocess
-import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -11,21 +9,13 @@ import httpx
 import pytest
 
 from deploy.demo.processes import API_PORT
-from deploy.replica import ROOT
 from producer_sim.oracle.verdict import CLEAN, TOO_SLOW
-from tests.acceptance.conftest import Environment, environ, query
+from tests.acceptance.conftest import Environment, query
+from tests.acceptance.program import Ended, run
 
 
-def demo(environment: Environment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.demo", *arguments],
-        cwd=ROOT,
-        env=environ(environment),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def demo(environment: Environment, *arguments: str) -> Ended:
+    return run(environment, "deploy.demo", *arguments, patience_s=300)
 
 
 @pytest.mark.timeout(330)

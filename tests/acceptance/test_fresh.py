@@ -1,7 +1,5 @@
 """Commands before anything is there: a cluster without topics, a database without the schema."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 
@@ -9,9 +7,9 @@ import psycopg
 import pytest
 
 from deploy.local.stack import Addresses
-from deploy.replica import PATIENCE_S, ROOT
 from tests.acceptance.broker import Broker
-from tests.acceptance.conftest import Environment, environ
+from tests.acceptance.conftest import Environment
+from tests.acceptance.program import Ended, run
 
 TOPICS = "telemetry.meter, telemetry.vehicle"
 
@@ -42,17 +40,8 @@ def empty_database(servers: Addresses) -> Iterator[str]:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def command(environment: Environment, text: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "consumer", *text.split()],
-        cwd=ROOT,
-        env=environ(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+def command(environment: Environment, text: str) -> Ended:
+    return run(environment, "consumer", *text.split())
 
 
 def test_offsets_of_a_cluster_without_topics_are_said_to_be_none(

@@ -10,24 +10,17 @@ import pytest
 
 from deploy.replica import ROOT, Replica
 from tests.acceptance.conftest import Environment, environ, query
+from tests.acceptance.program import Ended, run
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 GAPS = "Date,Time,Global_active_power,Voltage\n" + "1/2/2007,00:00:00,?,?\n" * 3
 
 
-def simulator(environment: Environment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "producer_sim", *arguments],
-        cwd=ROOT,
-        env=environ(environment),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def simulator(environment: Environment, *arguments: str) -> Ended:
+    return run(environment, "producer_sim", *arguments, patience_s=120)
 
 
-def assert_fails_in_a_line(ended: subprocess.CompletedProcess[str], line: str) -> None:
+def assert_fails_in_a_line(ended: Ended, line: str) -> None:
     assert ended.returncode == 1
     assert line in ended.stderr
     assert ended.stderr.count("\n") == 1

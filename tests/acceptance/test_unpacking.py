@@ -1,8 +1,6 @@
 """Batches that hold more than a replica can: they stop their partition and nothing else."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,12 @@ from aiokafka.consumer import fetcher
 
 from consumer.kafka.aiokafka_patches import install
 from consumer.kafka.batches import Batches
-from deploy.replica import PATIENCE_S, ROOT, Replica
+from deploy.replica import Replica
 from telemetry.streams import METER
 from tests.acceptance.batches import meters, plain, send
-from tests.acceptance.conftest import Environment, environ, produce, query, until
+from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.member import a_member, eventually
+from tests.acceptance.offsets_command import command
 from tests.acceptance.readings import meter_messages
 from tests.acceptance.series import STORED
 from tests.record_batches import Sent
@@ -39,16 +38,7 @@ def padded(readings: list[bytes], size: int) -> list[Sent]:
 
 
 def offsets(environment: Environment, *arguments: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "consumer", "offsets", *arguments],
-        cwd=ROOT,
-        env=environ(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    ended = command(environment, *arguments)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout + ended.stderr
 

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +13,8 @@ import pytest
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica
 from runtime.postgres.schema_version import NEEDED
-from tests.acceptance.conftest import Environment, environ, until
+from tests.acceptance.conftest import Environment, until
+from tests.acceptance.program import Ended, run
 from tests.acceptance.test_no_loss import simulate, verify
 from tests.needed import UNVERSIONED, tree_of, unversioned_schema
 
@@ -68,16 +67,8 @@ def start(environment: Environment, tmp_path: Path) -> Iterator[Start]:
         replica.kill()
 
 
-def schema(environment: Environment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "consumer", "schema", *arguments],
-        cwd=ROOT,
-        env=environ(environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def schema(environment: Environment, *arguments: str) -> Ended:
+    return run(environment, "consumer", "schema", *arguments)
 
 
 def go_on(*replicas: Replica) -> None:

@@ -85,7 +85,7 @@ async def check_the_rest(client: Client, key: int) -> None:
     assert sent.status_code == 202
 
 
-async def test_two_hundred_slow_questions_do_not_hold_up_anybody_else(
+async def test_two_hundred_slow_questions_do_not_hold_up_other_requests(
     make_app: Callable[..., FastAPI], api_database: str, rows: Rows
 ) -> None:
     store_vehicle(rows, "v-1", [(NOW - MINUTE, 1.0)])
@@ -212,7 +212,10 @@ async def test_writes_that_wait_for_a_lock_do_not_hold_up_others(
             # They hold their connections no longer than a lock may be waited for.
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             document = problem(done.pop().result(), 503)
-            assert document["detail"] == "the database is busy: others change the same; ask again"
+            assert (
+                document["detail"]
+                == "the database is busy: another request is changing the same rows; ask again"
+            )
         answers = await asyncio.gather(*waiting)
         assert {one.status_code for one in answers} == {201, 503}
         stored = rows.execute("SELECT count(*) AS n FROM charging_session").fetchone()

@@ -1,1 +1,1 @@
-"""Named attacks on real processes and servers, and what they come to."""
+"""Named attacks on real processes and servers, and their results."""

@@ -1,4 +1,4 @@
-"""`make attack`: attack real processes on loopback, and say what each attack came to."""
+"""`make attack`: attack real processes on loopback, and report the result of each attack."""
 
 import resource
 import signal
@@ -41,7 +41,7 @@ def main(
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="name the attacks and stop")] = False,
 ) -> None:
-    """Attack an API and a replica of a tree, and judge by the aims; new ones after each harm.
+    """Attack an API and a replica, and judge the results; new ones are started after harm.
 
     Exit codes: 0 all held, 1 an attack broke something or was over an aim, 2 wrong use.
     """

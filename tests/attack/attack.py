@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tests.attack.site import Site
 
 ANYBODY, ANY_KEY, PRODUCER, MEMBER = "anybody", "any key", "a producer", "a group member"
-"""Who attacks: without a key, with one, whoever may produce to Kafka, or join the group."""
+"""Who attacks: a client without a key, one with a key, a producer, a member of the group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ ATTACKS: dict[str, Attack] = {}
 
 
 def attack(who: str, *, short: bool = False) -> Callable[[Callable[[Site], None]], None]:
-    """Register a function as an attack: its name is the attack's, its docstring says what."""
+    """Register a function as an attack, with its name and the first line of its docstring."""
 
     def register(run: Callable[[Site], None]) -> None:
         ATTACKS[run.__name__] = Attack(

@@ -1,4 +1,4 @@
-"""Many connections that ask the same at the same time, each again as soon as it is answered."""
+"""Many connections that ask at once, each again as soon as it is answered."""
 
 import time
 from collections import Counter
@@ -23,9 +23,9 @@ def crowd(
     patience: float = PATIENCE_S,
     pause: float = 0.0,
 ) -> Counter[str]:
-    """Ask for so many seconds over `size` connections and return how often what was said.
+    """Ask for `seconds` over `size` connections, and return how often each answer came.
 
-    Who is sent away waits for a `pause`; an attacker does not.
+    After a 429 or 503 a connection waits for the `pause`, which is 0 for an attacker.
     """
     deadline = time.monotonic() + seconds
     said: list[Counter[str]] = [Counter() for _ in range(size)]

@@ -43,7 +43,7 @@ _VEHICLE_STATES = """
     INSERT INTO vehicle_current_state
         (vehicle_id, recorded_at, soc, kwh_delivered_dc, battery_temp, updated_at)
     SELECT vehicle_id, %(end)s, 60, 0.8, 25, %(end)s FROM vehicle"""
-# Else every replica would begin to roll them up, which is nobody's attack.
+# Otherwise every replica would begin to roll them up, which is not part of any attack.
 _ROLLED_UP = """
     INSERT INTO rollup_day (stream, day)
     SELECT stream, day::date

@@ -1,4 +1,4 @@
-"""A connection that sends what it is told to: a head without an end, a body by the byte, garbage.
+"""A connection that sends any bytes: a head without an end, a body byte by byte, garbage.
 
 with Line(port) as line:
     line.send(request("GET", "/health/live"))
@@ -18,7 +18,7 @@ from typing import Any, Self
 HOST = "127.0.0.1"
 PATIENCE_S = 10.0
 CLOSED, SILENT, REFUSED = "closed", "silent", "refused"
-"""What is said without an answer: the end of the connection, nothing, no connection at all."""
+"""What `said` is without an answer: the connection ended, nothing came, or there was none."""
 _CHUNK = 64 << 10
 _LONGEST_LINE = 256
 
@@ -65,7 +65,7 @@ class Line:
         self.socket.close()
 
     def send(self, data: bytes) -> int:
-        """Send and return how many bytes were taken: fewer where the other side ends it."""
+        """Send and return how many bytes were taken: fewer if the other side ends it."""
         taken = 0
         while taken < len(data):
             try:
@@ -112,7 +112,7 @@ class Line:
         return False
 
     def reset(self) -> None:
-        """Go as a client does that is killed: what was not read yet is thrown away."""
+        """Disconnect like a killed client: what was not read yet is thrown away."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 

@@ -1,4 +1,4 @@
-"""Looks on from a process of its own: how long answers take, and what memory the victims take.
+"""Watches from its own process how long answers take, and how much memory the victims use.
 
     python -m tests.attack.onlooker FILE PORT KEY DEVICE MOST_BYTES PID…
 
@@ -38,7 +38,7 @@ class Onlooker:
         self._line: Line | None = None
 
     def fresh(self, path: str) -> str:
-        """Ask over a new connection, each time from another address: nobody's limit is met."""
+        """Ask over a new connection, each time from another address, to stay within limits."""
         self._asked += 1
         source = f"127.0.1.{1 + self._asked % _SOURCES}"
         message = request("GET", path, headers={"Connection": "close"})

@@ -1,4 +1,4 @@
-"""What an attack came to, and whether that is within the aims."""
+"""The result of an attack, and whether it is within the aims."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,18 +10,18 @@ from tests.attack.attack import ANY_KEY, ANYBODY, MEMBER, PRODUCER
 from tests.attack.sight import Latency, Memory, Seen
 
 MOST_LIVE_MS = 250.0
-"""By so much may a request without a key delay `/health/live`."""
+"""The most by which a request without a key may delay `/health/live`."""
 MOST_STATE_MS = 1_000.0
-"""By so much may a key delay the current state that another one asks for."""
+"""The most by which one key may delay another key's question for a current state."""
 MOST_GROWTH = 64 << 20
-"""So many bytes may a request without a key take of a process."""
+"""The most bytes of a process that a request without a key may take."""
 _LITTLE_GROWTH = 16 << 20
 IDLE = "idle"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """`faults` are what must never be; `missed` are aims of speed, which take a quiet machine."""
+    """`faults` must never be; `missed` are aims of speed, which need a quiet machine."""
 
     name: str
     who: str
@@ -38,12 +38,12 @@ class Result:
 
     @property
     def growth(self) -> int:
-        """Return the bytes that the process took which took most."""
+        """The bytes taken by the process that took the most."""
         return max(one.growth for one in self.seen.memory.values())
 
 
 def is_as_before(result: Result) -> bool:
-    """Return whether the site can be attacked again, as if nothing had been."""
+    """Return whether the site is unharmed, and can be attacked again."""
     return result.held and result.growth <= _LITTLE_GROWTH and result.who not in {PRODUCER, MEMBER}
 
 
@@ -59,7 +59,7 @@ def faults_of_memory(who: str, seen: Seen) -> list[str]:
 
 
 def missed_aims(who: str, seen: Seen, idle: Seen) -> list[str]:
-    """Return the aims of speed that were missed; what nothing does to the site is taken off."""
+    """Return the aims of speed that were missed, after the figures of an idle site are deducted."""
     aims = {
         ANYBODY: [("/health/live", seen.live, idle.live, MOST_LIVE_MS)],
         ANY_KEY: [("current state", seen.state, idle.state, MOST_STATE_MS)],

@@ -185,7 +185,7 @@ class Site:
         return said
 
     def begin(self) -> None:
-        """Forget what earlier attacks have left behind."""
+        """Forget what earlier attacks left behind."""
         self.faults, self.remarks = [], []
         self.said.clear()
         self._lines = len(self.api.log())
@@ -200,12 +200,12 @@ class Site:
         return answer
 
     def expect(self, truth: object, otherwise: str) -> None:
-        """Keep a fault where it is not so."""
+        """Keep a fault unless the condition holds."""
         if not truth:
             self.faults.append(otherwise)
 
     def expect_only(self, said: Counter[str], *allowed: str) -> None:
-        """Keep a fault where anything else was said."""
+        """Keep a fault if anything else was said."""
         others = {one: times for one, times in said.items() if one not in allowed}
         self.expect(not others, f"was told {others}, and not only {', '.join(allowed)}")
 

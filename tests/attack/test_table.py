@@ -1,4 +1,4 @@
-"""What becomes of the figures: kept, read again, put into a table; and the page that tells them."""
+"""Results of attacks: kept, read again, judged, and listed in docs/security.md."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,16 +29,16 @@ def test_an_attack_is_judged_by_the_probe_that_its_aim_is_about() -> None:
     assert len(missed_aims(ANY_KEY, replace(IDLE, state=LATE), IDLE)) == 1
 
 
-def test_what_nothing_takes_is_no_delay() -> None:
+def test_a_delay_of_an_idle_site_is_deducted() -> None:
     seen = replace(IDLE, live=LATE)
     assert missed_aims(ANYBODY, seen, seen) == []
 
 
-def test_probes_without_an_answer_are_a_miss() -> None:
+def test_a_failed_probe_misses_the_aim() -> None:
     assert len(missed_aims(ANYBODY, replace(IDLE, live=replace(QUICK, failed=2)), IDLE)) == 1
 
 
-def test_only_who_has_no_key_may_take_no_memory() -> None:
+def test_memory_is_limited_for_attacks_without_a_key() -> None:
     seen = replace(IDLE, memory={"api": Memory(100, 101 + MOST_GROWTH, was_killed=False)})
     assert len(faults_of_memory(ANYBODY, seen)) == 1
     assert faults_of_memory(ANY_KEY, seen) == []

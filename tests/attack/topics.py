@@ -1,4 +1,4 @@
-"""What is sent to the topics past the API: honest readings, and whatever else a producer can."""
+"""What is sent to the topics past the API: honest readings, and anything else."""
 
 import asyncio
 import time
@@ -84,7 +84,7 @@ class Topics:
             return stored_offsets(session, self._site.name)
 
     def left(self, ends: dict[Place, int]) -> dict[Place, int]:
-        """Return how many records of these partitions are not yet stored, where there are any."""
+        """Return how many records of these partitions are not yet stored, if there are any."""
         stored = self.stored()
         left = {place: end - stored[place] for place, end in ends.items()}
         return {place: number for place, number in left.items() if number > 0}

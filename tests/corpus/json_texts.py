@@ -1,4 +1,4 @@
-"""JSON as hostile senders spell it, and near misses, for hypothesis to choose from."""
+"""Hypothesis strategies: JSON as hostile senders spell it, and near misses."""
 
 import random
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _objects(items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 def _towers(items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Containers in containers: about as deep as is read, and deeper than the parsers recurse."""
+    """Nested containers: about as deep as is accepted, and deeper than the parsers recurse."""
     heights = st.sampled_from([3, 9, 31, 62, 66, 1_100])
     pairs = st.sampled_from([("[", "]"), ('{"a":', "}"), ('[0,{"a":', "}]")])
     return st.builds(

@@ -48,7 +48,7 @@ def _member(draw: st.DrawFn, name: str, values: st.SearchStrategy[str]) -> str:
 
 @st.composite
 def messages(draw: st.DrawFn, stream: Stream) -> bytes:
-    """Messages mostly good, spelled as oddly as JSON allows, of repeated and unknown fields."""
+    """Mostly good messages, spelled as oddly as JSON allows, with repeated and unknown fields."""
     chance = draw(st.randoms(use_true_random=False))
     members = []
     for name, good in FIELDS[stream.name].items():

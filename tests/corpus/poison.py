@@ -1,4 +1,4 @@
-"""Every bad input that we could think of, and its end: one corpus for all tests that need it."""
+"""Every bad input that we know, and the reason that it ends with: one corpus for all tests."""
 
 import gzip
 import json

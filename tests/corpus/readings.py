@@ -1,4 +1,4 @@
-"""A good message of each stream, field by field, for tests to change what they are about."""
+"""A good message of each stream, field by field, in which a test changes what it is about."""
 
 from telemetry.decode import TimeLimits
 from telemetry.streams import METER, VEHICLE, Stream
@@ -43,6 +43,6 @@ def enveloped(message: bytes, stream: Stream) -> bytes:
 
 
 def reading(stream: Stream, device: str, at_us: int, **fields: str) -> bytes:
-    """Return a good message but for these fields, given as JSON spells their values."""
+    """Return a good message with these fields changed; their values are spelled as JSON."""
     known = {stream.id_field: f'"{device}"', "timestamp": f'"{format_timestamp(at_us)}"'}
     return spelled(FIELDS[stream.name] | known | fields)

@@ -1,6 +1,4 @@
-"""`make faults`: provoke every fault on real servers and compare what is stored with what was
-sent.
-"""
+"""`make faults`: provoke faults on real servers, and compare what is stored with what was sent."""
 
 import os
 import secrets
@@ -85,7 +83,7 @@ def _run(scenario: Scenario, servers: Servers, *, cycles: int, seed: int) -> Res
 
 
 def _keep(folder: Path, results: list[Result]) -> None:
-    """Move what tells about violations out of the folder that is about to go."""
+    """Move the logs of violations out of the folder that is about to be removed."""
     if any(result.violations for result in results):
         kept = Path(tempfile.mkdtemp(prefix="wattline-violations-"))
         (folder / "scenarios").rename(kept / "scenarios")

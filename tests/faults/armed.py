@@ -1,7 +1,7 @@
-"""`python -m tests.faults.armed run`: the service, watched, with a trap where one is asked for.
+"""`python -m tests.faults.armed run`: the service with a witness, and with a trap if one is set.
 
-FAILPOINT arms it from the start. On SIGUSR1 it is armed with the trap in the file `trap` beside
-that of the witness.
+FAILPOINT sets a trap from the start. SIGUSR1 sets the one in the file `trap`, beside the
+witness's file.
 """
 
 import os

@@ -45,7 +45,7 @@ def run_scenario(
 ) -> Result:
     """Provoke the fault and check every invariant; whatever goes wrong is a violation.
 
-    The scenario's folder, with all logs and the ledger, is kept where there is one.
+    If there is one, the scenario's folder is kept, with all logs and the ledger.
     """
     result = Result(scenario.name, seed)
     folder = servers.folder / "scenarios" / f"{scenario.name}-{seed}"

@@ -9,6 +9,6 @@ from tests.faults.servers import Servers
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers that may be killed, and are nobody else's."""
+    """Servers that may be killed, because no other test uses them."""
     with Servers(tmp_path_factory.mktemp("faults")) as servers:
         yield servers

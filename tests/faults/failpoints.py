@@ -1,6 +1,6 @@
 """The places at which a replica can be made to die or to be suspended, and how.
 
-Nothing in the service knows of them: `tests.faults.armed` wraps the service's functions, and
+The service knows nothing of them: `tests.faults.armed` wraps the service's functions, and
 those of the clients below it, before it runs the same `main`.
 """
 
@@ -22,7 +22,7 @@ from consumer.kafka.source import Source
 from consumer.pipeline import Pipeline
 
 ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-# Long enough for a client to have sent its question, too short for the answer's work.
+# Long enough for a client to have sent its statement, too short for the server to have answered it.
 _SENT_S = 0.0005
 
 AsyncFunction = Callable[..., Awaitable[Any]]
@@ -38,7 +38,7 @@ class Trap:
     byte: int = 0
 
     def spring(self) -> None:
-        """Die, or be suspended until somebody sends SIGCONT."""
+        """Die, or be suspended until SIGCONT."""
         self.times -= 1
         if self.times == 0:
             os.kill(os.getpid(), ACTIONS[self.action])
@@ -162,7 +162,7 @@ def _is_attach(args: Any) -> bool:
 
 
 def _is_the_last(args: Any) -> bool:
-    """Say whether it is the drain of SIGTERM and not that of a rebalance."""
+    """Return whether it is the drain of SIGTERM and not that of a rebalance."""
     pipeline, seconds = args
     return bool(seconds != pipeline._settings.revoke_timeout_s)
 

@@ -1,4 +1,4 @@
-"""Deliberate defects, and the scenarios that have to catch them: the bench is checked, too.
+"""Deliberate defects, which the scenarios have to catch: they show that the bench can fail.
 
     python -m tests.faults.mutants              every mutant, until a scenario has caught it
 
@@ -159,7 +159,7 @@ MUTANTS = [
 
 
 def apply(mutant: Mutant, code: Path) -> None:
-    """Change the copy; raises LookupError where the text does not stand there once."""
+    """Change the copy; raises LookupError unless the text occurs exactly once."""
     file = code / mutant.file
     text = file.read_text()
     if text.count(mutant.before) != 1:

@@ -1,4 +1,4 @@
-"""How the stored offsets move, as an onlooker in PostgreSQL sees them."""
+"""How the stored offsets move, watched in PostgreSQL."""
 
 import threading
 import time
@@ -46,7 +46,7 @@ class Progress:
 
     @property
     def stored(self) -> int:
-        """Messages that the group has come past, by the offsets."""
+        """How many messages the group has passed, by its offsets."""
         return sum(self.offsets.values())
 
     def begin_watch(self) -> None:

@@ -1,13 +1,13 @@
-"""A reader beside the writers: whatever instant it looks at, everything it sees agrees.
+"""A reader beside the writers, which checks that everything agrees at every instant.
 
-It asserts, in REPEATABLE READ transactions while faults go on:
+In REPEATABLE READ transactions, while faults go on, it checks that
 
-- current state is the newest reading of history, for every device (I8);
-- Kafka's committed offset is never beyond the stored one and never goes back (I7).
+- current state is the newest reading of history, for every device (promise 8);
+- Kafka's committed offset is never beyond the stored one and never goes back (promise 7).
 
-It also keeps, of some instants, the stored offsets beside the number of rows in history. The
-ledger tells afterwards how many rows there had to be at these offsets: rows and offset move in
-one step or they do not.
+Of some instants it also keeps the stored offsets and the number of rows in history. Afterwards the
+ledger says how many rows there had to be at these offsets, and so whether rows and offset moved in
+one step. The promises are those of docs/guarantees.md.
 """
 
 import threading
@@ -74,7 +74,7 @@ class Reader:
     def compare(self, ledger: Path) -> list[str]:
         """Return the instants at which rows and offsets did not agree, by the ledger.
 
-        Nothing can be said where the fate of a message is unknown: its offset is, too.
+        Nothing can be said if the fate of a message is unknown, because its offset is, too.
         """
         with duckdb.connect() as tables:
             tables.execute(

@@ -15,7 +15,7 @@ class LeftOut(Exception):  # noqa: N818  an outcome more than an error
 class Scenario:
     """`run` is given a world and the number of cycles, and provokes the fault that often.
 
-    `short` and `long` are the cycles of the two forms, 0 where a form leaves the scenario out.
+    `short` and `long` are the cycles of the two forms, 0 if that form leaves it out.
     """
 
     name: str
@@ -33,7 +33,7 @@ SCENARIOS: dict[str, Scenario] = {}
 def scenario(
     *, short: int, long: int, flow: Flow | None = None, **settings: Any
 ) -> Callable[[Callable[[World, int], None]], Callable[[World, int], None]]:
-    """Register a function as a scenario: its name is the scenario's, its docstring says what.
+    """Register a function as a scenario, with its name and the first line of its docstring.
 
     The settings are those of the World.
     """

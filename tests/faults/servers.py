@@ -1,4 +1,4 @@
-"""Servers of the bench's own, for it stops, kills, suspends and fills them."""
+"""Servers of the bench's own, which it stops, kills, suspends and fills."""
 
 import signal
 import time

@@ -21,7 +21,7 @@ def short_forms(*, of: ModuleType | None = None, but: ModuleType | None = None) 
 
 
 def judge(scenario: Scenario, servers: Servers) -> None:
-    """Run a scenario, and fail where it violates an invariant."""
+    """Run a scenario, and fail if it violates an invariant."""
     seed = secrets.randbelow(1_000_000)
     result = run_scenario(scenario, servers, cycles=scenario.short, seed=seed)
     assert not result.violations, f"seed {seed}; logs and ledger in {servers.folder}"

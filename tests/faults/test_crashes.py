@@ -1,4 +1,4 @@
-"""The short form of those scenarios in which replicas die or are suspended."""
+"""The short form of the scenarios in which replicas die or are suspended."""
 
 import pytest
 

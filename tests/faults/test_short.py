@@ -20,7 +20,9 @@ def test_no_fault_violates_an_invariant(scenario: Scenario, faulty: Servers) -> 
     judge(scenario, faulty)
 
 
-def test_a_reader_that_disagrees_is_heard(faulty: Servers, tmp_path: Path) -> None:
+def test_a_lost_row_is_found_by_the_ledger_and_by_the_reader(
+    faulty: Servers, tmp_path: Path
+) -> None:
     """The proof above is worth something only if it can fail: a lost row has to be found."""
     with World(faulty, folder=tmp_path / "world", seed=1, flow=Flow(rate=500)) as world:
         world.start_replica().wait_for("partitions_opened")

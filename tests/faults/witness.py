@@ -1,4 +1,4 @@
-"""What replicas did, as they saw it: one line for each flush begun and each known to be over.
+"""What replicas did, in a file: a line for each flush that began and each that ended.
 
 An armed replica appends to the file without a buffer, so that a line outlives its writer.
 """
@@ -54,7 +54,7 @@ class Testimony:
 
     @classmethod
     def read(cls, path: Path) -> "Testimony":
-        """Read the file; lines are in the order of their writing, whoever wrote them."""
+        """Read the file; its lines are in the order of writing, over all replicas."""
         testimony = cls()
         reached: defaultdict[Place, int] = defaultdict(int)
         begun: dict[tuple[str, Place], int] = {}

@@ -1,11 +1,10 @@
-"""Where a scenario happens: a group and a database of its own, a flow of readings, replicas,
-and those who watch them.
+"""The world of a scenario: its own group and database, a flow of readings, replicas, watchers.
 
-    with World(servers, folder=…, seed=7) as world:
-        replica = world.start_replica("a")
-        world.begin_flow()
-        …                                   the fault
-        violations = world.judge()
+with World(servers, folder=…, seed=7) as world:
+    replica = world.start_replica("a")
+    world.begin_flow()
+    …                                   the fault
+    violations = world.judge()
 """
 
 import asyncio
@@ -71,7 +70,7 @@ class World:
     watched: bool = True
     """Whether no flush may go back by more than a batch; a zombie's may."""
     offsets_tell: bool = True
-    """Whether every row stands below the stored offsets; not where one was moved by hand."""
+    """Whether every row lies below the stored offsets; not if one was moved by hand."""
     recoveries: list[float] = field(default_factory=list)
     cycles: int = 0
     violations: list[str] = field(default_factory=list)
@@ -265,7 +264,7 @@ class World:
         return seconds
 
     def expect(self, truth: object, otherwise: str) -> None:
-        """Note a violation where it is not so."""
+        """Note a violation unless the condition holds."""
         if not truth:
             self.violations.append(otherwise)
 

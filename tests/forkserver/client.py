@@ -1,8 +1,8 @@
-"""Lets `subprocess` fork our programs off a process that has imported them.
+"""Lets `subprocess` fork our programs from a process that has imported them.
 
 An import of the consumer or of the API takes 0.7 to 1.6 seconds of CPU, and many tests start
-several of them. A process is forked only where it would be the same as a new interpreter's: the
-same folder, no terminal, no setting of Python's own; every other one is started as ever.
+several of them. A process is forked only if that makes no difference to a new interpreter: the same
+folder, no terminal, no setting of Python's own. All others are started as usual.
 """
 
 import atexit
@@ -141,7 +141,7 @@ def _is_ours(call: Mapping[str, Any]) -> bool:
 
 
 def _is_as_usual(environment: Mapping[str, str]) -> bool:
-    """Return whether nothing is set that counts only when Python starts."""
+    """Return whether no variable differs that is read only when Python starts."""
     names = {name for name in (*environment, *os.environ) if name.startswith(_UNCHANGED)}
     return all(environment.get(name) == os.environ.get(name) for name in names)
 

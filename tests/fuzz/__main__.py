@@ -27,7 +27,7 @@ TOKENS = [*(f'"{name}":' for name in NAMES), "null", "true", "-0", "1e400", "NaN
 def fuzz(inputs: int, *, seed: int = 1) -> bytes | None:
     """Judge this many inputs and return one that failed, if any; what it did goes to stderr.
 
-    Raises RuntimeError where the fuzzer itself failed.
+    Raises RuntimeError if the fuzzer itself failed.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -47,7 +47,7 @@ def test_an_invalid_id_is_refused_in_words(client: httpx.Client, vehicle_id: str
 def test_an_unknown_vehicle_is_not_found(client: httpx.Client) -> None:
     answer = client.get("/vehicles/nobody")
     assert answer.status_code == 404
-    assert "No vehicle nobody has been heard of" in answer.text
+    assert "Vehicle nobody is not known" in answer.text
 
 
 def test_files_may_be_kept_for_ever_at_their_newest_address_only(client: httpx.Client) -> None:

@@ -14,7 +14,7 @@ from api.figures.energies import Energy, HourEnergy
 from api.figures.intake import count_waiting
 from api.figures.pace import Look, Pace
 from api.figures.remembered import Remembered
-from api.figures.window import DayWindow, begun
+from api.figures.window import DayWindow, from_first_reading
 from api.openapi import example_of
 from api.page import words
 from api.page.chart.day import Day, day_chart
@@ -262,12 +262,14 @@ def test_messages_wait_from_the_groups_offset_or_the_partitions_beginning() -> N
 
 def test_a_young_fleets_window_begins_with_the_hour_of_its_first_reading() -> None:
     window = DayWindow(START, START + 24 * HOUR, is_young=False)
-    assert begun(window, {"is_older": True, "first_at": None}) == window
-    assert begun(window, {"is_older": False, "first_at": None}) == window
+    assert from_first_reading(window, {"is_older": True, "first_at": None}) == window
+    assert from_first_reading(window, {"is_older": False, "first_at": None}) == window
     first = START + 10 * HOUR
-    on_the_hour = begun(window, {"is_older": False, "first_at": first})
+    on_the_hour = from_first_reading(window, {"is_older": False, "first_at": first})
     assert on_the_hour.start == first - HOUR, "it belongs to the hour that it ends"
-    after = begun(window, {"is_older": False, "first_at": first + timedelta(seconds=1)})
+    after = from_first_reading(
+        window, {"is_older": False, "first_at": first + timedelta(seconds=1)}
+    )
     assert after == DayWindow(first, window.end, is_young=True)
     assert len(after.hours) == 14
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from deploy.local.ports import HOST, free_port
-from deploy.replica import PATIENCE_S, ROOT, Replica
+from deploy.replica import ROOT, Replica
 from runtime.kafka.brokers import Availability, Unreachable
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import create_topics
 from tests.acceptance.conftest import Environment, environ
+from tests.acceptance.program import run
 from tests.api.process import Process
 from tests.security.conftest import PASSWORD, USER, Secured
 
@@ -252,19 +253,6 @@ def test_commands_print_the_refusal_in_one_line(
     assert "Traceback" not in ended.stderr
     [line] = [line for line in ended.stderr.splitlines() if "CONSUMER_GROUP" not in line]
     assert said in line
-
-
-def run(environment: Environment, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=environ(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("program", ["consumer run", "api run", "consumer offsets show"])

@@ -20,7 +20,7 @@ def test_entries_are_read_as_they_were_appended(tmp_path: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) == len(entries)
 
 
-def test_a_value_that_is_no_json_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_value_that_is_not_json_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "drain.jsonl"
     history.append(file, {"ratio": 0.6})
     with pytest.raises(ValueError, match="not JSON compliant"):

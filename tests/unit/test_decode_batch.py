@@ -67,7 +67,7 @@ def readings_of(decoded: Decoded) -> dict[int, Reading]:
     return dict(zip(places, by_row(columns), strict=True))
 
 
-def test_no_records_are_no_readings_and_no_steps() -> None:
+def test_an_empty_batch_has_no_readings_and_no_steps() -> None:
     assert decoded_from([]) == (Decoded(columns=None, dead_letters=[], key_mismatches=0), 0)
 
 

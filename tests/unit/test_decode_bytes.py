@@ -106,7 +106,7 @@ def test_a_value_of_65536_bytes_is_read_and_one_byte_more_is_oversized() -> None
     ],
     ids=["garbage", "brackets", "id of 1 MB", "name of 1 MB", "many names"],
 )
-def test_what_is_too_long_is_oversized_whatever_it_holds(value: bytes) -> None:
+def test_a_value_that_is_too_long_is_oversized_whatever_it_holds(value: bytes) -> None:
     assert reason_of(value) is Reason.OVERSIZED
 
 

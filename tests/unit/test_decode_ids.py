@@ -42,5 +42,5 @@ def test_an_id_of_other_characters_or_length_is_invalid(stream: Stream, spelling
 @pytest.mark.parametrize(
     "value", ["1", "null", "true", "[]", '["mtr"]', "{}", "1e400", "9" * 5_000]
 )
-def test_an_id_that_is_no_string_is_of_the_wrong_type(value: str) -> None:
+def test_an_id_that_is_not_a_string_is_of_the_wrong_type(value: str) -> None:
     assert reason_of(meter(meterId=value)) is Reason.WRONG_TYPE

@@ -61,7 +61,7 @@ def test_bounds_are_inclusive(stream: Stream, field: str) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_what_is_no_number_in_range_is_refused(
+def test_a_value_that_is_not_a_number_in_range_is_refused(
     stream: Stream, field: str, number: str, reason: Reason
 ) -> None:
     result = check(with_value(stream, field, number), stream)

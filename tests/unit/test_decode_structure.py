@@ -43,7 +43,7 @@ from tests.unit.decoding import (
     ],
     ids=range(14),
 )
-def test_json_that_is_no_object_is_not_an_object(text: str) -> None:
+def test_json_other_than_an_object_has_the_reason_not_an_object(text: str) -> None:
     result = check(text.encode(), METER)
     assert isinstance(result, Rejected)
     assert result.reason is Reason.NOT_AN_OBJECT
@@ -118,7 +118,7 @@ def test_nan_and_infinity_are_malformed_in_an_unknown_field_too(frame: str, cons
 
 
 @pytest.mark.parametrize("held", NEAR_MISSES)
-def test_an_unknown_field_that_holds_no_json_is_malformed(held: str) -> None:
+def test_an_unknown_field_that_does_not_hold_json_is_malformed(held: str) -> None:
     assert reason_of(meter_with(f'"x":{held}')) is Reason.MALFORMED_JSON
 
 
@@ -243,7 +243,7 @@ def test_names_count_case_and_are_read_through_their_escapes() -> None:
     assert check(escaped, METER) == METER_READING
 
 
-def test_the_message_of_one_topic_is_no_message_of_the_other() -> None:
+def test_a_message_on_the_topic_of_the_other_stream_is_refused() -> None:
     assert reason_of(spelled(VEHICLE_FIELDS), METER) is Reason.MISSING_FIELD
     assert reason_of(spelled(METER_FIELDS), VEHICLE) is Reason.MISSING_FIELD
 

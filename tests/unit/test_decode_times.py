@@ -63,7 +63,7 @@ def test_an_rfc_3339_timestamp_is_read_and_cut_to_the_microsecond(
     ],
     ids=lambda text: ascii(text)[:32],
 )
-def test_what_is_no_rfc_3339_timestamp_since_2000_is_invalid(text: str) -> None:
+def test_anything_but_an_rfc_3339_timestamp_since_2000_is_invalid(text: str) -> None:
     result = check(meter(timestamp=f'"{text}"'), METER)
     assert isinstance(result, Rejected)
     assert (result.reason, result.field) == (Reason.INVALID_TIMESTAMP, "timestamp")
@@ -77,7 +77,7 @@ def test_what_is_no_rfc_3339_timestamp_since_2000_is_invalid(text: str) -> None:
     ],
     ids=lambda value: value[:24],
 )
-def test_a_timestamp_that_is_no_string_is_of_the_wrong_type(value: str) -> None:
+def test_a_timestamp_that_is_not_a_string_is_of_the_wrong_type(value: str) -> None:
     result = check(meter(timestamp=value), METER)
     assert isinstance(result, Rejected)
     assert (result.reason, result.field) == (Reason.WRONG_TYPE, "timestamp")

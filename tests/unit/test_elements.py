@@ -60,7 +60,7 @@ def test_escapes_are_seen_across_any_cut(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_reading_stops_at_the_first_element_too_many() -> None:
     beginning = b'{"data":[' + b"{}," * 30_000  # more than a piece
     assert len(held(b'{"data":[' + b"{}," * 4_999 + b"{}]}", most=5_000)[0]) == 5_000
-    # Had it gone on, it would have found that this is no JSON.
+    # If it had gone on, it would have found that this is not JSON.
     for rest in (b"{}]}", b"]}}" * 2_000_000, b'"' + b"," * 5_000_000):
         with pytest.raises(TooMany):
             containers(beginning + rest, most=5_000)

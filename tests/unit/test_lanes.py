@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.postgres.lanes import Bounds, Busy, Lane, shares
+from api.postgres.lanes import Bounds, Busy, Lane, lane_sizes
 
 PATIENCE_S = 10.0
 
@@ -61,7 +61,7 @@ def begun(asked: list[Asked]) -> list[int]:
 
 def test_the_shares_of_the_lanes_add_up_to_the_pool() -> None:
     for connections in range(5, 201):
-        shared = shares(connections)
+        shared = lane_sizes(connections)
         assert sum(shared.values()) == connections
         assert min(shared.values()) >= 1
         assert shared["question"] <= connections // 2
@@ -69,7 +69,7 @@ def test_the_shares_of_the_lanes_add_up_to_the_pool() -> None:
 
 def test_each_lane_has_one_of_a_few_connections() -> None:
     for connections in range(1, 5):
-        assert set(shares(connections).values()) == {1}
+        assert set(lane_sizes(connections).values()) == {1}
 
 
 async def test_callers_take_turns_however_many_one_has_waiting() -> None:
@@ -109,11 +109,11 @@ async def test_a_wait_that_is_too_long_is_busy() -> None:
 
 async def test_if_too_many_wait_the_caller_with_the_most_waits_loses_one() -> None:
     async with asking(one := lane(most=1, waiting=4), *"aaaaaa", "b", "c", "d", "e") as asked:
-        for place, why in ((5, "already"), (4, "others"), (3, "others"), (2, "others")):
+        for place, why in ((5, "already"), (4, "the most"), (3, "the most"), (2, "the most")):
             with pytest.raises(Busy, match=why):
                 await asked[place].task
         with pytest.raises(Busy, match="already"):
-            await asked[9].task  # of each there waits one: it came too late
+            await asked[9].task  # each caller has one waiting, and this one came last
         assert one.waiting == 4
         await asked[0].end()
         await settled()

@@ -1,4 +1,4 @@
-"""The energy of hours: bars in a panel, their key, and what an hour says when pointed at. Pure."""
+"""The energy of hours: bars in a panel, their key, and the figures shown on hovering. Pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -60,7 +60,7 @@ def hover(at: TimeScale, hours: Iterable[HourEnergy], top: float, bottom: float)
 
 
 def _bars(at: Panel, hours: Iterable[HourEnergy]) -> Markup:
-    """Return a bar of AC for each hour and one of DC in front, pale where it is not judged."""
+    """Return a bar of AC for each hour and one of DC before it; what is not judged is pale."""
     parts = []
     for hour in hours:
         for kind, kwh, judged, share in (

@@ -62,7 +62,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 def lines(
     points: Sequence[tuple[datetime, Value]], longest_gap: timedelta
 ) -> list[list[tuple[datetime, Value]]]:
-    """Return the points as lines, which break where two are further apart than a gap."""
+    """Return the points as lines, broken wherever the next point is further than a gap away."""
     broken: list[list[tuple[datetime, Value]]] = []
     for point in points:
         if not broken or point[0] - broken[-1][-1][0] > longest_gap:

@@ -15,7 +15,7 @@ _LETTER = 6.6  # a letter's width at the size of labels
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A span of time and what it stands for: in a word, where that fits, and in full."""
+    """A span of time and what it stands for: in a word, if that fits, and in full."""
 
     start: datetime
     end: datetime
@@ -24,9 +24,9 @@ class Band:
 
 
 def strip(at: TimeScale, bands: Iterable[Band], *, top: float, height: float, kind: str) -> Markup:
-    """Return bands on a track, each with a title, and with its label where that fits.
+    """Return bands on a track, each with a title, and with its label if that fits.
 
-    However many are given, about one a pixel is drawn at the most.
+    At most about one band a pixel is drawn, however many are given.
     """
     width = at.end - at.start
     parts = [tag("rect", x=at.start, y=top, width=width, height=height, class_="track")]

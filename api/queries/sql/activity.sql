@@ -1,4 +1,4 @@
--- What goes on right now. The current-state tables have a row a device and are read whole. Dead letters
+-- What goes on now. The tables of current state have one row a device and are read whole. Dead letters
 -- have an index by time, and are counted no further than the page shows. Silence is measured by when
 -- readings were stored, because a device's clock that is ahead would hide it.
 SELECT devices.*, letters.*, statement_timestamp() AS as_of

@@ -1,5 +1,5 @@
 -- When the readings of a vehicle and of some of its meters cover the window: the times of which
--- `vehicle_performance` gives the share. Times that lie no further apart than that which is given are one.
+-- `vehicle_performance` gives the share. Times that are at most `apart` from each other are joined.
 SELECT device_id, lower(covered) AS start, upper(covered) - %(apart)s AS "end"
 FROM (
     SELECT place, device_id, range_agg(tstzrange(lower(piece), upper(piece) + %(apart)s, '(]')) AS covers

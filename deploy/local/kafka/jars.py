@@ -100,7 +100,7 @@ def silent(_done: int, _total: int) -> None:
 
 
 def class_path(*, lock: Path = LOCK, told: Callable[[int, int], None] = silent) -> tuple[Path, ...]:
-    """Return the files of all jars of the lock: downloaded where they are missing, and verified.
+    """Return the files of all jars of the lock, verified; those that are missing are downloaded.
 
     `told` is called with the number of jars downloaded and to download. Raises JarError.
     """

@@ -43,7 +43,7 @@ def _installed() -> list[Path]:
 
 
 def _major(java: Path) -> int:
-    """Return the major version, 0 where the program does not tell it."""
+    """Return the major version, 0 if the program does not tell it."""
     try:
         answer = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=30, check=False

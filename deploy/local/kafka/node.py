@@ -162,7 +162,7 @@ def render(settings: Mapping[str, str]) -> str:
 def start(node: KafkaNode, *, class_path: Sequence[Path] | None = None) -> ServerProcess:
     """Start the node; the first time, format its folder before. `wait_ready` waits for it.
 
-    `class_path` defaults to the locked jars, which are downloaded where they are missing. Raises
+    `class_path` defaults to the locked jars, which are downloaded if they are missing. Raises
     MissingPartError, JarError, ServerError, OSError.
     """
     class_path = class_path or jars.class_path()

@@ -1,1 +1,1 @@
-"""One PostgreSQL server as a process, run by another user where we are root. Read server first."""
+"""One PostgreSQL server as a process, run by another user if we are root. Read server first."""

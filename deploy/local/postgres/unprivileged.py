@@ -44,7 +44,7 @@ LINK = "link"  # the file in the holder that names the link to the data beside i
 
 
 def account_for(data: Path) -> Account | None:
-    """Return who must run a server on `data`: None for us; where we are root, its owner or nobody.
+    """Return who must run a server on `data`: None for us; if we are root, its owner or `nobody`.
 
     Raises MissingPartError.
     """
@@ -131,7 +131,7 @@ def _running_words() -> Iterator[str]:
 def programs(account: Account | None) -> Path:
     """Return a folder of PostgreSQL's programs that `account` can execute.
 
-    Raises MissingPartError where the wheel is not installed, StateError, OSError.
+    Raises MissingPartError if the wheel is not installed, StateError, OSError.
     """
     spec = importlib.util.find_spec(PACKAGE)
     package = Path(spec.origin).parent if spec and spec.origin else None
@@ -200,7 +200,7 @@ def _holder() -> Iterator[Path]:
 
 
 def _lock(path: Path) -> int | None:
-    """Make and lock a holder; return None where that fails or others may write to it."""
+    """Make and lock a holder; return None if that fails or others may write to it."""
     while True:
         try:
             path.mkdir(mode=0o755, exist_ok=True)

@@ -20,7 +20,7 @@ _TOO_LARGE = {"413", "422", CLOSED}
 
 @attack(ANY_KEY, short=True)
 def body_many_fields(site: Site) -> None:
-    """A vehicle with 740,000 fields that nobody knows."""
+    """A vehicle with 740,000 unknown fields."""
     count = site.brief_or(60_000, 740_000)
     fields = ",".join(f'"{number:x}":0' for number in range(count))
     answer = _post(site, "/v1/devices/vehicles", f'{{"vehicleId":"veh-x",{fields}}}'.encode())
@@ -32,7 +32,7 @@ def body_many_fields(site: Site) -> None:
 
 @attack(ANY_KEY)
 def batch_many_readings(site: Site) -> None:
-    """A batch of 8 MB that holds 4.1 million readings, of a digit each."""
+    """A batch of 8 MB with 4.1 million elements of one digit."""
     count = site.brief_or(1_000_000, 4_100_000)
     answer = _post(site, "/v1/telemetry/meter/batch", b'{"data":[' + b"1," * count + b"1]}")
     _expect_short(site, answer)
@@ -41,7 +41,7 @@ def batch_many_readings(site: Site) -> None:
 
 @attack(ANY_KEY, short=True)
 def batch_inflated(site: Site) -> None:
-    """Eight such batches at once, compressed to less than a kilobyte each."""
+    """Eight batches of 8 MB at once, each compressed to less than a kilobyte."""
     body = bytes(cramjam.zstd.compress(b'{"data":[' + b"1," * 4_000_000 + b"1]}"))
     coded = {"Content-Encoding": "zstd"}
     message = request(
@@ -58,7 +58,7 @@ def batch_inflated(site: Site) -> None:
 
 @attack(ANY_KEY, short=True)
 def bodies_in_flight(site: Site) -> None:
-    """Forty bodies of 8 MB whose last byte does not come; then their clients are gone."""
+    """Forty bodies of 8 MB without their last byte; then the clients disconnect."""
     count = site.brief_or(24, 40)
     lines = [Line(site.port, patience=5.0) for _ in range(count)]
     own = {"Authorization": f"Bearer {site.keys[0]}", "Content-Type": "application/json"}
@@ -88,7 +88,7 @@ def bodies_in_flight(site: Site) -> None:
 
 @attack(ANY_KEY, short=True)
 def hang_ups(site: Site) -> None:
-    """Fifty clients that are gone in the middle of their body, and fifty before their answer."""
+    """Fifty clients that disconnect during their body, and fifty before their answer."""
     own = {"Authorization": f"Bearer {site.keys[0]}", "Content-Type": "application/json"}
     half = head("POST", "/v1/telemetry/meter", own | {"Content-Length": "1000"}) + b"{"
     whole = request("GET", "/v1/analytics/fleet/performance", key=site.keys[0])

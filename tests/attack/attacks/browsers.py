@@ -1,4 +1,4 @@
-"""What a page of another site, a proxy's default and an empty key may not open."""
+"""Ways around the keys: a page of another site, a proxy, an empty key, a foreign host."""
 
 import hashlib
 
@@ -20,7 +20,7 @@ _WRONG_SETTING = 2
 
 @attack(ANYBODY, short=True)
 def forwarded_without_keys(site: Site) -> None:
-    """Through a proxy whose default host is a loopback address, to an API without keys."""
+    """Requests to an API without keys, through a proxy that names a loopback host."""
     body = encode(meter("mtr-1"))
     with site.started("open", "-m", "api", "run", API_KEYS="") as api:
         port = site.port_of(api)
@@ -34,7 +34,7 @@ def forwarded_without_keys(site: Site) -> None:
 
 @attack(ANYBODY)
 def empty_credential(site: Site) -> None:
-    """The digest of nothing as a key, and nothing as a credential."""
+    """The digest of an empty key in `API_KEYS`, and requests with an empty key."""
     message = request("GET", "/v1/devices/meters", headers={"Authorization": "Bearer "})
     nothing = hashlib.sha256(b"").hexdigest()
     with site.started("empty", "-m", "api", "run", API_KEYS=nothing) as api:
@@ -55,7 +55,7 @@ def empty_credential(site: Site) -> None:
 
 @attack(ANYBODY, short=True)
 def foreign_form(site: Site) -> None:
-    """A form of another site that a browser sends without Sec-Fetch-Site, and without a body."""
+    """A form of another site, sent by a browser without Sec-Fetch-Site and without a body."""
     started = site.ask(
         "POST", "/v1/sessions/start", {"vehicleId": "veh-9", "meterId": "mtr-9"}, number=1
     )
@@ -80,7 +80,7 @@ def foreign_form(site: Site) -> None:
 
 @attack(ANYBODY, short=True)
 def foreign_host(site: Site) -> None:
-    """A host of somebody else's: no redirect leads there."""
+    """Requests that name a foreign host: no redirect leads there."""
     for path in ("/vehicles?q=veh-1", "/vehicles/", "//evil.example/..", "/docs/"):
         headers = {"Host": "evil.example"}
         answer = site.note(ask(site.port, request("GET", path, key=site.keys[1], headers=headers)))

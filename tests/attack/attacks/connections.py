@@ -19,7 +19,7 @@ _SPARE_S = 6.0
 
 @attack(ANYBODY, short=True)
 def idle_connections(site: Site) -> None:
-    """More connections than the API has descriptors, and nothing is said on them."""
+    """More idle connections than the API has descriptors."""
     with _kept(site) as (line, reading), _idle(site, site.port):
         # Kafka and PostgreSQL are reached all the same, by who is connected already.
         line.send(reading)
@@ -32,7 +32,7 @@ def idle_connections(site: Site) -> None:
 
 @attack(ANYBODY, short=True)
 def idle_on_the_replica(site: Site) -> None:
-    """More connections than the replica has descriptors, to its port for health."""
+    """More idle connections than the replica has descriptors, to its health port."""
     port = site.port_of(site.replica)
     with _idle(site, port):
         site.topics.expect_progress()
@@ -42,7 +42,7 @@ def idle_on_the_replica(site: Site) -> None:
 
 @attack(ANYBODY, short=True)
 def body_trickled(site: Site) -> None:
-    """Fifty bodies of which a byte comes every now and then, half of them with a key."""
+    """Fifty bodies that are sent a byte at a time, half of them with a key."""
     timeout = site.brief_or(_TIMEOUT_BRIEF_S, _TIMEOUT_S)
     lines = [Line(site.port) for _ in range(50)]
     count = len(lines)
@@ -66,7 +66,7 @@ def body_trickled(site: Site) -> None:
 
 @attack(ANYBODY)
 def unread_answer(site: Site) -> None:
-    """Forty connections ask for the description again and again, and read nothing of it."""
+    """Forty connections ask for the OpenAPI document again and again, and read no answer."""
     message = request("GET", "/openapi.json") * 50
     lines = [Line(site.port, receives=4_096, patience=1.0) for _ in range(40)]
     try:
@@ -107,9 +107,9 @@ def _kept(site: Site) -> Iterator[tuple[Line, bytes]]:
 
 
 def _expect_new_connections(site: Site, port: int) -> None:
-    """Others are served, one like the other, at the latest once the idle ones have had their time.
+    """Expect that several new connections in a row are served once the idle ones have timed out.
 
-    One alone may be lucky: a descriptor becomes free now and then.
+    A single one may be lucky, because a descriptor becomes free now and then.
     """
     deadline = time.monotonic() + site.brief_or(_TIMEOUT_BRIEF_S, _TIMEOUT_S) + _SPARE_S
     served = 0
@@ -122,7 +122,7 @@ def _expect_new_connections(site: Site, port: int) -> None:
 
 
 def _expect_no_blame(site: Site) -> None:
-    """No server is blamed for what the connections have done."""
+    """Expect that no process ran out of descriptors, and that no log blames Kafka for it."""
     for process in (site.api, site.replica):
         text = process.log_file.read_text()
         site.expect("Too many open files" not in text, "the descriptors were used up")

@@ -26,7 +26,7 @@ def flood_docs(site: Site) -> None:
 
 @attack(ANYBODY)
 def flood_openapi(site: Site) -> None:
-    """Sixteen connections ask for the description of the API for machines."""
+    """Sixteen connections ask for the OpenAPI document."""
     _flood(site, "/openapi.json")
 
 
@@ -38,7 +38,7 @@ def flood_ready(site: Site) -> None:
 
 @attack(ANYBODY, short=True)
 def flood_unauthorized(site: Site) -> None:
-    """Sixteen connections ask with a key that nobody has: their address is sent away by and by."""
+    """Sixteen connections ask with an unknown key, until their address is refused."""
     said = _flood(site, "/v1/devices/meters", key="wrong")
     site.expect("200" not in said, "a wrong key was let in")
     site.expect(set(said) & {"429", CLOSED}, f"nobody was sent away: {dict(said)}")

@@ -1,4 +1,4 @@
-"""What is no request at all, and what only looks like one."""
+"""Bytes that are not requests, and bytes that only look like one."""
 
 from tests.attack.attack import ANYBODY, attack
 from tests.attack.line import CLOSED, HOST, SILENT, Line
@@ -41,7 +41,7 @@ _PATIENCE_S = 3.0
 
 @attack(ANYBODY, short=True)
 def parser_garbage(site: Site) -> None:
-    """Fifteen messages that are no requests; what is answered is a problem document."""
+    """Fifteen messages that are not HTTP requests; every answer is a problem document."""
     for name, message in _GARBAGE.items():
         with Line(site.port, patience=_PATIENCE_S) as line:
             line.send(message)

@@ -31,7 +31,7 @@ def head_many_small(site: Site) -> None:
 
 @attack(ANYBODY, short=True)
 def head_trickled(site: Site) -> None:
-    """Fifty heads of which a byte comes every now and then."""
+    """Fifty heads that are sent a byte at a time."""
     lines = [Line(site.port) for _ in range(50)]
     deadline = time.monotonic() + site.brief_or(_TIMEOUT_BRIEF_S, _TIMEOUT_S) + _SPARE_S
     for line in lines:

@@ -1,4 +1,4 @@
-"""The stream of what is new."""
+"""The live stream."""
 
 import time
 
@@ -11,7 +11,7 @@ _ALL_SEATS = 500
 
 @attack(ANY_KEY, short=True)
 def live_from_the_beginning(site: Site) -> None:
-    """Fifty listeners who say that they have missed all since 1970, and read it slowly."""
+    """Fifty listeners that ask for all events since 1970, and read them slowly."""
     message = request("GET", "/v1/live", key=site.keys[0], headers={"Last-Event-ID": "0"})
     count = site.brief_or(20, 50)
     lines = [Line(site.port, receives=4_096) for _ in range(count)]
@@ -34,7 +34,7 @@ def live_from_the_beginning(site: Site) -> None:
 
 @attack(ANY_KEY, short=True)
 def live_seats(site: Site) -> None:
-    """One key takes all seats of the live stream; another one wants one, too."""
+    """One key takes all its seats of the live stream, and another key asks for one."""
     message = request("GET", "/v1/live", key=site.keys[0])
     lines = [Line(site.port) for _ in range(_ALL_SEATS)]
     try:

@@ -1,4 +1,4 @@
-"""What whoever may join the consumers' group can do."""
+"""What a foreign member of the consumers' group can do."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ _NAME = "who\x1b[2J\x07\nis this"
 
 @attack(MEMBER, short=True)
 def stranger_in_the_group(site: Site) -> None:
-    """A member that takes partitions and reads nothing; its name holds control characters."""
+    """A member takes partitions and reads nothing; its name has control characters."""
     stranger = Consumer(
         {
             "bootstrap.servers": site.servers.kafka.bootstrap,

@@ -1,4 +1,4 @@
-"""What whoever may produce to the topics can send. The last one stops its partition for good."""
+"""What a producer to the topics can send. The last attack stops its partition for good."""
 
 import os
 import uuid
@@ -27,7 +27,7 @@ _OPEN: Place = (METER.topic, 9)
 
 @attack(PRODUCER, short=True)
 def deep_json(site: Site) -> None:
-    """Readings with a field nobody knows, 30,000 arrays deep."""
+    """Readings with an unknown field, 30,000 arrays deep."""
     deep = "[" * 30_000 + "]" * 30_000
     values = [
         encode(meter("mtr-1", timestamp=stamp(datetime.now(UTC))))[:-1] + f',"x":{deep}}}'.encode()
@@ -41,7 +41,7 @@ def deep_json(site: Site) -> None:
 
 @attack(PRODUCER, short=True)
 def letters_without_end(site: Site) -> None:
-    """A hundred kilobytes of Kafka that become 212 MB of dead letters."""
+    """100 KB in Kafka that become 212 MB of dead letters."""
     # zstd sees that they are alike; PostgreSQL, which packs one by one, finds nothing to pack.
     value = os.urandom(_VALUE - 1)
     each = 150
@@ -59,7 +59,7 @@ def letters_without_end(site: Site) -> None:
 
 @attack(PRODUCER, short=True)
 def open_transaction(site: Site) -> None:
-    """A transaction that is never ended: what lies behind it waits, and that is seen."""
+    """A transaction that is never ended: what waits behind it is reported."""
     topic, partition = _OPEN
     producer = Producer(
         {
@@ -87,7 +87,7 @@ def open_transaction(site: Site) -> None:
 
 @attack(PRODUCER)
 def copies_again(site: Site) -> None:
-    """The same readings forty times: all are told apart, and PostgreSQL's log stays quiet."""
+    """The same readings forty times: all count as duplicates, and PostgreSQL's log stays quiet."""
     at = stamp(datetime.now(UTC))
     values = [encode(meter(f"mtr-{pair}", timestamp=at)) for pair in range(1, 501)]
     log = site.servers.postgres.server.log

@@ -1,4 +1,4 @@
-"""Questions that take PostgreSQL long, and many who ask at the same time."""
+"""Questions that take PostgreSQL long, and many clients that ask at once."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ _AT_WORK = (
 
 @attack(ANY_KEY, short=True)
 def slow_questions(site: Site) -> None:
-    """Nine long questions about the whole fleet at once, whose asker then leaves."""
+    """Nine long questions about the whole fleet at once, whose client then disconnects."""
     lines = [Line(site.port) for _ in range(9)]
     # The slowest that there is: PostgreSQL itself is made to wait.
     with site.session() as other, other.transaction():
@@ -47,7 +47,7 @@ def slow_questions(site: Site) -> None:
 
 @attack(ANY_KEY, short=True)
 def crowd_of_200(site: Site) -> None:
-    """Two hundred honest clients, ten a key, who ask how vehicles were charged in a month."""
+    """Two hundred honest clients, ten for each key, ask how vehicles charged in a month."""
     ready: list[str] = []
     over = threading.Event()
     seconds = site.brief_or(3, 10)
@@ -74,7 +74,7 @@ def crowd_of_200(site: Site) -> None:
 
 
 def _anomalies(number: int) -> str:
-    """Return a question that no answer is kept of."""
+    """Return a question that has not been asked before."""
     end = datetime.now(UTC) - timedelta(seconds=17 + number)
     window = {"start": stamp(end - timedelta(hours=20)), "end": stamp(end)}
     return f"/v1/analytics/anomalies?{urlencode(window)}"

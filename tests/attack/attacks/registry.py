@@ -16,7 +16,7 @@ _SECOND = timedelta(seconds=1)
 
 @attack(ANY_KEY, short=True)
 def assignments_of_a_second(site: Site) -> None:
-    """Assignments of a second each of one vehicle, as many as ten seconds allow."""
+    """Assignments of one vehicle that last a second, as many as ten seconds allow."""
     begin = datetime(2024, 1, 1, tzinfo=UTC)
 
     def ask(number: int, asked: int) -> bytes:
@@ -36,7 +36,7 @@ def assignments_of_a_second(site: Site) -> None:
 
 @attack(ANY_KEY, short=True)
 def invented_ids(site: Site) -> None:
-    """Readings of 100,000 vehicles that nobody has, where only registered ones are taken."""
+    """Readings of 100,000 unregistered vehicles, with REGISTERED_DEVICES_ONLY."""
     count = site.brief_or(1, 20)
     for batch in range(count):
         body = {"data": [vehicle(f"made-up-{batch}-{one}") for one in range(_BATCH)]}
@@ -51,7 +51,7 @@ def invented_ids(site: Site) -> None:
 
 @attack(ANY_KEY)
 def late_devices(site: Site) -> None:
-    """Readings of 1,000 vehicles, each late by up to a month: fifty hours of each."""
+    """Readings of 1,000 vehicles that are up to a month late, from fifty hours each."""
     now = datetime.now(UTC)
     for batch in range(10):
         late = [timedelta(hours=13 * (5 * batch + one) + 24) for one in range(5)]
@@ -68,7 +68,7 @@ def late_devices(site: Site) -> None:
 
 @attack(ANY_KEY)
 def sessions_never_ended(site: Site) -> None:
-    """A session of each of 1,000 vehicles that began a month ago and never ends."""
+    """A session of each of 1,000 vehicles that began a month ago and does not end."""
     began = stamp(datetime.now(UTC) - timedelta(days=30))
     count = site.brief_or(100, 1_000)
 
@@ -88,7 +88,7 @@ def sessions_never_ended(site: Site) -> None:
 
 @attack(ANY_KEY, short=True)
 def page_of_milliseconds(site: Site) -> None:
-    """A vehicle that says it sends every millisecond, and the page of its day."""
+    """The page of a vehicle that is registered as sending every millisecond."""
     changed = {"readingIntervalSeconds": 0.001}
     site.note(site.ask("PATCH", "/v1/devices/vehicles/veh-5", changed, number=0))
     now = datetime.now(UTC) - timedelta(seconds=5)

@@ -49,7 +49,7 @@ def leader_killed(world: World, cycles: int) -> None:
 
 
 def _rejoin(world: World, broker: Broker) -> None:
-    """Every partition has to move on without the broker; then it comes back."""
+    """Wait until every partition moves on without the broker, then start the broker."""
     world.recovered(since=time.monotonic())
     broker.start(brokers=3)
     world.progress.wait_for_all(since=time.monotonic())
@@ -102,7 +102,7 @@ def kafka_silent(world: World, cycles: int) -> None:
 
 @scenario(short=0, long=1, proxied=True)
 def kafka_slow(world: World, cycles: int) -> None:
-    """Twenty milliseconds a way to Kafka: all goes on."""
+    """20 ms to Kafka in each direction: everything continues."""
     world.begin()
     assert world.kafka is not None
     assert world.kafka.proxy is not None

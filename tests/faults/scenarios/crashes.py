@@ -20,7 +20,7 @@ _IN_DDL = {"partition_attaching", "partition_attached"}
 _IN_REVOKE = {"revoking", "revoked"}
 _IN_DRAIN = {"draining", "drained"}
 _MOST_TELLING = {"begun", "copying"}
-"""A batch not yet begun, which the fence has to refuse; and a lock that no timeout frees."""
+"""A batch not yet begun, which the fence must refuse; and a lock that no timeout frees."""
 
 
 @scenario(short=1, long=5)
@@ -60,7 +60,7 @@ def _kill_at(world: World, point: str, doomed: Replica) -> Replica:
 
 
 def _replace(world: World) -> Replica:
-    """Start what takes the dead replica's place; it is to be consuming in a few seconds."""
+    """Start what takes the dead replica's place; it has to consume within a few seconds."""
     died = time.monotonic()
     successor = world.start_replica("doomed")
     world.recovered(since=died)

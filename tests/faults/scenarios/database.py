@@ -30,7 +30,7 @@ FULL_LOAD = Flow(devices=2_000, rate=5_000, chaos=0.01)
 
 
 def _expect_patience(world: World, replicas: Sequence[Replica], *, opened: Sequence[int]) -> None:
-    """No exit (the judge sees to that), no rebalance, no dead letter that was not sent as one."""
+    """Expect no rebalance, and no dead letters but the ones sent; the judge expects no exit."""
     for replica, before in zip(replicas, opened, strict=True):
         after = len(replica.events("partitions_opened"))
         world.expect(after == before, "a replica lost its partitions")
@@ -38,7 +38,7 @@ def _expect_patience(world: World, replicas: Sequence[Replica], *, opened: Seque
 
 @contextlib.contextmanager
 def _outage(world: World, replicas: Sequence[Replica], *, noticed: bool = True) -> Iterator[None]:
-    """The block begins the fault; on leaving it is over, and all is to go on soon."""
+    """Let the block begin the fault; after it, expect everything to continue soon."""
     opened = [len(replica.events("partitions_opened")) for replica in replicas]
     yield
     over = time.monotonic()
@@ -157,7 +157,7 @@ def _wait_for_cause(world: World, replicas: Sequence[Replica], cause: str) -> No
 
 @scenario(short=0, long=2)
 def disk_full(world: World, cycles: int) -> None:
-    """The disk of the tables is full (53100), until somebody makes room."""
+    """The disk of the tables is full (53100), until there is room again."""
     disk = _small_disk(world)
     replicas = world.begin()
     for _ in range(cycles):
@@ -241,7 +241,7 @@ def _end_sessions(session: psycopg.Connection, world: World) -> None:
 
 @scenario(short=1, long=3)
 def current_state_locked(world: World, cycles: int) -> None:
-    """Somebody locks the meters' current state (55P03): meters wait, vehicles go on."""
+    """A session locks the meters' current state (55P03): meters wait, vehicles continue."""
     replicas = world.begin(DATABASE_LOCK_TIMEOUT_S="1")
     for _ in range(cycles):
         with _outage(world, replicas), world.session() as session, session.transaction():
@@ -255,7 +255,7 @@ def current_state_locked(world: World, cycles: int) -> None:
 
 @scenario(short=1, long=3)
 def statement_refused(world: World, cycles: int) -> None:
-    """Upserts of the meters are refused (42501), all of them: meters wait, vehicles go on."""
+    """All upserts of the meters are refused (42501): meters wait, vehicles continue."""
     replicas = world.begin()
     for cycle in range(cycles):
         with _outage(world, replicas), world.session() as session:
@@ -289,7 +289,7 @@ def statement_refused(world: World, cycles: int) -> None:
 
 @scenario(short=0, long=3)
 def deadlocks(world: World, cycles: int) -> None:
-    """A session that locks the devices against the order of the upserts (40P01)."""
+    """A session locks the devices in the reverse order of the upserts (40P01)."""
     with world.session() as session:
         session.execute(
             sql.SQL("ALTER DATABASE {} SET deadlock_timeout = '20ms'").format(
@@ -355,7 +355,7 @@ RETRYABLE = [
 
 @scenario(short=1, long=2)
 def every_retryable_error(world: World, cycles: int) -> None:
-    """Every SQLSTATE that speaks of the surroundings, raised in mid-batch: no dead letter."""
+    """Every SQLSTATE that is not about the data, raised within a batch: no dead letter."""
     replicas = world.begin()
     for _ in range(cycles):
         with _outage(world, replicas):
@@ -483,7 +483,7 @@ def postgres_silent(world: World, cycles: int) -> None:
 
 @scenario(short=0, long=1, proxied=True)
 def postgres_slow(world: World, cycles: int) -> None:
-    """Twenty milliseconds a way: batches grow, and all goes on."""
+    """20 ms to PostgreSQL in each direction: batches grow, and everything continues."""
     replicas = world.begin()
     proxy = world.servers.postgres.proxy
     for _ in range(cycles):

@@ -1,4 +1,4 @@
-"""What comes in is bad, doubled, out of order, ahead of its time, of an unmade day, or too much."""
+"""Messages that are bad, doubled, out of order, of a day that is not made, or too many."""
 
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +18,7 @@ _BACKLOG_MINUTES = 20
 
 @scenario(short=0, long=3)
 def poison(world: World, cycles: int) -> None:
-    """1, 50 and 100 % of the messages are no readings, clocks years ahead among them."""
+    """1, 50 and 100 % of the messages are not readings; some clocks are years ahead."""
     # Every byte is compared, so every byte is to be there.
     replicas = [
         world.start_replica(DEAD_LETTERS_WHOLE_PER_HOUR="0", DEAD_LETTERS_WHOLE_BYTES_PER_HOUR="0")
@@ -54,7 +54,7 @@ def copies_and_disorder(world: World, cycles: int) -> None:
 
 @scenario(short=0, long=2)
 def days_never_made(world: World, cycles: int) -> None:
-    """Midnight with the maintainer asleep: readings of days that have no partition."""
+    """Midnight without maintenance: readings of days that have no partition."""
     replica = world.start_replica(PARTITIONS_INTERVAL_S="86400")
     replica.wait_for("partitions_opened")
     for cycle in range(cycles):
@@ -80,7 +80,7 @@ def _drop_all_partitions(session: psycopg.Connection, history: str) -> None:
 
 @scenario(short=0, long=2)
 def old_days_removed_beside_a_long_reader(world: World, cycles: int) -> None:
-    """Retention removes days while somebody reads all of history: ingestion does not wait."""
+    """Retention removes days while a session reads all of history: ingestion does not wait."""
     world.begin(PARTITIONS_INTERVAL_S="1")
     for cycle in range(cycles):
         old = datetime.now(UTC).date() - timedelta(days=500 + cycle)

@@ -1,0 +1,23 @@
+"""A program of Wattline, run to its end as a process of its own."""
+
+import subprocess
+import sys
+
+from deploy.replica import PATIENCE_S, ROOT
+from tests.acceptance.conftest import Environment, environ
+
+Ended = subprocess.CompletedProcess[str]
+
+
+def run(environment: Environment, *command: str, patience_s: float = PATIENCE_S) -> Ended:
+    """Run `python -m` with these words and without a terminal, and return how it ended."""
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environ(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=patience_s,
+        check=False,
+    )
