@@ -20,7 +20,9 @@ def assignments_of_a_second(site: Site) -> None:
     begin = datetime(2024, 1, 1, tzinfo=UTC)
 
     def ask(number: int, asked: int) -> bytes:
-        start = begin + timedelta(seconds=2 * (number * 100_000 + asked))
+        # All connections fill the same day, and more of it than may be entered: then the next.
+        day, place = divmod(asked, 40)
+        start = begin + timedelta(days=day % 20, seconds=2 * (4 * place + number))
         body = {"meterId": "mtr-3", "start": stamp(start), "end": stamp(start + _SECOND)}
         path = "/v1/devices/vehicles/veh-2/assignments"
         return request("POST", path, key=site.keys[0], body=encode(body))
