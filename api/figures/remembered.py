@@ -16,7 +16,7 @@ _KEPT_TIMES, _RETRIED_TIMES = 5, 2
 
 
 class Known(NamedTuple, Generic[T]):
-    """The newest value, None before the first, and why there is no newer one, if that failed."""
+    """The newest value, None before the first, and the error if renewing it failed."""
 
     value: T | None
     fault: Problem | None

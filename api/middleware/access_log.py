@@ -55,7 +55,7 @@ class AccessLog:
             await self._app(scope, receive, observed)
         except ClientDisconnect:  # nobody is left to answer, and nothing is wrong here
             status = CLIENT_GONE
-        except Exception:
+        except Exception:  # whatever a handler raises: it is logged, and the client gets a 500
             has_failed = True
             path = scope["path"][:_LONGEST_PATH]
             log.exception("request_failed", path=path, caller=caller_of(scope))

@@ -90,7 +90,7 @@ def _is_of_this_site(scope: Scope, headers: Headers) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:
-    """Return scheme, host and port; None if there is no host, as in `null`."""
+    """Return scheme, host and port; None without a host, as in `null`."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme)

@@ -174,7 +174,7 @@ class Database:
         if side.lent >= self._settings.database_pool_size:
             self._note_refused(lane.name)
             return busy(": all connections are taken")
-        # The others in the lane would wait in vain.
+        # The others in the lane would wait for the same and not get it.
         side.is_away = True
         lane.give_up(away)
         return away()

@@ -1,16 +1,15 @@
 """What was sent is what is stored, by value, with a replica killed in mid-flow."""
 
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 
 from deploy.replica import ROOT, Replica
-from tests.acceptance.conftest import Environment, environ, query, until
+from tests.acceptance.conftest import Environment, query, until
 from tests.acceptance.group import share_partitions
+from tests.acceptance.simulator import simulate, verify
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 CONSUMED = "telemetry_messages_total{"
@@ -20,18 +19,6 @@ DAMAGES = [
     f"UPDATE vehicle_history SET soc = soc + 0.01 WHERE {ONE_OF.format('vehicle')}",
     "UPDATE vehicle_current_state SET battery_temp = 0 WHERE vehicle_id = 'veh-00001'",
 ]
-
-
-def simulate(environment: Environment, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "producer_sim", *arguments], cwd=ROOT, env=environ(environment)
-    )
-
-
-def verify(environment: Environment, ledgers: Sequence[Path]) -> int:
-    """Compare the ledgers with a database that must hold nothing else; return the exit code."""
-    command = ["verify", *map(str, ledgers), "--exact", "--wait", "60"]
-    return simulate(environment, *command).wait(120)
 
 
 def test_real_and_chaotic_readings_survive_the_death_of_a_replica(

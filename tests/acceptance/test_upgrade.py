@@ -15,7 +15,7 @@ from deploy.replica import ROOT, Replica
 from runtime.postgres.schema_version import NEEDED
 from tests.acceptance.conftest import Environment, until
 from tests.acceptance.program import Ended, run
-from tests.acceptance.test_no_loss import simulate, verify
+from tests.acceptance.simulator import simulate, verify
 from tests.needed import UNVERSIONED, tree_of, unversioned_schema
 
 STORED = 'telemetry_messages_total{outcome="stored"'

@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy.replica import ROOT
+from tests.unit.pages import PAGES, name_of
 
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-]
 # A path in backticks, from the root.
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*|[\w.-]+\.(?:py|sql|md|yml|toml|txt))`")
-
-
-def name_of(page: Path) -> str:
-    return str(page.relative_to(ROOT))
 
 
 def prose_of(page: Path) -> str:

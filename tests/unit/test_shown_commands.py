@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from deploy.replica import ROOT
-from tests.unit.test_links import PAGES, name_of
+from tests.unit.pages import PAGES, name_of
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PROGRAMS = {"consumer", "api", "producer_sim", "deploy.local", "deploy.demo"}

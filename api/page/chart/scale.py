@@ -49,7 +49,7 @@ class TimeScale:
 
 def ticks(low: float, high: float, most: int) -> list[float]:
     """Return round values from at most `low` to at least `high`, in about `most` steps."""
-    # Steps are no finer than floats of this size can tell apart.
+    # Floats of this size cannot tell finer steps apart.
     span = max(high - low, 1e-6 * max(abs(low), abs(high), 1e-3))
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     step = next(
