@@ -68,6 +68,17 @@ def test_an_error_that_is_kept_keeps_nothing_unpacked() -> None:
     assert kept.reason == "a record has over 1,000 headers"
 
 
+def test_a_record_of_too_many_headers_is_refused_before_they_fill_the_memory() -> None:
+    """Uncompressed: the room that a batch is unpacked into would count, too."""
+    sent = with_headers(600_000, codec=CODECS["none"])
+    tracemalloc.start()
+    with pytest.raises(Unreadable, match="a record has over 1,000 headers"):
+        records_of(sent)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30_000_000, most
+
+
 HONEST = b"\x10\0\0\0\2k\2v\0"  # length, attributes, time, offset, key, value, no headers
 
 
