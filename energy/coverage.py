@@ -1,51 +1,43 @@
-"""For how long the energy of a device is known, where it belongs."""
+"""For how long the energy of devices is known, where it belongs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from energy.device import Device, Kind
+from energy.readings import Readings
 from energy.spans import Spans
+from energy.units import Ints
 from energy.worth import Worth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """When a device's energy is known.
+    """When the energy of devices is known.
 
-    `always`: whatever is asked. `if_whole`: the long gaps of a register, as (start, end). What it
-    gained in one is known, but not when: so a gap is known only within a span that has all of it.
+    `always`: whatever is asked. `gaps`: in a long gap of a register it is known what was gained,
+    but not when. So a gap is known only within a span that has all of it.
     """
 
     always: Spans
-    if_whole: Sequence[tuple[int, int]]
+    gap_starts: Ints
+    gap_ends: Ints
 
     @classmethod
-    def of(cls, worth: Worth, device: Device, charging: Spans) -> Self:
-        """Return what these readings tell; `charging`: when sessions ran for the device."""
-        starts, ends = worth.since, worth.at
-        places = device.places(ends)
-        is_register = np.array([one.facts.kind is Kind.REGISTER for one in device.dated])[places]
-        known_gap = np.array([one.facts.known_gap_us for one in device.dated])[places]
-        is_long = is_register & (ends - starts > known_gap)
-        long_gaps = zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True)
-        always = Spans.of(starts[~is_long], ends[~is_long])
-        for began, ended in device.reporting_only_while_charging():
-            always = always.union(Spans.of_pairs([(began, ended)]).without(charging))
-        return cls(always, list(long_gaps))
+    def of(cls, worth: Worth, readings: Readings, silence: Spans) -> Self:
+        """Return what readings tell; `silence`: when it means that nothing flowed."""
+        known_gap = np.array([one.known_gap_us for one in readings.facts], np.int64)
+        is_long = worth.at - worth.since > known_gap[readings.held]
+        is_long &= readings.is_register()
+        always = Spans.of(worth.since[~is_long], worth.at[~is_long]).union(silence)
+        return cls(always, worth.since[is_long], worth.at[is_long])
 
-    def within(self, spans: Spans) -> int:
-        """Return for how long the energy is known within spans, in microseconds."""
-        known = int(
-            np.sum(self.always.length_until(spans.ends) - self.always.length_until(spans.starts))
-        )
-        if not self.if_whole:
+    def within(self, starts: Ints, ends: Ints) -> Ints:
+        """Return for how long the energy is known in each start < t <= end (n), in microseconds."""
+        known: Ints = self.always.length_until(ends) - self.always.length_until(starts)
+        if not len(self.gap_starts):
             return known
-        return known + sum(
-            gap_end - gap_start
-            for start, end in spans.pairs()
-            for gap_start, gap_end in self.if_whole
-            if start <= gap_start and gap_end <= end
-        )
+        so_far = np.concatenate(([0], np.cumsum(self.gap_ends - self.gap_starts)))
+        first = np.searchsorted(self.gap_starts, starts, side="left")
+        last = np.searchsorted(self.gap_ends, ends, side="right")
+        return known + np.where(first < last, so_far[last] - so_far[first], 0)

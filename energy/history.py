@@ -1,69 +1,83 @@
-"""A device's stored readings, and what they are worth."""
+"""The stored readings of some devices, what they are worth, and when."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-
-import numpy as np
+from typing import Self
 
 from energy import interval, register
 from energy.coverage import Known
 from energy.device import Device, Kind
+from energy.line import Line, Row
+from energy.readings import Readings
 from energy.spans import Spans
 from energy.spread import Spread
-from energy.worth import Readings, Worth
+from energy.units import Ints
+from energy.worth import Worth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """A device's readings in a question, with the sessions that it was in.
+    """The readings of n devices, judged.
 
-    They reach as far back and as far on as the question needs: to a place from which on `worth`
-    is that of all readings, and to the first reading after the window.
+    They reach as far back as `is_complete_at` asks for, and as far on as the first reading at or
+    after the end of what is asked, and an hour more.
     """
 
+    line: Line
     readings: Readings
     worth: Worth
     spread: Spread
     known: Known
 
     @classmethod
-    def of(cls, readings: Readings, device: Device, charging: Spans, as_of: int) -> "History":
-        """Judge readings; `charging`: when sessions ran for the device; `as_of`: now (µs)."""
-        judged = worth(readings, device, as_of)
-        return cls(readings, judged, Spread(judged, charging), Known.of(judged, device, charging))
+    def of(
+        cls,
+        line: Line,
+        devices: Sequence[Device],
+        readings: Readings,
+        sessions: Sequence[Row],
+        as_of: int,
+    ) -> Self:
+        """Judge readings.
 
-    def count(self, spans: Spans) -> int:
-        """Return how many readings were read in these times."""
-        at = self.readings.at
-        read_by_end = np.searchsorted(at, spans.ends, side="right")
-        read_by_start = np.searchsorted(at, spans.starts, side="right")
-        return int(np.sum(read_by_end - read_by_start))
-
-
-def worth(readings: Readings, device: Device, as_of: int) -> Worth:
-    """Return what a device's readings are worth; `as_of` is now, in microseconds since 1970."""
-    facts = [one.facts for one in device.dated]
-    places = device.places(readings.at)
-    edges = np.searchsorted(places, np.arange(len(facts) + 1)).tolist()
-    parts = []
-    for kind, group in groupby(range(len(facts)), key=lambda place: facts[place].kind):
-        dated = list(group)
-        if kind is Kind.REGISTER:
-            # A counter goes on, whatever else of it changes.
-            part = slice(edges[dated[0]], edges[dated[-1] + 1])
-            parts.append(register.worth(readings.take(part), facts, places[part], as_of))
-            continue
-        for place in dated:
-            part = slice(edges[place], edges[place + 1])
-            before_at = int(readings.at[part.start - 1]) if part.start else None
-            parts.append(interval.worth(readings.take(part), facts[place], before_at))
-    return Worth.joined(parts)
+        `sessions`: (place of the device, start, end) of when one ran; `as_of` is now. Both in
+        microseconds since 1970.
+        """
+        charging = line.spans(sessions)
+        worth = judge(readings, as_of + line.shift)
+        known = Known.of(worth, readings, _telling_silence(line, devices, charging))
+        return cls(line, readings, worth, Spread(worth, charging), known)
 
 
-def is_complete_at(readings: Readings, device: Device, time: int) -> bool:
-    """Return whether `worth` of what was read after a time depends on these readings alone.
+def judge(readings: Readings, as_of: Ints) -> Worth:
+    """Return what readings are worth; `as_of` (one a device) is now, on the line."""
+    is_register = readings.is_register()
+    if not is_register.any():
+        return interval.worth(readings)
+    if is_register.all():
+        return register.worth(readings, as_of)
+    counted = register.worth(readings.take(is_register), as_of)
+    worth = interval.worth(readings)
+    for column in ("since", "energy", "doubts"):
+        getattr(worth, column)[is_register] = getattr(counted, column)
+    return worth
 
-    They begin somewhere in the device's history, an hour and an interval before the time at least.
+
+def _telling_silence(line: Line, devices: Sequence[Device], charging: Spans) -> Spans:
+    """Return when silence of devices means that nothing flowed, on the line."""
+    periods = [
+        (place, start, end)
+        for place, device in enumerate(devices)
+        for start, end in device.reporting_only_while_charging()
+    ]
+    return line.spans(periods).without(charging)
+
+
+def is_complete_at(readings: Readings, device: Device, time: int, shift: int) -> bool:
+    """Return whether a device's worth after a time depends on these readings alone.
+
+    They are all from somewhere on: from an hour and an interval before the time at least. `time`
+    is in microseconds since 1970, and `shift` puts it on the line.
     """
     periods = device.periods()
     place = next(place for place, (_, end, _) in enumerate(periods) if time < end)
@@ -72,8 +86,6 @@ def is_complete_at(readings: Readings, device: Device, time: int) -> bool:
     while place and periods[place - 1][2].kind is Kind.REGISTER:
         place -= 1
     begins = periods[place][0]
-    if len(readings) and readings.at[0] < begins:
+    if len(readings) and readings.at[0] < begins + shift:
         return True  # the counter began within them
-    facts = [one.facts for one in device.dated]
-    before = readings.take(readings.at <= time)
-    return register.first_known(before, facts, device.places(before.at)) is not None
+    return register.first_known(readings.take(readings.at <= time + shift)) is not None

@@ -2,32 +2,29 @@
 
 import numpy as np
 
-from energy.device import Facts, most_possible
-from energy.units import Ints
-from energy.worth import Doubt, Readings, Worth
+from energy.device import most_possible
+from energy.readings import Readings
+from energy.worth import Doubt, Worth
 
 
-def worth(readings: Readings, facts: Facts, before_at: int | None) -> Worth:
-    """Return what the readings are worth; `before_at` is when the one before them was read.
+def worth(readings: Readings) -> Worth:
+    """Return what the readings are worth, as if all devices were interval devices.
 
     A reading covers the device's interval, but no time before the previous reading. One of more
     than is possible in an interval is worth nothing.
     """
-    interval = facts.interval_us
-    since = readings.at - interval
-    before = _before(readings.at, before_at)
-    doubts = np.zeros(len(readings), np.int64)
-    is_too_much = readings.value > most_possible(facts.power, facts.interval_us)
-    doubts[is_too_much] = Doubt.IMPLAUSIBLE_READING
-    # The times that the two claim overlap by more than half.
-    doubts[2 * (readings.at - before) < interval] |= Doubt.OVERLAPPING
-    energy = np.where(is_too_much, 0, readings.value)
-    return Worth(readings.at, np.maximum(since, before), energy, doubts)
-
-
-def _before(at: Ints, before_at: int | None) -> Ints:
-    before = np.empty_like(at)
-    before[1:] = at[:-1]
-    if len(before):
-        before[0] = np.iinfo(np.int64).min // 4 if before_at is None else before_at
-    return before
+    interval = np.array([one.interval_us for one in readings.facts], np.int64)[readings.held]
+    most = np.array(
+        [most_possible(one.power, one.interval_us) for one in readings.facts], np.float64
+    )[readings.held]
+    claimed = readings.at - interval
+    before = np.concatenate((claimed[:1], readings.at[:-1]))
+    before[readings.is_first()] = claimed[readings.is_first()]
+    is_too_much = readings.value > most
+    # The times that it and the reading before claim overlap by more than half.
+    overlaps = 2 * (before - claimed) > interval
+    doubts = np.where(is_too_much, int(Doubt.IMPLAUSIBLE_READING), 0)
+    doubts[overlaps] |= int(Doubt.OVERLAPPING)
+    return Worth(
+        readings.at, np.maximum(claimed, before), np.where(is_too_much, 0, readings.value), doubts
+    )

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from energy.device import Facts, most_possible
+from energy.readings import Readings
 from energy.units import HOUR_US, NANO, Ints, Mask
-from energy.worth import Doubt, Readings, Worth
+from energy.worth import Doubt, Worth
 
 JITTER = NANO // 10
 # For how long after a reading others tell what it was.
@@ -139,39 +140,61 @@ class Register:
         return range(place + 1, end)
 
 
-def worth(readings: Readings, facts: Sequence[Facts], places: Ints, as_of: int) -> Worth:
-    """Return what n readings of a register are worth; the first of them is worth nothing.
+def worth(readings: Readings, as_of: Ints) -> Worth:
+    """Return what readings of registers are worth; the first of each is worth nothing.
 
-    `places` (n) tells which of the `facts` held for each. `as_of` is now, in microseconds.
+    `as_of` (one a device) is now, on the line.
     """
-    at, value = readings.at, readings.value
-    energy, doubts = np.zeros_like(value), np.zeros_like(value)
-    since = np.concatenate((at[:1], at[:-1]))
-    starts = _run_starts(value)
-    doubtful = np.flatnonzero(~_surely_rises(readings, facts, places, starts)) + 1
-    energy[1:] = np.diff(value)
-    if len(doubtful):
-        held = [facts[place] for place in places.tolist()]
-        register = Register(at.tolist(), value.tolist(), held, as_of)
-        place = int(doubtful[0])
-        while place < len(at):
-            start = int(starts[place - 1])
-            register.has_begun, register.baseline = True, register.value[place - 1]
-            register.baseline_at = register.at[start]
-            register.lower_at = register.at[start - 1] if start else None
-            register.good_at = register.at[place - 1]
-            place = _read_doubtful(register, place, energy, doubts)
-            following = np.searchsorted(doubtful, place)
-            place = int(doubtful[following]) if following < len(doubtful) else len(at)
-    return Worth(at, since, energy, doubts)
+    begins = readings.is_first()
+    starts = _run_starts(readings.value, begins)
+    is_sure = _surely_rises(readings, starts, begins)
+    energy = np.diff(readings.value, prepend=0)
+    energy[begins] = 0
+    doubts = np.zeros_like(energy)
+    since = np.concatenate((readings.at[:1], readings.at[:-1]))
+    since[begins] = readings.at[begins]
+    doubtful = np.flatnonzero(~is_sure & ~begins)
+    devices = readings.device[doubtful]
+    for device in np.unique(devices).tolist():
+        begin, end = np.searchsorted(readings.device, (device, device + 1)).tolist()
+        own = slice(begin, end)
+        _read_one_by_one(
+            readings.take(own),
+            starts[own] - begin,
+            doubtful[devices == device] - begin,
+            int(as_of[device]),
+            (energy[own], doubts[own]),
+        )
+    return Worth(readings.at, since, energy, doubts)
 
 
-def _read_doubtful(register: Register, place: int, energy: Ints, doubts: Ints) -> int:
-    """Read one by one from a place on, until all is known again; return the place after that.
+def _read_one_by_one(
+    readings: Readings, starts: Ints, doubtful: Ints, as_of: int, into: tuple[Ints, Ints]
+) -> None:
+    """Read a device's doubtful readings, and those after them until all is known again.
 
-    It is known when the last two readings were good and the last one rose: then nothing before
-    them matters any more.
+    Their energy and doubts are written `into` the columns.
     """
+    held = [readings.facts[place] for place in readings.held.tolist()]
+    register = Register(readings.at.tolist(), readings.value.tolist(), held, as_of)
+    place = int(doubtful[0])
+    while place < len(readings):
+        start = int(starts[place - 1])
+        register.has_begun, register.baseline = True, register.value[place - 1]
+        register.baseline_at = register.at[start]
+        register.lower_at = register.at[start - 1] if start else None
+        register.good_at = register.at[place - 1]
+        place = _read_until_known(register, place, into)
+        following = int(np.searchsorted(doubtful, place))
+        place = int(doubtful[following]) if following < len(doubtful) else len(readings)
+
+
+def _read_until_known(register: Register, place: int, into: tuple[Ints, Ints]) -> int:
+    """Read from a place on; return the first place for which nothing doubtful matters any more.
+
+    That is so once the last two readings were good and the last one rose.
+    """
+    energy, doubts = into
     while place < len(register.at):
         was_good = register.good_at == register.at[place - 1]
         energy[place], doubts[place] = register.read(place)
@@ -182,40 +205,53 @@ def _read_doubtful(register: Register, place: int, energy: Ints, doubts: Ints) -
     return place
 
 
-def _run_starts(value: Ints) -> Ints:
+def _run_starts(value: Ints, begins: Mask) -> Ints:
     """Return for each reading (n) the place of the first of those that show the same in a row."""
     starts = np.arange(len(value))
-    starts[1:][value[1:] == value[:-1]] = 0
+    starts[1:][(value[1:] == value[:-1]) & ~begins[1:]] = 0
     return np.maximum.accumulate(starts)
 
 
-def _surely_rises(readings: Readings, facts: Sequence[Facts], places: Ints, starts: Ints) -> Mask:
-    """Return for each reading but the first (n-1) whether it stays or rises as is possible.
+def _surely_rises(
+    readings: Readings, starts: Ints, begins: Mask, *, not_before: Ints | None = None
+) -> Mask:
+    """Return for each reading (n) whether it stays or rises as is possible.
 
-    It is compared with the reading before, as if that were the baseline. Products of doubles are
-    not exact, so what is within a billionth of the bound is not sure.
+    It is compared with the reading before, as if that were the baseline; the first of a device is
+    compared with nothing, and not sure. Products of doubles are not exact, so what is within a
+    billionth of the bound is not sure either.
     """
-    power = np.array([one.power for one in facts], np.float64)[places[1:]]
-    lower = np.maximum(starts[:-1] - 1, 0)
+    sure = np.zeros(len(readings), np.bool_)
+    power = np.array([one.power for one in readings.facts], np.float64)[readings.held[1:]]
+    run = starts[:-1]
+    lower = np.where(begins[run], run, run - 1)
+    if not_before is not None:
+        lower = np.maximum(lower, not_before[:-1])
     gained = np.diff(readings.value)
     most = power * (readings.at[1:] - readings.at[lower]) * (1 - 1e-9)
-    return (gained >= 0) & (gained * 36e6 <= most)
+    sure[1:] = (gained >= 0) & (gained * 36e6 <= most) & ~begins[1:]
+    return sure
 
 
-def first_known(readings: Readings, facts: Sequence[Facts], places: Ints) -> int | None:
-    """Return the first place at which nothing before the readings matters any more, or None.
+def first_known(readings: Readings) -> int | None:
+    """Return the first place at which nothing before a device's readings matters, or None.
 
     That is so once the register has risen for more than an hour, by more than the jitter and never
     by more than is possible: whatever was before, its baseline and when less was read are then
     those of this run.
     """
-    sure = _surely_rises(readings, facts, places, _run_starts(readings.value))
-    begins = np.arange(len(readings))
-    begins[1:][sure] = 0
-    begins = np.maximum.accumulate(begins)
-    is_known = (readings.at - readings.at[begins] > SETTLED_AFTER_US) & (
-        readings.value - readings.value[begins] > JITTER
-    )
-    # `_surely_rises` may look at readings before the run.
-    known = np.flatnonzero(is_known)
+    begins = readings.is_first()
+    starts = _run_starts(readings.value, begins)
+    sure = _surely_rises(readings, starts, begins)
+    while True:
+        run = np.arange(len(readings))
+        run[sure] = 0
+        run = np.maximum.accumulate(run)
+        # What was before a run does not tell what is possible in it.
+        again = sure & _surely_rises(readings, starts, begins, not_before=run)
+        if np.array_equal(again, sure):
+            break
+        sure = again
+    is_long = readings.at - readings.at[run] > SETTLED_AFTER_US
+    known = np.flatnonzero(is_long & (readings.value - readings.value[run] > JITTER))
     return int(known[0]) if len(known) else None

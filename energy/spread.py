@@ -11,23 +11,27 @@ from energy.spans import Spans
 from energy.units import Ints
 from energy.worth import Worth
 
+# Whole numbers below this can be multiplied with each other in 64 bits.
+_SMALL = 2**31
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spread:
-    """What a device's readings are worth, and the sessions that decide where that lies.
+    """What readings are worth, and the sessions that decide where that lies.
 
-    `charging`: when sessions ran on the meter; of a vehicle, when it was in one.
+    `charging`: when sessions ran on a meter; of a vehicle, when it was in one.
     """
 
     worth: Worth
     charging: Spans
 
-    def within(self, spans: Spans) -> int:
-        """Return the energy that lies in these times, in nanokilowatt-hours."""
-        return int(np.sum(self.until(spans.ends) - self.until(spans.starts)))
+    def within(self, starts: Ints, ends: Ints) -> Ints:
+        """Return the energy (n) that lies in start < t <= end, in nanokilowatt-hours."""
+        energy: Ints = self.until(ends) - self.until(starts)
+        return energy
 
     def until(self, times: Ints) -> Ints:
-        """Return for each time (n) the energy that lies before it.
+        """Return for each time (n) the energy that lies before it on the line.
 
         A reading's share so far is rounded, never that of a span: so the shares of spans that
         follow each other add up to the reading.
@@ -35,23 +39,31 @@ class Spread:
         worth = self.worth
         so_far = np.concatenate(([0], np.cumsum(worth.energy)))
         over = np.searchsorted(worth.at, times, side="right")
-        energy = so_far[over]
-        last = len(worth) - 1
-        if last < 0:
+        energy: Ints = so_far[over]
+        if not len(worth):
             return energy
-        under_way = np.minimum(over, last)
-        is_begun = (
-            (over <= last) & (worth.since[under_way] < times) & (worth.energy[under_way] != 0)
-        )
-        for place in np.flatnonzero(is_begun):
-            energy[place] += self._share(int(under_way[place]), int(times[place]))
+        reading = np.minimum(over, len(worth) - 1)
+        begun = np.flatnonzero((over < len(worth)) & (worth.since[reading] < times))
+        energy[begun] += self._shares(reading[begun], times[begun])
         return energy
 
-    def _share(self, reading: int, until: int) -> int:
-        """Return the energy of a reading that lies before a time within its own."""
-        began, ended = int(self.worth.since[reading]), int(self.worth.at[reading])
-        charged = self.charging.length_until(np.array([began, until, ended]))
-        part, whole = int(charged[1] - charged[0]), int(charged[2] - charged[0])
-        if whole == 0:
-            part, whole = until - began, ended - began
-        return (2 * int(self.worth.energy[reading]) * part + whole) // (2 * whole)
+    def _shares(self, reading: Ints, until: Ints) -> Ints:
+        """Return the energy of readings (n) that lies before times (n) within their own."""
+        began, ended = self.worth.since[reading], self.worth.at[reading]
+        charged = self.charging.length_until
+        before = charged(began)
+        part, whole = charged(until) - before, charged(ended) - before
+        no_session = whole == 0
+        part = np.where(no_session, until - began, part)
+        whole = np.where(no_session, ended - began, whole)
+        return _rounded_share(self.worth.energy[reading], part, whole)
+
+
+def _rounded_share(energy: Ints, part: Ints, whole: Ints) -> Ints:
+    """Return the part of the whole of each energy (n), rounded to a whole number."""
+    wholes, rest = np.divmod(energy, whole)
+    share: Ints = wholes * part + (2 * rest * part + whole) // (2 * whole)
+    for place in np.flatnonzero(whole >= _SMALL):
+        one, its_part, its_whole = int(energy[place]), int(part[place]), int(whole[place])
+        share[place] = (2 * one * its_part + its_whole) // (2 * its_whole)
+    return share

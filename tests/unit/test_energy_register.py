@@ -1,14 +1,14 @@
 """A register read in a few operations is worth what it is worth read one by one."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from energy import register
 from energy.device import Facts, Kind
+from energy.readings import Readings
 from energy.register import Register
-from energy.units import HOUR_US, MINUTE_US, NANO
-from energy.worth import Readings
+from energy.units import HOUR_US, MINUTE_US, NANO, Ints
 
 KINDS = [
     Facts(kind=Kind.REGISTER),
@@ -19,7 +19,7 @@ AS_OF = 10**15
 
 
 @st.composite
-def counters(draw: st.DrawFn) -> Readings:
+def counters(draw: st.DrawFn) -> tuple[Ints, Ints]:
     """Counters that mostly rise a little, and sometimes do anything."""
     size = draw(st.integers(1, 60))
     steps = st.sampled_from((1, 1, 1, 5, 30, 61, 1_000))
@@ -35,53 +35,50 @@ def counters(draw: st.DrawFn) -> Readings:
             values.append(value)
         else:
             values.append(max(0, value + draw(gains)) if draw(st.booleans()) else value)
-    return Readings(at, np.array(values, np.int64) * (NANO // 1_000))
+    return at, np.array(values, np.int64) * (NANO // 1_000)
 
 
-@given(counters(), st.sampled_from(KINDS), st.integers(0, 120))
-@settings(max_examples=1_000)
+@given(st.lists(st.tuples(counters(), st.sampled_from(KINDS)), min_size=1, max_size=3), st.data())
 def test_many_at_once_are_worth_what_they_are_one_by_one(
-    readings: Readings, facts: Facts, minutes: int
+    devices: list[tuple[tuple[Ints, Ints], Facts]], data: st.DataObject
 ) -> None:
-    as_of = int(readings.at[-1]) + minutes * MINUTE_US
-    places = np.zeros(len(readings), np.int64)
-    one_by_one = Register(
-        readings.at.tolist(), readings.value.tolist(), [facts] * len(readings), as_of
-    )
-    expected = [one_by_one.read(place) for place in range(len(readings))]
-    worth = register.worth(readings, [facts], places, as_of)
+    as_of, expected = [], []
+    for (at, value), facts in devices:
+        as_of.append(int(at[-1]) + data.draw(st.integers(0, 120)) * MINUTE_US)
+        one_by_one = Register(at.tolist(), value.tolist(), [facts] * len(at), as_of[-1])
+        expected += [one_by_one.read(place) for place in range(len(at))]
+    worth = register.worth(_readings(devices), np.array(as_of))
     assert list(zip(worth.energy.tolist(), worth.doubts.tolist(), strict=True)) == expected
 
 
 @given(counters(), counters(), st.sampled_from(KINDS))
-@settings(max_examples=1_000)
 def test_what_was_before_does_not_matter_after_an_hours_rise(
-    before: Readings, after: Readings, facts: Facts
+    before: tuple[Ints, Ints], after: tuple[Ints, Ints], facts: Facts
 ) -> None:
     run = np.arange(1, 64)
-    start = int(before.at[-1])
-    value = int(after.value[0])
-    rising = Readings(start + run * MINUTE_US, value + run * (NANO // 10))
-    later = Readings(after.at + rising.at[-1], after.value + rising.value[-1] - value)
-    whole = _joined(before, rising, later)
-    part = _joined(rising, later)
-    places = np.zeros(len(whole), np.int64)
-    known = register.first_known(part, [facts], places[: len(part)])
+    rising = before[0][-1] + run * MINUTE_US, after[1][0] + run * (NANO // 10)
+    later = after[0] + rising[0][-1], after[1] + rising[1][-1] - after[1][0]
+    part = _readings([(_joined(rising, later), facts)])
+    whole = _readings([(_joined(before, rising, later), facts)])
+    known = register.first_known(part)
     assert known is not None
-    from_all = register.worth(whole, [facts], places, AS_OF)
-    from_part = register.worth(part, [facts], places[: len(part)], AS_OF)
-    after_known = slice(known + 1, None)
-    assert np.array_equal(
-        from_all.energy[len(before) :][after_known], from_part.energy[after_known]
-    )
-    assert np.array_equal(
-        from_all.doubts[len(before) :][after_known], from_part.doubts[after_known]
-    )
-    assert from_part.at[known] - part.at[0] > HOUR_US
+    from_all = register.worth(whole, np.array([AS_OF]))
+    from_part = register.worth(part, np.array([AS_OF]))
+    begin = len(before[0])
+    for column in ("energy", "doubts"):
+        of_all, of_part = getattr(from_all, column), getattr(from_part, column)
+        assert np.array_equal(of_all[begin:][known + 1 :], of_part[known + 1 :])
+    assert part.at[known] - part.at[0] > HOUR_US
 
 
-def _joined(*parts: Readings) -> Readings:
-    return Readings(
-        np.concatenate([part.at for part in parts]),
-        np.concatenate([part.value for part in parts]),
-    )
+def _readings(devices: list[tuple[tuple[Ints, Ints], Facts]]) -> Readings:
+    """Return readings of devices, each on the times that it was read."""
+    counts = [len(at) for (at, _), _ in devices]
+    at, value = _joined(*(columns for columns, _ in devices))
+    facts = [one for _, one in devices]
+    device = np.repeat(np.arange(len(devices)), counts)
+    return Readings(at, value, device, device, facts)
+
+
+def _joined(*parts: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    return np.concatenate([at for at, _ in parts]), np.concatenate([value for _, value in parts])

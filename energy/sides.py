@@ -1,0 +1,129 @@
+"""Energy of devices, added up for those whom it belongs to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energy.history import History
+from energy.units import Ints, Mask
+from energy.worth import Doubt
+
+DOUBTS = (
+    Doubt.IMPLAUSIBLE_READING,
+    Doubt.IMPLAUSIBLE_JUMP,
+    Doubt.REGISTER_FELL,
+    Doubt.UNSETTLED,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Times of devices, and whose their energy is: n spans start < t <= end.
+
+    `owner` (n) and `device` (n) are places; times are microseconds since 1970.
+    """
+
+    owner: Ints
+    device: Ints
+    starts: Ints
+    ends: Ints
+
+    @classmethod
+    def of(cls, rows: "list[tuple[int, int, int, int]]") -> "Parts":
+        """Return parts of rows (owner, device, start, end)."""
+        table = np.array(rows, np.int64).reshape(-1, 4)
+        return cls(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sides:
+    """What n owners have, drawn or delivered, in the h hours of a window.
+
+    - `energy` (n, h): nanokilowatt-hours
+    - `is_told` (n, h): something is known of the energy
+    - `known_us`, `asked_us` (n): for how long the energy is known, of how long it was asked for
+    - `readings` (n): how many were read in the times asked for
+    - `doubts` (n): of `Doubt`, about readings whose times lie there, if only in part
+    """
+
+    energy: Ints
+    is_told: Mask
+    known_us: Ints
+    asked_us: Ints
+    readings: Ints
+    doubts: Ints
+
+    @classmethod
+    def of(cls, history: History, parts: Parts, owners: int, edges: Ints) -> "Sides":
+        """Add up parts by owner, and by the hours between h + 1 edges (µs since 1970)."""
+        line = history.line
+        starts = line.times(parts.device, parts.starts)
+        ends = line.times(parts.device, parts.ends)
+        energy, is_told = _by_hour(history, parts, owners, edges)
+
+        def summed(of_part: Ints) -> Ints:
+            total = np.zeros(owners, np.int64)
+            np.add.at(total, parts.owner, of_part)
+            return total
+
+        at = history.worth.at
+        first, last = np.searchsorted(at, starts, "right"), np.searchsorted(at, ends, "right")
+        readings = summed(last - first)
+        doubts = np.zeros(owners, np.int64)
+        if history.worth.doubts.any():
+            # Those that were read in the part, and the one whose time begins in it.
+            reached = np.maximum(last, np.searchsorted(history.worth.since, ends, "left"))
+            for doubt in DOUBTS:
+                found = summed(_count(history.worth.doubts, doubt, first, reached))
+                doubts[found > 0] |= int(doubt)
+            overlapping = summed(_count(history.worth.doubts, Doubt.OVERLAPPING, first, last))
+            doubts[100 * overlapping > readings] |= int(Doubt.OVERLAPPING)
+        return cls(
+            energy,
+            is_told,
+            summed(history.known.within(starts, ends)),
+            summed(parts.ends - parts.starts),
+            readings,
+            doubts,
+        )
+
+    def total(self) -> Ints:
+        """Return the energy (n) of the window, in nanokilowatt-hours."""
+        total: Ints = self.energy.sum(axis=1)
+        return total
+
+    @property
+    def coverage(self) -> NDArray[np.float64]:
+        """The share (n) of what was asked for that is known, 0 if nothing was."""
+        return self.known_us / np.maximum(self.asked_us, 1)
+
+    @property
+    def is_covered(self) -> Mask:
+        """Whether (n) at least half of what was asked for is known."""
+        covered: Mask = (self.asked_us > 0) & (2 * self.known_us >= self.asked_us)
+        return covered
+
+
+def _by_hour(history: History, parts: Parts, owners: int, edges: Ints) -> tuple[Ints, Mask]:
+    hours = len(edges) - 1
+    first = np.searchsorted(edges, parts.starts, side="right") - 1
+    last = np.searchsorted(edges, parts.ends, side="left")
+    counts = last - first
+    part = np.repeat(np.arange(len(counts)), counts)
+    hour = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts) + first[part]
+    device = parts.device[part]
+    starts = history.line.times(device, np.maximum(parts.starts[part], edges[hour]))
+    ends = history.line.times(device, np.minimum(parts.ends[part], edges[hour + 1]))
+    gained, known = history.spread.within(starts, ends), history.known.within(starts, ends)
+    energy, told = np.zeros((owners, hours), np.int64), np.zeros((owners, hours), np.int64)
+    owner = parts.owner[part]
+    np.add.at(energy, (owner, hour), gained)
+    np.add.at(told, (owner, hour), (known > 0) | (gained != 0))
+    return energy, told > 0
+
+
+def _count(doubts: Ints, doubt: Doubt, first: Ints, last: Ints) -> Ints:
+    so_far = np.concatenate(([0], np.cumsum((doubts & int(doubt)) != 0)))
+    counted: Ints = so_far[np.maximum(first, last)] - so_far[first]
+    return counted
