@@ -17,9 +17,6 @@ from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
-# PostgreSQL counts microseconds from 2000-01-01 UTC.
-POSTGRES_EPOCH_US = 946_684_800_000_000
-
 _NULL_LENGTH = -1
 _DOUBLE = np.dtype([("length", ">i4"), ("value", ">f8")])
 
