@@ -1,0 +1,1 @@
+"""Reads from PostgreSQL what the answers about energy are computed from."""
