@@ -25,6 +25,7 @@ from api.problems import explain_problems
 from api.routes import (
     analytics,
     assignments,
+    batches,
     description,
     devices,
     exposition,
@@ -76,7 +77,8 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     app.state.rendered = {}
     explain_problems(app, as_page=page.problem_page)
     for noun in (
-        ingest, state, live, analytics, devices, assignments, sessions, health, description, page,
+        ingest, state, live, analytics, devices, assignments, batches, sessions, health,
+        description, page,
     ):  # fmt: skip
         app.include_router(noun.router)
     if settings.metrics.metrics_port is None:
@@ -100,7 +102,9 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
         # Outside of all that waits, so that it can cancel it when the client leaves.
         Middleware(Departure),
         # Before all that reads a body.
-        Middleware(BodyLimit, settings=settings.body, paths=ingest.PATHS, metrics=metrics),
+        Middleware(
+            BodyLimit, settings=settings.body, paths=ingest.PATHS | batches.PATHS, metrics=metrics
+        ),
         # After the limit, whose count of what a request holds it adds to.
         Middleware(Inflation),
         # After Departure: an answer without an end stops at its head.

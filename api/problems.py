@@ -33,6 +33,8 @@ class FieldFault(BaseModel):
 class Problem(HTTPException):
     """An answer other than success, raised by routes and turned into a document here.
 
+    `more_errors` counts faults that are not in `errors`.
+
     It is an HTTPException because FastAPI passes no other exception on while it reads a body.
     """
 
@@ -45,6 +47,7 @@ class Problem(HTTPException):
         *,
         field: str | None = None,
         errors: Sequence[FieldFault] = (),
+        more_errors: int = 0,
         headers: Mapping[str, str] | None = None,
         **more: object,
     ) -> None:
@@ -58,7 +61,7 @@ class Problem(HTTPException):
             )
             for fault in faults[:MOST_FAULTS]
         ]
-        self.more_errors = len(faults) - len(self.errors)
+        self.more_errors = len(faults) - len(self.errors) + more_errors
         self.more = more
 
     def response(self) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""The bodies of the batch paths, `{"data": […]}` and `{"records": […]}` → their elements. Pure."""
+"""The bodies of batches, `{"data": […]}` and the like → their elements. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -13,10 +13,13 @@ from telemetry.json_text import MOST_LEVELS, is_too_deep, parse_json
 MOST_READINGS = 5_000
 
 _is_object = re.compile(rb"[ \t\r\n]*\{").match
-# Decoders of a body whose arrays have been replaced by their numbers, see `_without`.
+# Decoders of a body whose arrays have been replaced by their numbers, see `_without`. Unknown
+# fields are ignored beside readings, as they are within readings.
 _decode = {
-    name: msgspec.json.Decoder(msgspec.defstruct("Batch", [(name, list[int])])).decode
-    for name in ("data", "records")
+    name: msgspec.json.Decoder(
+        msgspec.defstruct("Batch", [(name, list[int])], forbid_unknown_fields=name == "items")
+    ).decode
+    for name in ("data", "records", "items")
 }
 
 
@@ -44,7 +47,7 @@ def elements(body: bytes, name: str) -> list[bytes]:
         said = str(error) if isinstance(error, NotSplit) else "is not JSON"
         raise NotABatch(name_foreign(body) or said, "body") from error
     if items == [b""]:
-        raise NotABatch("holds no reading", name)
+        raise NotABatch("is empty", name)
     if b"" in items:
         raise NotABatch("is not JSON", "body")
     return items

@@ -14,10 +14,17 @@ class NewAssignment(Asked):
     end: str | None = Field(None, max_length=64, examples=[None])
 
 
-class AssignmentEnd(Asked):
-    """When an assignment ends; null opens it again."""
+class NewVehicleAssignment(NewAssignment):
+    """The same of a vehicle that is named: an item of a batch."""
 
-    end: str | None = Field(max_length=64, examples=["2026-03-01T00:00:00Z"])
+    vehicle_id: DeviceId
+
+
+class AssignmentChange(Asked):
+    """What to change of an assignment; what is not sent stays, and a null end opens it again."""
+
+    start: str | None = Field(None, max_length=64, examples=["2026-02-10T00:00:00Z"])
+    end: str | None = Field(None, max_length=64, examples=["2026-03-01T00:00:00Z"])
 
 
 class Assignment(Model):
@@ -27,3 +34,9 @@ class Assignment(Model):
     meter_id: str = Field(examples=["mtr-00042"])
     start: Time
     end: Time | None
+
+
+class VehicleAssignment(Assignment):
+    """The same with the vehicle."""
+
+    vehicle_id: str = Field(examples=["veh-00042"])

@@ -21,6 +21,13 @@ class SessionEnd(Asked):
     ended_at: str | None = Field(None, max_length=64, examples=["2026-02-10T21:30:00Z"])
 
 
+class SessionChange(Asked):
+    """What to change of a charge; what is not sent stays, and a null end opens it again."""
+
+    started_at: str | None = Field(None, max_length=64, examples=["2026-02-10T18:00:00Z"])
+    ended_at: str | None = Field(None, max_length=64, examples=["2026-02-10T21:30:00Z"])
+
+
 class Session(Model):
     """A charge and its energy so far."""
 

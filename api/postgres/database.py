@@ -28,6 +28,9 @@ _RECONNECT_S = 3.0
 # PostgreSQL ends a statement first; if it does not, this process does; then the network is silent.
 _LATE_S, _GRACE_S = 1.0, 2.0
 _WRITES = {WRITE, LOCKED}
+# A batch about thousands of devices takes many of them. By default PostgreSQL has room for some
+# 6,400 locks of all kinds and of all sessions.
+_LOCKS = 1_024
 
 
 class _Side:
@@ -118,7 +121,7 @@ class Database:
 
     @asynccontextmanager
     async def entry(self) -> AsyncIterator[Connection]:
-        """Lend a connection for the reads that precede an assignment or a session."""
+        """Lend a connection for what assignments and sessions need without a lock of `alone`."""
         async with self._lend(LOCKED) as connection:
             yield connection
 
@@ -221,8 +224,8 @@ class Database:
 
 
 def _lock_key(name: str) -> int:
-    """Return a hash of 32 bits; two names with the same hash only wait for each other."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big", signed=True)
+    """Return one of `_LOCKS` keys; two names with the same key only wait for each other."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big") % _LOCKS
 
 
 async def _check(connection: Connection) -> None:

@@ -41,6 +41,31 @@ async def set_session_end(
     )
 
 
+async def set_session_times(
+    connection: Connection, was: DictRow, *, started_at: datetime, ended_at: datetime | None
+) -> DictRow | None:
+    """Set when a session began and ended; return it, or None if it is no more what it was.
+
+    Raises ExclusionViolation if either device is in another session in that time.
+    """
+    return await first_row(
+        connection,
+        statement("set_session_times"),
+        session_id=was["session_id"],
+        was_started_at=was["started_at"],
+        was_ended_at=was["ended_at"],
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+async def delete_session(connection: Connection, session_id: int) -> bool:
+    """Remove a session; return whether it was there."""
+    return (
+        await first_row(connection, statement("delete_session"), session_id=session_id) is not None
+    )
+
+
 async def select_session(connection: Connection, session_id: int) -> DictRow | None:
     """Return the session with this id, None if there is none."""
     return await first_row(connection, statement("select_session"), session_id=session_id)
@@ -52,12 +77,15 @@ async def select_sessions(
     vehicle_id: str | None,
     meter_id: str | None,
     only_active: bool,
+    start: datetime | None,
+    end: datetime | None,
     after: int,
     limit: int,
 ) -> list[DictRow]:
     """Return the first `limit` sessions whose ids follow, in order of their ids.
 
-    Only those of one vehicle or meter, if it is given; only those under way, with `only_active`.
+    Only those of one vehicle or meter, if it is given; only those under way, with `only_active`;
+    only those that overlap the time from `start` to `end`, if these are given.
     """
     return await all_rows(
         connection,
@@ -65,6 +93,8 @@ async def select_sessions(
         vehicle_id=vehicle_id,
         meter_id=meter_id,
         only_active=only_active,
+        start=start,
+        end=end,
         after=after,
         limit=limit,
     )

@@ -7,8 +7,10 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import ExclusionViolation
 from psycopg.rows import DictRow
+from pydantic import AliasChoices
+from pydantic.alias_generators import to_camel
 
-from api.models.sessions import Session, SessionEnd, SessionStart
+from api.models.sessions import Session, SessionChange, SessionEnd, SessionStart
 from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.postgres.database import Connection
@@ -16,22 +18,41 @@ from api.problems import Problem, describe_problems
 from api.queries.charges import Charge, energies, energies_in_time
 from api.queries.sessions import (
     count_sessions,
+    delete_session,
     insert_session,
     select_session,
     select_sessions,
     set_session_end,
+    set_session_times,
 )
-from api.queries.windows import CLOCKS_DIFFER, instant
+from api.queries.windows import CLOCKS_DIFFER, instant, utc_day
 from api.routes.json_body import JsonRoute
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/sessions", tags=["sessions"])
 
 SessionId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+From = Annotated[
+    str | None,
+    Query(
+        validation_alias=AliasChoices("start", "startTime", "from"),
+        max_length=64,
+        description="RFC 3339; only charges that end later; or `startTime`, or `from`",
+    ),
+]
+Until = Annotated[
+    str | None,
+    Query(
+        validation_alias=AliasChoices("end", "endTime", "to"),
+        max_length=64,
+        description="RFC 3339; only charges that start earlier; or `endTime`, or `to`",
+    ),
+]
 DeviceFilter = Annotated[str | None, Query(pattern=f"^{DEVICE_ID}$", max_length=64)]
 _NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
 _ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
 _END: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
+_REMOVE: dict[str, Any] = {"status_code": 204, **_ONE}
 _MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 # The device that each constraint allows one session at a time.
 _EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter"}
@@ -89,17 +110,72 @@ async def end_session(
     return Session.model_validate(session | energy)
 
 
+@router.patch("/{session_id}", **_END)
+async def change_session(
+    parts: TheParts, session_id: SessionId, change: Annotated[SessionChange, Body()]
+) -> Session:
+    """Put right when a charge began or ended. A null end opens it again."""
+    now = datetime.now(UTC)
+    changes = {
+        name: None if text is None else _past(text, to_camel(name), now)
+        for name, text in change.model_dump(exclude_unset=True).items()
+    }
+    if "started_at" in changes and changes["started_at"] is None:
+        raise Problem(422, "startedAt: cannot be null", field="startedAt")
+    async with parts.database.entry() as connection:
+        was = await _session(connection, session_id)
+    charge = was | changes
+    if charge["ended_at"] is not None and charge["ended_at"] <= charge["started_at"]:
+        field = "endedAt" if "ended_at" in changes else "startedAt"
+        raise Problem(422, f"{field}: the end should be later than the start", field=field)
+    energy = await _energy(parts, charge)
+    async with _alone(parts, was) as connection:
+        if utc_day(charge["started_at"]) != utc_day(was["started_at"]):
+            await _check_day(parts, connection, charge)
+        try:
+            session = await set_session_times(
+                connection, was, started_at=charge["started_at"], ended_at=charge["ended_at"]
+            )
+        except ExclusionViolation as error:
+            raise _overlap(error) from error
+    if session is None:
+        raise Problem(409, f"session {session_id} was changed or removed meanwhile")
+    return Session.model_validate(session | energy)
+
+
+@router.delete("/{session_id}", **_REMOVE)
+async def remove_session(parts: TheParts, session_id: SessionId) -> None:
+    """Remove a charge, as if it had never been entered."""
+    async with parts.database.entry() as connection:
+        if not await delete_session(connection, session_id):
+            raise _no_session(session_id)
+
+
 @router.get("", **_MANY)
 async def list_sessions(
     parts: TheParts,
     *,
     vehicle_id: Annotated[DeviceFilter, Query(alias="vehicleId")] = None,
     meter_id: Annotated[DeviceFilter, Query(alias="meterId")] = None,
+    start: From = None,
+    end: Until = None,
     limit: Limit = 100,
     after: After = None,
 ) -> Page[Session]:
-    """The charges of a vehicle, of a meter or of all, past and under way, in order of their ids."""
-    return await _list(parts, vehicle_id, meter_id, limit=limit, after=after)
+    """The charges of a vehicle, of a meter or of all, past and under way, in order of their ids.
+
+    With `start` or `end` only those that overlap that time.
+    """
+    now = datetime.now(UTC)
+    return await _list(
+        parts,
+        vehicle_id,
+        meter_id,
+        start=None if start is None else instant(start, "start", now),
+        end=None if end is None else instant(end, "end", now),
+        limit=limit,
+        after=after,
+    )
 
 
 @router.get("/active", **_MANY)
@@ -125,6 +201,8 @@ async def _list(
     meter_id: str | None = None,
     *,
     only_active: bool = False,
+    start: datetime | None = None,
+    end: datetime | None = None,
     limit: int,
     after: str | None,
 ) -> Page[Session]:
@@ -135,6 +213,8 @@ async def _list(
             vehicle_id=vehicle_id,
             meter_id=meter_id,
             only_active=only_active,
+            start=start,
+            end=end,
             after=0 if key is None else cast("int", key[0]),
             limit=limit + 1,
         )
@@ -183,8 +263,12 @@ async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> No
 async def _session(connection: Connection, session_id: int) -> DictRow:
     row = await select_session(connection, session_id)
     if row is None:
-        raise Problem(404, f"there is no session {session_id}")
+        raise _no_session(session_id)
     return row
+
+
+def _no_session(session_id: int) -> Problem:
+    return Problem(404, f"there is no session {session_id}")
 
 
 def _past(text: str, field: str, now: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -11,6 +11,11 @@ from producer_sim.oracle.witness import Witness
 from producer_sim.parallel import all_of
 from producer_sim.product import Product, ProductError
 from telemetry.timestamps import format_timestamp, parse_timestamp
+
+# Devices, or vehicles with the few assignments of each; the API takes 5,000 at a time.
+_BATCH = 1_000
+
+Item = TypeVar("Item")
 
 
 class Enrolment:
@@ -72,11 +77,16 @@ async def enrol(
 
     Raises ProductError.
     """
-    registered = (_register(product, device, interval_us) for device in devices)
-    await all_of(registered, total=len(devices), what="devices", console=console)
-    by_vehicle = _grouped(assignments, lambda bond: bond.vehicle_id)
-    assigned = (_assign(product, vehicle, bonds) for vehicle, bonds in by_vehicle)
-    await all_of(assigned, total=len(by_vehicle), what="assignments", console=console)
+    batches = [
+        (stream, batch)
+        for stream in ("meter", "vehicle")
+        for batch in _batches([device for device in devices if device.stream == stream])
+    ]
+    registered = (_register(product, stream, batch, interval_us) for stream, batch in batches)
+    await all_of(registered, total=len(batches), what="batches of devices", console=console)
+    vehicles = _batches(_grouped(assignments, lambda bond: bond.vehicle_id))
+    assigned = (_assign(product, batch) for batch in vehicles)
+    await all_of(assigned, total=len(vehicles), what="batches of assignments", console=console)
 
 
 async def enter_sessions(
@@ -90,9 +100,19 @@ async def enter_sessions(
     await all_of(entered, total=len(sessions), what="sessions", console=console)
 
 
-async def _register(product: Product, device: Device, interval_us: int) -> None:
-    path = f"/v1/devices/{device.stream}s"
-    body: dict[str, Any] = {
+async def _register(
+    product: Product, stream: str, devices: Sequence[Device], interval_us: int
+) -> None:
+    """Register devices of a stream at once, or one by one if some exist already."""
+    path = f"/v1/devices/{stream}s"
+    bodies = [_described(device, interval_us) for device in devices]
+    if await product.post(f"{path}/batch", {"items": bodies}) is None:
+        for body in bodies:
+            await _register_one(product, path, body[f"{stream}Id"], body)
+
+
+def _described(device: Device, interval_us: int) -> dict[str, Any]:
+    body = {
         f"{device.stream}Id": device.device_id,
         "readingKind": device.reading_kind,
         "readingIntervalSeconds": interval_us / 1_000_000,
@@ -100,24 +120,40 @@ async def _register(product: Product, device: Device, interval_us: int) -> None:
         "registerModulusKwh": device.register_modulus_kwh,
         "batteryCapacityKwh": device.battery_capacity_kwh,
     }
-    body = {name: value for name, value in body.items() if value is not None}
+    return {name: value for name, value in body.items() if value is not None}
+
+
+async def _register_one(product: Product, path: str, device_id: str, body: dict[str, Any]) -> None:
     if await product.post(path, body) is None:
-        there = await product.get(f"{path}/{device.device_id}")
+        there = await product.get(f"{path}/{device_id}")
         differing = [name for name, value in body.items() if there.get(name) != value]
         if differing:
             raise ProductError(
-                f"{device.device_id} is registered already, with another {differing[0]}:"
+                f"{device_id} is registered already, with another {differing[0]}:"
                 " give each run a --fleet of its own"
             )
 
 
-async def _assign(product: Product, vehicle: str, bonds: list[Bond]) -> None:
+async def _assign(product: Product, vehicles: Sequence[tuple[str, list[Bond]]]) -> None:
+    """Assign vehicles at once, or one by one if some assignments exist already."""
+    items = [
+        {"vehicleId": vehicle, **_assignment(bond)} for vehicle, bonds in vehicles for bond in bonds
+    ]
+    if await product.post("/v1/devices/assignments/batch", {"items": items}) is None:
+        for vehicle, bonds in vehicles:
+            await _assign_one(product, vehicle, bonds)
+
+
+def _assignment(bond: Bond) -> dict[str, Any]:
+    end = None if bond.end is None else format_timestamp(bond.end)
+    return {"meterId": bond.meter_id, "start": format_timestamp(bond.start), "end": end}
+
+
+async def _assign_one(product: Product, vehicle: str, bonds: list[Bond]) -> None:
     path = f"/v1/devices/vehicles/{vehicle}/assignments"
     there: set[tuple[str, int, int | None]] | None = None
     for bond in bonds:
-        end = None if bond.end is None else format_timestamp(bond.end)
-        body = {"meterId": bond.meter_id, "start": format_timestamp(bond.start), "end": end}
-        if await product.post(path, body) is not None:
+        if await product.post(path, _assignment(bond)) is not None:
             continue
         if there is None:
             there = {
@@ -156,6 +192,10 @@ async def _enter(product: Product, session: Bond) -> None:
             f"{session.vehicle_id} or {session.meter_id} is in another session already: give each"
             " run a --fleet of its own"
         )
+
+
+def _batches(items: Sequence[Item]) -> list[Sequence[Item]]:
+    return [items[first : first + _BATCH] for first in range(0, len(items), _BATCH)]
 
 
 def _grouped(bonds: Sequence[Bond], key: Callable[[Bond], str]) -> list[tuple[str, list[Bond]]]:

@@ -13,7 +13,7 @@ from psycopg.errors import UndefinedTable
 from psycopg.rows import tuple_row
 
 # The number of the newest file in schema/migrations/.
-NEEDED = 2
+NEEDED = 3
 
 _VERSION = "SELECT coalesce(max(version), 0), coalesce(max(oldest_code), 0) FROM schema_version"
 

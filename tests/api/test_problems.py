@@ -41,7 +41,7 @@ async def test_unknown_paths_and_methods(client: Client) -> None:
     for path in ("/v1", "/v1/telemetry/boat", "/nothing", "/v1/sessions/1/2"):
         problem(await client.get(path), 404)
     for method, path in (
-        ("DELETE", "/v1/devices/meters/m"),
+        ("DELETE", "/v1/devices/meters/m/state"),
         ("PUT", "/v1/telemetry/meter"),
         ("GET", "/v1/telemetry/ingest/batch"),
         ("POST", "/health/live"),

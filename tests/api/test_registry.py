@@ -16,19 +16,25 @@ DEVICES = "/v1/devices"
 SESSIONS = "/v1/sessions"
 METER = {
     "meterId": "mtr-1",
-    "location": "Depot 3",
+    "location": "Depot 3, bay 12",
+    "site": "Depot 3",
+    "label": "Bay 12",
     "capacityKw": 11.0,
     "readingKind": "register",
     "registerModulusKwh": 100_000.0,
+    "registerStepKwh": 0.1,
     "readingIntervalSeconds": 900.0,
 }
 VEHICLE = {
     "vehicleId": "veh-1",
+    "vin": "WVWZZZE1ZMP000042",
     "model": "e-Van",
+    "label": "Van 42",
     "batteryCapacityKwh": 77.0,
     "maxAcKw": 11.0,
     "readingKind": "interval",
     "readingIntervalSeconds": 60.0,
+    "reportsOnlyWhileCharging": True,
 }
 
 
@@ -42,13 +48,18 @@ async def test_a_device_is_registered_once_shown_and_changed(
     assert made.status_code == 201
     created_at = made.json()["createdAt"]
     times = {"createdAt": created_at, "updatedAt": created_at}
+    # A registration holds for all time.
+    device = device | {"validFrom": None}
     assert made.json() == device | times
-    problem(await client.post(path, json=device), 409, id_field)
+    again = {name: value for name, value in device.items() if name != "validFrom"}
+    problem(await client.post(path, json=again), 409, id_field)
     one = f"{path}/{device[id_field]}"
     assert (await client.get(one)).json() == device | times
     changed = await client.patch(one, json={"readingIntervalSeconds": 30})
     times["updatedAt"] = changed.json()["updatedAt"]
     assert datetime.fromisoformat(times["updatedAt"]) > datetime.fromisoformat(created_at)
+    times["validFrom"] = changed.json()["validFrom"]
+    assert times["validFrom"] is not None
     wanted = device | times | {"readingIntervalSeconds": 30}
     assert (changed.status_code, changed.json()) == (200, wanted)
     assert (await client.get(one)).json() == wanted
@@ -80,6 +91,13 @@ NO_METERS = (
     (b'{"meterId":"m","capacityKw":"11"}', "capacityKw"),
     (b'{"meterId":"m","capacityKw":true}', "capacityKw"),
     (b'{"meterId":"m","registerModulusKwh":-1}', "registerModulusKwh"),
+    (b'{"meterId":"m","registerStepKwh":0}', "registerStepKwh"),
+    (b'{"meterId":"m","registerStepKwh":1000.1}', "registerStepKwh"),
+    (b'{"meterId":"m","registerStepKwh":null}', "registerStepKwh"),
+    (b'{"meterId":"m","registerModulusKwh":10,"registerStepKwh":10}', "registerModulusKwh"),
+    (b'{"meterId":"m","registerModulusKwh":0.5}', "registerModulusKwh"),
+    (b'{"meterId":"m","validFrom":"2026-01-01T00:00:00Z"}', "validFrom"),
+    (b'{"meterId":"m","site":"' + b"x" * 201 + b'"}', "site"),
     (b'{"meterId":"m","location":"a\\u0000b"}', "location"),
     (b'{"meterId":"m","location":"\\ud800"}', "location"),
     (b'{"meterId":"m","location":"' + b"x" * 201 + b'"}', "location"),

@@ -68,6 +68,16 @@ async def another_schema(url: str, name: str, text: str) -> AsyncIterator[Connec
         yield connection
 
 
+async def selected(connection: Connection, table: str) -> str:
+    """Return the query of a table's rows by the columns that it has now."""
+    [(columns,)] = await rows(
+        connection,
+        "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
+        f" WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped",
+    )
+    return f"SELECT {columns} FROM {table} ORDER BY 1"
+
+
 async def days(connection: Connection) -> None:
     settings = HistorySettings(history_retention_days=3, partitions_ahead_days=2)
     await maintain(connection, settings, now_us=int(NOW.timestamp() * 1e6))
@@ -81,7 +91,8 @@ async def test_a_database_without_a_version_becomes_what_a_new_one_is(
         await days(adopted)
         for statement in DATA:
             await adopted.execute(statement)
-        before = [await rows(adopted, f"SELECT * FROM {table} ORDER BY 1") for table in TABLES]
+        stored = [await selected(adopted, table) for table in TABLES]
+        before = [await rows(adopted, query) for query in stored]
         files = await rows(
             adopted, "SELECT relname, relfilenode FROM pg_class WHERE relispartition"
         )
@@ -90,7 +101,7 @@ async def test_a_database_without_a_version_becomes_what_a_new_one_is(
             await check_schema(adopted)
         )
         await apply_schema(adopted)
-        after = [await rows(adopted, f"SELECT * FROM {table} ORDER BY 1") for table in TABLES]
+        after = [await rows(adopted, query) for query in stored]
         assert after == before
         # History was not written anew.
         assert files == await rows(
@@ -193,3 +204,64 @@ async def test_what_waits_for_a_session_does_not_keep_others_waiting(
                 assert not applying.done()
         await applying
         assert await check_schema(connection) == []
+
+
+FACTS = (
+    "SELECT stream, device_id, valid_from::text, reading_kind, capacity_kw::text, register_step_kwh"
+    " FROM device_facts ORDER BY 1, 2, 3"
+)
+
+
+async def test_what_devices_were_registered_as_holds_for_all_time_after_an_upgrade(
+    database_url: str, older: str
+) -> None:
+    async with another_schema(database_url, "elsewhere", older) as connection:
+        await connection.execute(
+            "INSERT INTO meter (meter_id, reading_kind, capacity_kw) VALUES ('m', 'register', 22)"
+        )
+        await connection.execute("INSERT INTO vehicle (vehicle_id) VALUES ('v')")
+        await connection.execute("GRANT SELECT, INSERT ON meter TO pg_monitor")
+        await apply_schema(connection)
+        registered = [
+            ("meter", "m", "-infinity", "register", "22", 1.0),
+            ("vehicle", "v", "-infinity", "interval", None, 1.0),
+        ]
+        assert await rows(connection, FACTS) == registered
+        may = "SELECT has_table_privilege('pg_monitor', 'device_facts', {!r})"
+        assert [await rows(connection, may.format(what)) for what in ("INSERT", "DELETE")] == [
+            [(True,)],
+            [(False,)],
+        ]
+        # Replicas of the release before know nothing of it.
+        await connection.execute("UPDATE meter SET capacity_kw = 11, updated_at = now()")
+        await connection.execute("DELETE FROM vehicle")
+        assert await rows(connection, FACTS) == [("meter", "m", "-infinity", "register", "11", 1.0)]
+
+
+async def test_the_facts_of_a_device_follow_its_row(connection: Connection) -> None:
+    async def facts() -> list[tuple[str, str]]:
+        found = await rows(connection, FACTS)
+        return [(str(since), str(capacity)) for _, _, since, _, capacity, _ in found]
+
+    await connection.execute("SET timezone = 'UTC'")
+    await connection.execute("INSERT INTO meter (meter_id, capacity_kw) VALUES ('m', 11)")
+    for day in (1, 2):
+        await connection.execute(
+            "UPDATE meter SET capacity_kw = capacity_kw * 2, valid_from = make_date(2026, 1, %s)",
+            [day],
+        )
+    registered, first, second = (
+        ("-infinity", "11"),
+        ("2026-01-01 00:00:00+00", "22"),
+        ("2026-01-02 00:00:00+00", "44"),
+    )
+    assert await facts() == [registered, first, second]
+    await connection.execute("UPDATE meter SET label = 'bay 12'")
+    assert await facts() == [registered, first, second]
+    # The row is what the device is now, so what would follow it goes.
+    await connection.execute("UPDATE meter SET valid_from = '2026-01-01Z'")
+    assert await facts() == [registered, ("2026-01-01 00:00:00+00", "44")]
+    await connection.execute("UPDATE meter SET meter_id = 'n'")
+    assert await facts() == [("2026-01-01 00:00:00+00", "44")]
+    await connection.execute("TRUNCATE meter")
+    assert await facts() == []

@@ -73,10 +73,12 @@ def test_the_upsert_takes_every_column_and_newer_readings_only(stream: Stream) -
 
 
 METER_COLUMNS = (
-    '"location", "capacity_kw", "reading_kind", "register_modulus_kwh", "reading_interval_seconds"'
+    '"location", "site", "label", "capacity_kw", "reading_kind", "register_modulus_kwh",'
+    ' "register_step_kwh", "reading_interval_seconds"'
 )
 VEHICLE_COLUMNS = (
-    '"model", "battery_capacity_kwh", "max_ac_kw", "reading_kind", "reading_interval_seconds"'
+    '"vin", "model", "label", "battery_capacity_kwh", "max_ac_kw", "reading_kind",'
+    ' "reading_interval_seconds", "reports_only_while_charging"'
 )
 
 
@@ -86,6 +88,6 @@ VEHICLE_COLUMNS = (
 def test_a_device_is_registered_with_every_property_that_its_model_has(
     stream: Stream, columns: str
 ) -> None:
-    text = " ".join(composed_of_api(stream)["insert_device"].split())
-    assert text.startswith(f'INSERT INTO "{stream.registry}" ("{stream.id_column}", {columns})')
-    assert re.findall(r"%\((\w+)\)s", text) == ["device_id", *re.findall(r"\w+", columns)]
+    text = " ".join(composed_of_api(stream)["insert_devices"].split())
+    named = f'"{stream.id_column}", {columns}'
+    assert f'INSERT INTO "{stream.registry}" ({named}) SELECT {named} FROM jsonb_populate' in text

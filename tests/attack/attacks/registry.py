@@ -91,7 +91,7 @@ def sessions_never_ended(site: Site) -> None:
 @attack(ANY_KEY, short=True)
 def page_of_milliseconds(site: Site) -> None:
     """The page of a vehicle that is registered as sending every millisecond."""
-    changed = {"readingIntervalSeconds": 0.001}
+    changed = {"readingIntervalSeconds": 0.001, "validFrom": "2000-01-01T00:00:00Z"}
     site.note(site.ask("PATCH", "/v1/devices/vehicles/veh-5", changed, number=0))
     now = datetime.now(UTC) - timedelta(seconds=5)
     count = site.brief_or(1, 12)

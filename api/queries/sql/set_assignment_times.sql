@@ -1,4 +1,4 @@
 UPDATE vehicle_meter_assignment
-SET ended_at = %(end)s
+SET started_at = %(start)s, ended_at = %(end)s
 WHERE assignment_id = %(assignment_id)s AND vehicle_id = %(vehicle_id)s
 RETURNING assignment_id, meter_id, started_at AS start, ended_at AS "end"

@@ -1,0 +1,3 @@
+DELETE FROM {registry}
+WHERE {id} = %(device_id)s
+RETURNING {id}
