@@ -17,6 +17,8 @@ from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
+from runtime.postgres.arrays import POSTGRES_EPOCH_US
+
 _NULL_LENGTH = -1
 _DOUBLE = np.dtype([("length", ">i4"), ("value", ">f8")])
 

@@ -80,8 +80,8 @@ async def read(
         ]
         if not missing:
             break
-    columns = [one for one in found if one is not None]
-    return _on_line(columns, [device for _, device in devices], start, end)
+    all_of_them = [one for one in found if one is not None]
+    return _on_line(all_of_them, [device for _, device in devices], start, end)
 
 
 async def _rows(
