@@ -8,6 +8,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 from tests.energy.slow_world import (
     HOUR,
@@ -33,7 +34,13 @@ class Part:
     known: int = 0
     whole: int = 0
     readings: int = 0
-    reasons: set[str] = field(default_factory=set)
+    overlapping: int = 0
+    doubts: set[str] = field(default_factory=set)
+
+    @property
+    def reasons(self) -> set[str]:
+        overlap = 100 * self.overlapping > self.readings
+        return self.doubts | ({"overlapping_readings"} if overlap else set())
 
     @property
     def coverage(self) -> Fraction | None:
@@ -45,7 +52,8 @@ class Part:
         self.known += other.known
         self.whole += other.whole
         self.readings += other.readings
-        self.reasons |= other.reasons
+        self.overlapping += other.overlapping
+        self.doubts |= other.doubts
 
 
 @dataclass
@@ -57,6 +65,7 @@ class Answer:
     ac: Part
     dc: Part
     reasons: set[str]
+    has_meter: bool = True
     hours: list["Answer"] = field(default_factory=list)
     served: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)
 
@@ -68,11 +77,12 @@ class Answer:
 
     @property
     def status(self) -> str:
-        if not self.ac.whole:
+        if not self.has_meter:
             return "no_meter"
         if (
             self.ac.energy is None
             or self.dc.energy is None
+            or not self.ac.whole
             or 10 * self.ac.energy < KWH
             or 2 * self.ac.known < self.ac.whole
             or 2 * self.dc.known < self.dc.whole
@@ -105,7 +115,7 @@ def meter_answer(world: World, meter: str, start: int, end: int) -> Answer:
 def hours(start: int, end: int) -> list[Span]:
     """Return the hours of a window; the first and the last may be parts of one."""
     edges = [start, *range((start // HOUR + 1) * HOUR, end, HOUR), end]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def _vehicle_span(world: World, vehicle: str, start: int, end: int, meter: str | None) -> Answer:
@@ -120,7 +130,9 @@ def _vehicle_span(world: World, vehicle: str, start: int, end: int, meter: str |
         ac.add(_part(world, device, within(spans, start, end)))
     dc = _part(world, car, [(start, end)])
     reasons = ac.reasons | dc.reasons | ({"shared_meter"} if shared else set())
-    return Answer(start, end, ac, dc, reasons)
+    stays = [stay for stay in world.sessions + world.assignments if stay.vehicle == vehicle]
+    has_meter = bool(meter or within([(stay.start, stay.end) for stay in stays], start, end))
+    return Answer(start, end, ac, dc, reasons, has_meter)
 
 
 def _meter_span(world: World, meter: str, start: int, end: int) -> Answer:
@@ -150,7 +162,7 @@ def _responsible(world: World, meter: str, vehicle: str) -> tuple[list[Span], li
     assigned = [stay for stay in world.assignments if stay.meter == meter]
     edges = sorted({edge for stay in sessions + assigned for edge in (stay.start, stay.end)})
     charged, shared = [], []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         session = {stay.vehicle for stay in sessions if _holds(stay, start, end)}
         standing = {stay.vehicle for stay in assigned if _holds(stay, start, end)}
         if vehicle in session or (not session and standing == {vehicle}):
@@ -194,10 +206,9 @@ def _span(of_device: list[Worth], charging: list[Span], start: int, end: int) ->
     energy = sum(share(worth, charging, start, end) for worth in touching)
     known = length(_known(of_device, start, end))
     reasons = {worth.reason for worth in touching + read if worth.reason}
-    if 100 * sum(worth.overlaps for worth in read) > len(read):
-        reasons.add("overlapping_readings")
+    overlapping = sum(worth.overlaps for worth in read)
     is_known = energy or known
-    return Part(energy if is_known else None, known, end - start, len(read), reasons)
+    return Part(energy if is_known else None, known, end - start, len(read), overlapping, reasons)
 
 
 def _near(of_device: list[Worth], start: int, end: int) -> list[Worth]:
@@ -237,6 +248,6 @@ def _silent(device: Device, charging: list[Span], start: int, end: int) -> list[
     edges.sort()
     return united(
         (a, b)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
         if device.facts_at(a).only_while_charging and not within(charging, a, b)
     )

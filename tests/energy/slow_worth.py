@@ -65,7 +65,7 @@ class _Judge:
                 self.baseline = None
                 self._interval(i)
             if self.worths[i].reason == "unsettled":
-                for later in range(i + 1, len(self.readings)):
+                for later in self._following(i):
                     self._add(later, reason="unsettled")
         return self.worths
 
@@ -73,7 +73,7 @@ class _Judge:
         at, facts = self.readings[i].at, self.facts[i]
         before = self.readings[i - 1].at if i else None
         if facts.register:
-            start = at if before is None else before
+            start = at if before is None or not self.facts[i - 1].register else before
         else:
             start = at - facts.interval if before is None else max(before, at - facts.interval)
         known = max(5 * MINUTE, 2 * facts.interval)
@@ -90,11 +90,11 @@ class _Judge:
         )
 
     def _overlaps(self, i: int) -> bool:
-        if i == 0 or self.facts[i].register or self.facts[i - 1].register:
+        """Return whether more than half of the reading's interval lies before the one before."""
+        if i == 0 or self.facts[i].register:
             return False
-        before, at = self.readings[i - 1].at, self.readings[i].at
-        start = max(at - self.facts[i].interval, before - self.facts[i - 1].interval)
-        return 2 * (before - start) > self.facts[i].interval
+        claimed = self.readings[i].at - self.facts[i].interval
+        return 2 * (self.readings[i - 1].at - claimed) > self.facts[i].interval
 
     def _interval(self, i: int) -> None:
         value, facts = self.readings[i].value, self.facts[i]
