@@ -71,10 +71,14 @@ def history(world: World, names: Sequence[str], start: int, end: int) -> History
     """Return the readings of some devices, judged."""
     found = {device.name: device for device in world.meters + world.vehicles}
     chosen = [found.get(name, slow_world.Device(name)) for name in names]
-    devices = [_device(device) for device in chosen]
+    devices = [plain_device(device) for device in chosen]
     rows = [sorted((one.at, one.value) for one in device.readings) for device in chosen]
+    begins = [
+        min([start, *(at for at, _ in own)]) - max(facts.interval for facts in device.facts)
+        for device, own in zip(chosen, rows, strict=True)
+    ]
     line = Line.of(
-        np.array([min([start, *(at - 1 for at, _ in own)]) for own in rows], np.int64),
+        np.array(begins, np.int64) - HOUR_US,
         np.array([max([end, *(at for at, _ in own)]) + HOUR_US for own in rows], np.int64),
     )
     table = np.array([row for own in rows for row in own], np.int64).reshape(-1, 2)
@@ -89,7 +93,7 @@ def history(world: World, names: Sequence[str], start: int, end: int) -> History
     return History.of(line, devices, readings, sessions, world.as_of)
 
 
-def _device(device: slow_world.Device) -> Device:
+def plain_device(device: slow_world.Device) -> Device:
     ordered = sorted(device.facts, key=lambda facts: facts.since)
     return Device(
         [

@@ -26,7 +26,7 @@ def said(answer: Answer) -> Said:
     )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(devices("M"), st.sampled_from((EVER, T0 + HOUR, T0 + 200 * MINUTE)))
 def test_each_reading_is_worth_the_same(device: Device, as_of: int) -> None:
     """The reason is that of the reading itself, and does not depend on what is asked."""
@@ -52,7 +52,7 @@ def test_each_reading_is_worth_the_same(device: Device, as_of: int) -> None:
     assert product == slow
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(worlds(), windows())
 def test_vehicles_asked_at_once_answer_what_each_would(
     world: World, window: tuple[int, int]
