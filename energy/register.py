@@ -48,12 +48,10 @@ class Register:
 
     def read(self, place: int) -> tuple[int, Doubt]:
         """Take the next reading; return its energy, and what is doubtful about it."""
-        if self.is_open:
-            return 0, Doubt.UNSETTLED
+        if self.is_open or place < self.returned:
+            return 0, Doubt.UNSETTLED if self.is_open else Doubt.NONE
         if not self.has_begun:
             return self._begin_anew(place)
-        if place < self.returned:
-            return 0, Doubt.NONE
         gained = self.value[place] - self.baseline
         if gained < -JITTER:
             return self._fall(place)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = (
+    "tests/energy/test_pure_edges.py",
     "tests/energy/test_pure_table.py",
     "tests/energy/test_pure_against_slow.py",
     "tests/energy/test_pure_properties.py",
@@ -182,8 +183,8 @@ MUTANTS = [
     Mutant(
         "a dip ends a reading later",
         "register",
-        "if place < self.returned",
-        "if place <= self.returned",
+        "or place < self.returned",
+        "or place <= self.returned",
     ),
     Mutant("a dip is judged at each reading", "register", "self.returned = returned", "pass"),
     Mutant("a step down is silent", "register", "Doubt.REGISTER_FELL)", "Doubt.NONE)"),

@@ -14,13 +14,13 @@ from tests.energy.table import T0
 
 def said(answer: Answer) -> Said:
     """Return an answer of the slow reference in plain numbers."""
-    sides = (answer.ac, answer.dc)
+    ac, dc = answer.ac, answer.dc
     return Said(
         [hour.ac.energy for hour in answer.hours],
         [hour.dc.energy for hour in answer.hours],
-        tuple(side.known for side in sides),
-        tuple(side.whole for side in sides),
-        tuple(side.readings for side in sides),
+        (ac.known, dc.known),
+        (ac.whole, dc.whole),
+        (ac.readings, dc.readings),
         answer.status,
         answer.reasons,
     )
