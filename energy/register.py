@@ -27,7 +27,8 @@ RESET_BELOW_PERCENT = 95
 class Register:
     """A counter's readings, and what is known of it after some of them.
 
-    `at`, `value` and `facts` (n) are the readings and what the device was at each; `as_of` is now.
+    `at`, `value` and `facts` (n) are the readings and what the device was at each; `as_of` is now,
+    or when the device was read last if that is later.
     Times are microseconds since 1970, values nanokilowatt-hours. `baseline` was first read at
     `baseline_at`. `lower_at` is when less was read last, None if that is not known; `good_at` is
     when the baseline was read last, or a value within the jitter below it.
@@ -101,7 +102,7 @@ class Register:
 
     def _unless_open(self, place: int, energy: int, doubt: Doubt) -> tuple[int, Doubt]:
         """Take what is true only if nothing else is read within the hour."""
-        if max(self.as_of, self.at[-1]) < self.at[place] + SETTLED_AFTER_US:
+        if self.as_of < self.at[place] + SETTLED_AFTER_US:
             self.is_open = True
             return 0, Doubt.UNSETTLED
         return self._begin_anew(place, energy, doubt)

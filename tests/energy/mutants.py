@@ -205,8 +205,8 @@ MUTANTS = [
     Mutant(
         "unsettled although later was read",
         "register",
-        "max(self.as_of, self.at[-1])",
-        "self.as_of",
+        "max(as_of[device], last)",
+        "as_of[device]",
     ),
     Mutant("what follows the unsettled counts", "register", "self.is_open = True", "pass"),
     # Windows and sessions

@@ -8,7 +8,7 @@ import pytest
 from energy.worth import Doubt
 from tests.energy.pure import ask, history
 from tests.energy.slow import vehicle_answer
-from tests.energy.slow_world import EVER, HOUR, KWH, MINUTE, Device, Facts, Reading, World
+from tests.energy.slow_world import EVER, HOUR, KWH, MINUTE, Device, Facts, Reading, Stay, World
 from tests.energy.slow_worth import worths
 from tests.energy.table import CAR, INTERVAL, REGISTER, T0, kwh, pair, rated
 
@@ -101,6 +101,13 @@ EDGES = [
         ((0, "90"), (1, "70"), (2, "70.1")),
         ("0", "unsettled", "unsettled"),
         as_of=61 - SECOND_IN_MINUTES,
+    ),
+    Edge(
+        "what follows is unsettled, even if it could be decided",
+        replace(REGISTER, modulus=100 * KWH),
+        ((0, "95"), (1, "5000"), (2, "0")),
+        ("0", "unsettled", "unsettled"),
+        as_of=3,
     ),
     Edge(
         "settled by a later reading",
@@ -203,6 +210,35 @@ def test_bands_are_half_open(ac: str, dc: str, status: str) -> None:
     assert vehicle_answer(world, CAR, T0, ends).status == status
 
 
+@pytest.mark.parametrize(
+    ("sessions", "ac", "status", "reasons"),
+    [
+        ((), 0, "insufficient_data", {"shared_meter"}),
+        ((Stay("M", CAR, T0, T0 + HOUR // 2),), KWH, "degraded", {"shared_meter"}),
+        ((Stay("M", CAR, T0, T0 + HOUR),), 2 * KWH, "critical", set()),
+        ((Stay("M", "W", T0, T0 + HOUR),), 0, "insufficient_data", set()),
+    ],
+)
+def test_a_meter_of_several_vehicles_counts_for_the_one_in_a_session(
+    sessions: tuple[Stay, ...], ac: int, status: str, reasons: set[str]
+) -> None:
+    ends = [T0 + i * HOUR // 2 for i in (1, 2)]
+    half_hourly = replace(INTERVAL, interval=HOUR // 2)
+    world = replace(
+        pair(
+            [Reading(end, KWH) for end in ends],
+            half_hourly,
+            car=[Reading(end, KWH * 4 // 10) for end in ends],
+            car_facts=half_hourly,
+        ),
+        sessions=sessions,
+    )
+    world = replace(world, assignments=(*world.assignments, Stay("M", "W", T0 - HOUR)))
+    said, slow = ask(world, T0, ends[1])[CAR], vehicle_answer(world, CAR, T0, ends[1])
+    assert (sum(hour or 0 for hour in said.ac), said.status, said.reasons) == (ac, status, reasons)
+    assert (slow.ac.energy or 0, slow.status, slow.reasons) == (ac, status, reasons)
+
+
 @pytest.mark.parametrize(("minutes", "status"), [(30, "optimal"), (29, "insufficient_data")])
 def test_half_of_the_coverage_is_enough(minutes: int, status: str) -> None:
     minutely = [Reading(T0 + i * MINUTE, KWH) for i in range(1, minutes + 1)]
@@ -225,6 +261,15 @@ def test_a_short_gap_is_known_even_if_an_edge_cuts_it(
     expected = min(known, apart - 1) * MINUTE
     assert ask(world, T0, end)[CAR].known[0] == expected
     assert vehicle_answer(world, CAR, T0, end).ac.known == expected
+
+
+@pytest.mark.parametrize(("minutes", "reasons"), [(5, set()), (6, {"implausible_jump"})])
+def test_a_doubt_holds_for_all_of_a_readings_time(minutes: int, reasons: set[str]) -> None:
+    """It is named before the reading was read, if what it was read for has begun."""
+    readings = [Reading(T0, 0), Reading(T0 + 5 * MINUTE, 0), Reading(T0 + 10 * MINUTE, 999 * KWH)]
+    world, end = pair(readings, REGISTER), T0 + minutes * MINUTE
+    assert ask(world, T0, end)[CAR].reasons == reasons
+    assert vehicle_answer(world, CAR, T0, end).reasons == reasons
 
 
 @pytest.mark.parametrize(("copies", "reasons"), [(1, set()), (2, {"overlapping_readings"})])
