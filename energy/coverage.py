@@ -16,12 +16,14 @@ class Known:
     """When the energy of devices is known.
 
     `always`: whatever is asked. `gaps`: in a long gap of a register it is known what was gained,
-    but not when. So a gap is known only within a span that has all of it.
+    but not when. So a gap is known only within a span that has all of it. `gap_lengths`: of what
+    is not known anyway.
     """
 
     always: Spans
     gap_starts: Ints
     gap_ends: Ints
+    gap_lengths: Ints
 
     @classmethod
     def of(cls, worth: Worth, readings: Readings, silence: Spans) -> Self:
@@ -30,14 +32,16 @@ class Known:
         is_long = worth.at - worth.since > known_gap[readings.held]
         is_long &= readings.is_register()
         always = Spans.of(worth.since[~is_long], worth.at[~is_long]).union(silence)
-        return cls(always, worth.since[is_long], worth.at[is_long])
+        starts, ends = worth.since[is_long], worth.at[is_long]
+        anyway = always.length_until(ends) - always.length_until(starts)
+        return cls(always, starts, ends, ends - starts - anyway)
 
     def within(self, starts: Ints, ends: Ints) -> Ints:
         """Return for how long the energy is known in each start < t <= end (n), in microseconds."""
         known: Ints = self.always.length_until(ends) - self.always.length_until(starts)
         if not len(self.gap_starts):
             return known
-        so_far = np.concatenate(([0], np.cumsum(self.gap_ends - self.gap_starts)))
+        so_far = np.concatenate(([0], np.cumsum(self.gap_lengths)))
         first = np.searchsorted(self.gap_starts, starts, side="left")
         last = np.searchsorted(self.gap_ends, ends, side="right")
         return known + np.where(first < last, so_far[last] - so_far[first], 0)

@@ -54,12 +54,12 @@ def judge(readings: Readings, as_of: Ints) -> Worth:
     is_register = readings.is_register()
     if not is_register.any():
         return interval.worth(readings)
+    counted = register.worth(readings, as_of)
     if is_register.all():
-        return register.worth(readings, as_of)
-    counted = register.worth(readings.take(is_register), as_of)
+        return counted
     worth = interval.worth(readings)
     for column in ("since", "energy", "doubts"):
-        getattr(worth, column)[is_register] = getattr(counted, column)
+        getattr(worth, column)[is_register] = getattr(counted, column)[is_register]
     return worth
 
 

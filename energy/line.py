@@ -11,10 +11,14 @@ from typing import Self
 import numpy as np
 
 from energy.spans import Spans
-from energy.units import Ints
+from energy.units import HOUR_US, Ints
 
 # The place of a device, and the start and end of a span (µs since 1970).
 Row = tuple[int, int, int]
+
+
+# A reading's time begins at most a day before it, so before its stretch.
+_APART_US = 24 * HOUR_US + 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,8 +35,8 @@ class Line:
 
     @classmethod
     def of(cls, begins: Ints, ends: Ints) -> Self:
-        """Lay out the stretches, a microsecond apart."""
-        lengths = ends - begins + 1
+        """Lay out the stretches, so far apart that no reading's time is in two of them."""
+        lengths = ends - begins + _APART_US
         return cls(begins, ends, np.cumsum(lengths) - lengths - begins)
 
     def times(self, device: Ints, at: Ints) -> Ints:

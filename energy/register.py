@@ -27,7 +27,8 @@ RESET_BELOW_PERCENT = 95
 class Register:
     """A counter's readings, and what is known of it after some of them.
 
-    `at`, `value` and `facts` (n) are the readings and what the device was at each; `as_of` is now.
+    `at`, `value` and `facts` (n) are the readings and what the device was at each; `as_of` is now,
+    or when the device was read last if that is later.
     Times are microseconds since 1970, values nanokilowatt-hours. `baseline` was first read at
     `baseline_at`. `lower_at` is when less was read last, None if that is not known; `good_at` is
     when the baseline was read last, or a value within the jitter below it.
@@ -43,11 +44,13 @@ class Register:
     lower_at: int | None = None
     good_at: int = 0
     is_open: bool = False
+    # A dip lasts until this place, at which the counter has returned.
+    returned: int = 0
 
     def read(self, place: int) -> tuple[int, Doubt]:
         """Take the next reading; return its energy, and what is doubtful about it."""
-        if self.is_open:
-            return 0, Doubt.UNSETTLED
+        if self.is_open or place < self.returned:
+            return 0, Doubt.UNSETTLED if self.is_open else Doubt.NONE
         if not self.has_begun:
             return self._begin_anew(place)
         gained = self.value[place] - self.baseline
@@ -87,17 +90,19 @@ class Register:
             ),
             None,
         )
-        if self._may_be_reset(place) and (
-            returned is None or self._rises_from_zero(place, returned)
-        ):
-            return self._unless_open(place, self.value[place], Doubt.NONE)
+        if self._may_be_reset(place):
+            if returned is None:
+                return self._unless_open(place, self.value[place], Doubt.NONE)
+            if self._rises_from_zero(place, returned):
+                return self._begin_anew(place, self.value[place])
         if returned is not None:
+            self.returned = returned
             return 0, Doubt.NONE  # a dip
         return self._unless_open(place, 0, Doubt.REGISTER_FELL)
 
     def _unless_open(self, place: int, energy: int, doubt: Doubt) -> tuple[int, Doubt]:
         """Take what is true only if nothing else is read within the hour."""
-        if max(self.as_of, self.at[-1]) < self.at[place] + SETTLED_AFTER_US:
+        if self.as_of < self.at[place] + SETTLED_AFTER_US:
             self.is_open = True
             return 0, Doubt.UNSETTLED
         return self._begin_anew(place, energy, doubt)
@@ -143,9 +148,12 @@ class Register:
 def worth(readings: Readings, as_of: Ints) -> Worth:
     """Return what readings of registers are worth; the first of each is worth nothing.
 
-    `as_of` (one a device) is now, on the line.
+    So is the first after the device became a register; each of an interval device stands for
+    itself, as if it were such a first one. `as_of` (one a device) is now, on the line.
     """
-    begins = readings.is_first()
+    is_register = readings.is_register()
+    begins = readings.is_first() | ~is_register
+    begins[1:] |= ~is_register[:-1]
     starts = _run_starts(readings.value, begins)
     is_sure = _surely_rises(readings, starts, begins)
     energy = np.diff(readings.value, prepend=0)
@@ -154,15 +162,17 @@ def worth(readings: Readings, as_of: Ints) -> Worth:
     since = np.concatenate((readings.at[:1], readings.at[:-1]))
     since[begins] = readings.at[begins]
     doubtful = np.flatnonzero(~is_sure & ~begins)
-    devices = readings.device[doubtful]
-    for device in np.unique(devices).tolist():
-        begin, end = np.searchsorted(readings.device, (device, device + 1)).tolist()
-        own = slice(begin, end)
+    counter = np.cumsum(begins)
+    counters = counter[doubtful]
+    for one in np.unique(counters).tolist():
+        begin, end = np.searchsorted(counter, (one, one + 1)).tolist()
+        own, device = slice(begin, end), readings.device[begin]
+        last = readings.at[np.searchsorted(readings.device, device, side="right") - 1]
         _read_one_by_one(
             readings.take(own),
             starts[own] - begin,
-            doubtful[devices == device] - begin,
-            int(as_of[device]),
+            doubtful[counters == one] - begin,
+            int(max(as_of[device], last)),
             (energy[own], doubts[own]),
         )
     return Worth(readings.at, since, energy, doubts)
@@ -171,7 +181,7 @@ def worth(readings: Readings, as_of: Ints) -> Worth:
 def _read_one_by_one(
     readings: Readings, starts: Ints, doubtful: Ints, as_of: int, into: tuple[Ints, Ints]
 ) -> None:
-    """Read a device's doubtful readings, and those after them until all is known again.
+    """Read a counter's doubtful readings, and those after them until all is known again.
 
     Their energy and doubts are written `into` the columns.
     """
