@@ -76,11 +76,12 @@ class GroupLag:
                 log.debug("group_lag_unknown", error=str(error))
 
     async def _look_at_the_group(self) -> None:
-        partitions = await admin.list_partitions(self._kafka, list(BY_TOPIC))
+        leaders = await admin.list_leaders(self._kafka, list(BY_TOPIC))
         for topic in BY_TOPIC:
-            count = sum(one.topic == topic for one in partitions)
+            count = sum(one.topic == topic for one in leaders)
             self._metrics.topic_partitions.labels(topic).set(count)
-        self._ends.others = partitions  # from the next look on
+        # The end of a log without a leader is asked for in vain, and all others would wait for it.
+        self._ends.others = [one for one, leader in leaders.items() if leader != admin.NO_LEADER]
         group = await admin.read_group(self._kafka, self._consumer_group)
         self._metrics.group_members.set(len(group.members))
 
