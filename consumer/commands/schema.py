@@ -61,9 +61,9 @@ def apply(
 def check() -> None:
     """Say what is missing or differs, and change nothing.
 
-    Migrations are named that are not applied yet. Tables, indexes, views, types, functions and
-    triggers are compared with the schema's files; what else is in the database is left alone. Exit
-    code 1 where something is missing or differs.
+    Migrations are named that are not applied yet. Tables, indexes, views, types, functions,
+    triggers and grants to PUBLIC are compared with the schema's files; what else is in the database
+    is left alone: other grants and owners too. Exit code 1 where something is missing or differs.
     """
     _report_differences(with_database(schema.check_schema))
 

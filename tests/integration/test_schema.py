@@ -57,6 +57,10 @@ async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
         ("ALTER TABLE charging_session ALTER session_id DROP IDENTITY", "charging_session"),
         ("ALTER TABLE rollup_due ALTER devices SET STORAGE EXTENDED", "rollup_due"),
         ("DROP VIEW reading", "view reading"),
+        (
+            "REVOKE SELECT ON schema_version FROM PUBLIC",
+            "grant of SELECT on schema_version to PUBLIC",
+        ),
         ("ALTER TYPE register_state ADD ATTRIBUTE extra text", "type register_state"),
         # A type that is another for the catalogue is another for what returns it.
         ("ALTER TYPE text_range RENAME TO other", r"type text_range|function exactly\(text\)"),
@@ -91,6 +95,24 @@ async def test_a_difference_is_named(connection: Connection, change: str, named:
     differences = await check_schema(connection)
     assert differences
     assert all(re.match(f"(?:{named}):", line) for line in differences)
+
+
+async def test_a_grant_of_the_schema_is_made_again_and_those_of_the_operator_are_left_alone(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        "REVOKE SELECT ON schema_version FROM PUBLIC; GRANT SELECT ON meter TO PUBLIC;"
+        " GRANT ALL ON meter_history TO pg_monitor"
+    )
+    assert await check_schema(connection) == [
+        "grant of SELECT on schema_version to PUBLIC: is not there"
+    ]
+    await apply_schema(connection)
+    assert await check_schema(connection) == []
+    await connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+    assert await check_schema(connection) == []
+    kept = "SELECT has_table_privilege('pg_monitor', 'meter_history', 'INSERT')"
+    assert await rows(connection, kept) == [(True,)]
 
 
 async def test_another_definition_of_a_view_is_a_difference(connection: Connection) -> None:
