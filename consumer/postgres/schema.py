@@ -30,6 +30,7 @@ from consumer.postgres.migrations import (
 )
 from consumer.postgres.statements import statement
 from runtime.postgres import locks
+from runtime.postgres.schema_version import read_versions
 
 # A change waits this long for others at a time, and others for it.
 LOCK_TIMEOUT = "1s"
@@ -172,9 +173,8 @@ async def _version(connection: Connection) -> int | None:
     has_version, has_tables = await cursor.fetchone() or (False, False)
     if not has_version:
         return 0 if has_tables else None
-    cursor = await connection.execute("SELECT coalesce(max(version), 0) FROM schema_version")
-    row = await cursor.fetchone()
-    return row[0] if row else 0
+    version, _ = await read_versions(connection)
+    return version
 
 
 async def _compare(connection: Connection) -> list[str]:
