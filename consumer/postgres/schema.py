@@ -30,7 +30,7 @@ from consumer.postgres.migrations import (
 )
 from consumer.postgres.statements import statement
 from runtime.postgres import locks
-from runtime.postgres.schema_version import read_versions
+from runtime.postgres.schema_version import misencoded, read_versions
 
 # A change waits this long for others at a time, and others for it.
 LOCK_TIMEOUT = "1s"
@@ -40,8 +40,6 @@ _IN_THE_WAY = (errors.LockNotAvailable, errors.DeadlockDetected)
 
 _WAITING = "another `schema apply` or `schema check` is running, waiting"
 _SCRATCH = "wattline_schema_check"
-# The names of headers and the places of meters may be of any letters.
-_ENCODINGS = ("UTF8", "SQL_ASCII")
 
 Facts = set[tuple[str, str]]
 Tell = Callable[[str], None]
@@ -204,9 +202,8 @@ async def _unfit(connection: Connection) -> str | None:
     Tables that are found only by the search path of the database or the role stay alone: beside
     them, a second set would begin with Kafka's earliest records.
     """
-    encoding = connection.info.parameter_status("server_encoding")
-    if encoding not in _ENCODINGS:
-        return f"the database's encoding is {encoding}, and should be UTF8"
+    if line := misencoded(connection):
+        return line
     async with connection.transaction(force_rollback=True):
         here = await _schema_of_tables(connection)
         await connection.execute(

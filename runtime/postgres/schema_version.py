@@ -1,4 +1,4 @@
-"""The schema's version, and whether code and database fit each other.
+"""The schema's version and its encoding, and whether code and database fit each other.
 
 A newer replica waits on an older schema. An older replica goes on working on a newer one until a
 migration says that its code is too old for it: first the schema grows, then the replicas are
@@ -38,6 +38,8 @@ async def require_schema(connection: AsyncConnection[Any]) -> None:
 
     The connection is in autocommit. Raises psycopg.Error too.
     """
+    if line := misencoded(connection):
+        raise UnfitSchema(line)
     try:
         found = await read_versions(connection)
     except UndefinedTable:
@@ -58,6 +60,17 @@ async def read_versions(connection: AsyncConnection[Any]) -> tuple[int, int]:
         except (UndefinedColumn, DatatypeMismatch) as error:
             raise UnfitSchema(_ANOTHERS) from error
         return await cursor.fetchone() or (0, 0)
+
+
+def misencoded(connection: AsyncConnection[Any]) -> str | None:
+    """Return one line that says why this database cannot hold every letter; None if it can.
+
+    Names of headers and places of meters may be of any letters, and their lengths are letters.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding in ("UTF8", None):  # a pooler may not tell
+        return None
+    return f"the database's encoding is {encoding}, and should be UTF8"
 
 
 def misfit(version: int, oldest_code: int) -> str | None:
