@@ -32,8 +32,8 @@ HOT_PATH := tests/integration/test_sink.py tests/integration/test_bisection.py t
 check: lint ## Check style, types and imports, and run the tests of the inner loop (a minute or so)
 	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadgroup --quiet $(HOT_PATH) tests/unit
 
-# The tests that run our code in their own process.
-MEASURED := tests/unit tests/integration tests/energy tests/api
+# Code is measured in every process that ends by itself or by SIGTERM. The other tests kill theirs.
+MEASURED := tests/unit tests/integration tests/energy tests/api tests/acceptance
 
 coverage: $(VENV)/.dev ## Measure which branches the tests cover (what is left out, and why: pyproject.toml)
 	@$(RUN) -m coverage erase

@@ -18,6 +18,8 @@ from runtime.http.problem import MEDIA_TYPE, answer, document
 
 MOST_FAULTS = 20
 """Faults that one document lists; `moreErrors` counts the others."""
+OTHER_NAMES = "other_names"
+"""The key in a request's scope of the query parameters that were given by another name."""
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 # The client's own text is repeated to it: cut short, and without control characters.
 _LONGEST_NAME, _LONGEST_DETAIL = 64, 500
@@ -60,6 +62,16 @@ class Problem(HTTPException):
         ]
         self.more_errors = len(faults) - len(self.errors)
         self.more = more
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Name parameters as the client did; `names` maps their main names to those."""
+        for main, given in names.items():
+            prefix = f"{main}: "
+            if self.detail.startswith(prefix):
+                self.detail = f"{given}: {self.detail.removeprefix(prefix)}"
+            for fault in self.errors:
+                if fault.field == main:
+                    fault.field, fault.detail = given, fault.detail.replace(prefix, f"{given}: ", 1)
 
     def response(self) -> JSONResponse:
         content = document(self.status, self.detail)
@@ -121,8 +133,9 @@ def describe_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     }
 
 
-async def _problem(_: Request, error: Exception) -> JSONResponse:
+async def _problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)  # noqa: S101  registered for it
+    error.rename(request.scope.get(OTHER_NAMES, {}))
     return error.response()
 
 

@@ -8,7 +8,6 @@ from hashlib import blake2b
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.postgres.failures import away, explained
@@ -16,7 +15,7 @@ from api.postgres.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane,
 from api.problems import Problem, busy
 from api.settings import PoolSettings
 from runtime.postgres import locks
-from runtime.postgres.session import ENCODING, pinned, write_json
+from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
 Connection = AsyncConnection[DictRow]
@@ -192,7 +191,6 @@ class Database:
             jit="off",
             **tcp_session(),
         )
-        set_json_dumps(write_json, connection)
         with bounded(connection, settings.database_connect_timeout_s):
             await connection.execute(*session)
 

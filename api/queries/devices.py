@@ -35,7 +35,12 @@ async def select_device(connection: Connection, stream: Stream, device_id: str) 
 async def update_device(
     connection: Connection, stream: Stream, device_id: str, changes: Mapping[str, object]
 ) -> DictRow | None:
-    """Change what is given of a device; return it, or None if it is not registered."""
+    """Change what is given of a device; return it, or None if it is not registered.
+
+    Without changes it stays as it is, the time of its last change too.
+    """
+    if not changes:
+        return await select_device(connection, stream, device_id)
     return await first_row(
         connection, BY_STREAM[stream].update_device, device_id=device_id, changes=Jsonb(changes)
     )

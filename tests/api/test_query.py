@@ -96,7 +96,11 @@ async def test_the_ends_of_a_window_have_three_names(client: Client, rows: Rows)
             assert [found["start"], found["end"]] == list(window.values())
         for path in WINDOWS:
             wrong = await client.get(path, params={first: FAR["end"], last: FAR["start"]})
-            problem(wrong, 422, "start")
+            document = problem(wrong, 422, first)
+            assert document["detail"] == f"{first}: should be earlier than the end"
+            for wrong_value in ("yesterday", "x" * 65):
+                document = problem(await client.get(path, params={last: wrong_value}), 422, last)
+                assert str(document["detail"]).startswith(f"{last}: ")
 
 
 async def test_two_names_of_one_end_are_refused(client: Client) -> None:

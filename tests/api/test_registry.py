@@ -52,6 +52,8 @@ async def test_a_device_is_registered_once_shown_and_changed(
     wanted = device | times | {"readingIntervalSeconds": 30}
     assert (changed.status_code, changed.json()) == (200, wanted)
     assert (await client.get(one)).json() == wanted
+    unchanged = await client.patch(one, json={})
+    assert (unchanged.status_code, unchanged.json()) == (200, wanted)
     assert (await client.get(path)).json() == {"items": [changed.json()], "next": None}
     optional = "location" if kind == "meters" else "model"
     assert (await client.patch(one, json={optional: None})).json()[optional] is None

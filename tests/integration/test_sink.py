@@ -275,6 +275,7 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
         ("nul\x00", None),
         ("latin-\udce9", b"1"),  # as the source hands out a byte that is no UTF-8
         ("\ufffd", b""),
+        ("Łódź", b""),
         ("trace", b"2"),
     )
     letters = [
@@ -290,6 +291,7 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
         ["nul\ufffd", None, base64.b64encode(b"nul\x00").decode()],
         ["latin-\ufffd", base64.b64encode(b"1").decode(), base64.b64encode(b"latin-\xe9").decode()],
         ["\ufffd", ""],
+        ["Łódź", ""],
         ["trace", base64.b64encode(b"2").decode()],
     ]
     assert await rows(connection, query) == [
