@@ -7,16 +7,16 @@ from hashlib import sha256
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
-from runtime.http.settings import HttpSettings
-from runtime.kafka.settings import GroupName, KafkaSettings
+from runtime.http.settings import HttpSettings, MaxConnections, Port
+from runtime.kafka.settings import DEFAULT_GROUP, GroupName, KafkaSettings
 from runtime.logs import LogSettings
 from runtime.postgres.settings import ConnectTimeout, PostgresUrl
 from runtime.settings import (
+    DEFAULT_RETENTION_DAYS,
     ENVIRONMENT,
     LAST_PORT,
     RetentionDays,
     SettingsError,
-    describe_sections,
     load,
 )
 
@@ -30,10 +30,8 @@ _OF_NOTHING = {sha256(blank).hexdigest() for blank in (b"", b" ", b"\n", b" \n",
 class ListenSettings(HttpSettings):
     """Where the API is served, and how long it may take to stop after SIGTERM."""
 
-    http_port: int = Field(8000, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
-    http_max_connections: int = Field(
-        1_000, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
-    )
+    http_port: Port = 8000
+    http_max_connections: MaxConnections = 1_000
     drain_timeout_s: float = Field(
         8.0, gt=0, le=3_600, description="time to end what is being answered on SIGTERM"
     )
@@ -174,7 +172,7 @@ class GatewaySettings(BaseSettings):
         32 << 20, ge=1 << 20, le=1 << 30, description="bytes that wait for the broker at the most"
     )
     history_retention_days: RetentionDays = Field(
-        400, description="readings older than this many days are refused"
+        DEFAULT_RETENTION_DAYS, description="readings older than this many days are refused"
     )
 
 
@@ -236,7 +234,7 @@ class GroupSettings(BaseSettings):
     model_config = ENVIRONMENT
 
     consumer_group: GroupName = Field(
-        "telemetry-consumer",
+        DEFAULT_GROUP,
         description="the consumers' group, of which the pages show what waits for it",
     )
 
@@ -279,8 +277,3 @@ class Settings:
                 f"API_KEYS: is not set; without keys HTTP_HOST must be loopback, and is"
                 f" {self.listen.http_host}"
             )
-
-
-def describe() -> list[tuple[str, str, str]]:
-    """Return (name, default, description) of every setting, for people."""
-    return describe_sections(SECTIONS)

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from consumer.age import Age
 from consumer.batch import Batch
 from consumer.flight import Flight
-from consumer.flush.history import Copies
+from consumer.flush.copies import Copies
 from consumer.kafka.records import Record
 from consumer.postgres.refusals import Work
 from telemetry.streams import Stream

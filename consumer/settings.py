@@ -8,11 +8,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from runtime.http.settings import HttpSettings
-from runtime.kafka.settings import GroupName, KafkaSettings
+from runtime.kafka.settings import DEFAULT_GROUP, GroupName, KafkaSettings
 from runtime.kafka.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
 from runtime.logs import LogSettings
 from runtime.postgres.settings import ConnectTimeout, PostgresUrl
-from runtime.settings import ENVIRONMENT, RetentionDays, describe_sections, load
+from runtime.settings import DEFAULT_RETENTION_DAYS, ENVIRONMENT, RetentionDays, load
 
 SMALL_BYTES = 1 << 20
 """The most that producers pack into a batch by default; each partition may have it unpacked."""
@@ -46,7 +46,7 @@ class GroupSettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    consumer_group: GroupName = Field("telemetry-consumer", description="the replicas' common name")
+    consumer_group: GroupName = Field(DEFAULT_GROUP, description="the replicas' common name")
 
 
 class SourceSettings(GroupSettings):
@@ -130,7 +130,9 @@ class HistorySettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    history_retention_days: RetentionDays = Field(400, description="days that are kept")
+    history_retention_days: RetentionDays = Field(
+        DEFAULT_RETENTION_DAYS, description="days that are kept"
+    )
     partitions_ahead_days: int = Field(7, ge=1, le=366, description="days made in advance")
     partitions_interval_s: float = Field(
         900.0, ge=1, le=86_400, description="seconds between two looks"
@@ -205,8 +207,3 @@ class Settings:
     http: HttpSettings = field(default_factory=partial(load, HttpSettings))
     log: LogSettings = field(default_factory=partial(load, LogSettings))
     watchdog: WatchdogSettings = field(default_factory=partial(load, WatchdogSettings))
-
-
-def describe() -> list[tuple[str, str, str]]:
-    """Return (name, default, description) of every setting, for people."""
-    return describe_sections(SECTIONS)

@@ -1,7 +1,6 @@
 """The gateway to Kafka: readings in, the broker's acknowledgement out."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from api.settings import GatewaySettings
 from runtime.kafka.brokers import Availability
+from runtime.kafka.librdkafka_log import SILENT
 from runtime.kafka.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -86,9 +86,6 @@ class Gateway:
     """
 
     def __init__(self, *, kafka: KafkaSettings, settings: GatewaySettings) -> None:
-        quiet = logging.getLogger("api.librdkafka")
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # changes of Kafka's state are logged here, once each
         configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
         configuration |= {
             "message.timeout.ms": settings.gateway_timeout_ms,
@@ -96,7 +93,7 @@ class Gateway:
             "error_cb": self._note_error,
         }
         self._timeout_s = settings.gateway_timeout_ms / 1_000
-        self._make = partial(Producer, configuration, logger=quiet)
+        self._make = partial(Producer, configuration, logger=SILENT)
         self._producer = self._make()
         self._ending = threading.Event()
         self._availability = Availability()

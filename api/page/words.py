@@ -7,20 +7,13 @@ from datetime import UTC, datetime, timedelta
 from markupsafe import Markup, escape
 
 from api.figures.energies import DEGRADED, LEAST_COVERAGE, LEAST_KWH, OPTIMAL
-from api.models.energy import Performance
+from api.models.energy import STATUSES, Performance, Status
 
 DASH = "\N{EN DASH}"
 NOTHING = DASH
 
-STATUSES = {
-    "optimal": "optimal",
-    "degraded": "degraded",
-    "critical": "critical",
-    "implausible": "implausible",
-    "insufficient_data": "insufficient data",
-    "no_meter": "no meter",
-}
-MEANINGS = {
+NAMES = {status: status.replace("_", " ") for status in STATUSES}
+MEANINGS: dict[Status, str] = {
     "optimal": "at least 85 % of what was drawn was delivered",
     "degraded": "at least 75 %, but less than 85 %",
     "critical": "less than 75 %",

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
 
 from psycopg import AsyncConnection
@@ -19,6 +19,7 @@ from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
 Connection = AsyncConnection[DictRow]
+Lent = AbstractAsyncContextManager[Connection]
 _Pool = AsyncConnectionPool[Connection]
 
 _CHECK_S = 1.0
@@ -90,23 +91,17 @@ class Database:
         database._asks = OWN
         return database
 
-    @asynccontextmanager
-    async def lookup(self) -> AsyncIterator[Connection]:
+    def lookup(self) -> Lent:
         """Lend a connection for reading a row by its key."""
-        async with self._lend(LOOKUP) as connection:
-            yield connection
+        return self._lend(LOOKUP)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Connection]:
+    def read(self) -> Lent:
         """Lend a connection for a question of any size."""
-        async with self._lend(self._asks) as connection:
-            yield connection
+        return self._lend(self._asks)
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[Connection]:
+    def write(self) -> Lent:
         """Lend a connection for writing."""
-        async with self._lend(WRITE) as connection:
-            yield connection
+        return self._lend(WRITE)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
@@ -115,11 +110,9 @@ class Database:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
 
-    @asynccontextmanager
-    async def entry(self) -> AsyncIterator[Connection]:
+    def entry(self) -> Lent:
         """Lend a connection for the reads that precede an assignment or a session."""
-        async with self._lend(LOCKED) as connection:
-            yield connection
+        return self._lend(LOCKED)
 
     @asynccontextmanager
     async def alone(self, *names: str) -> AsyncIterator[Connection]:

@@ -1,4 +1,4 @@
-"""What the fleet's page shows of its last day: vehicles by status, hours, meters."""
+"""What the fleet's page shows of its last day, beside vehicles by status: hours, meters."""
 
 from datetime import datetime
 
@@ -16,15 +16,6 @@ async def fleet_begin(connection: Connection, start: datetime, end: datetime) ->
     `first_at` is the first time in start < recorded_at <= end, None if there is none.
     """
     return await only_row(connection, statement("fleet_begin"), start=start, end=end)
-
-
-async def fleet_by_status(connection: Connection, start: datetime, end: datetime) -> DictRow:
-    """Return `statuses`, `lacking` and `worst`, as the statement describes them.
-
-    Raises Problem (503) while too many late readings are not rolled up.
-    """
-    with backlog_explained():
-        return await only_row(connection, statement("fleet_by_status"), start=start, end=end)
 
 
 async def fleet_hour(connection: Connection, start: datetime, end: datetime) -> DictRow:

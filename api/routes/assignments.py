@@ -1,7 +1,7 @@
 """Which meter charges a vehicle, and when."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Path
 from psycopg.errors import CheckViolation, DataException, ExclusionViolation
@@ -11,7 +11,7 @@ from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parameters import DevicePath
 from api.parts import Parts, TheParts
 from api.postgres.database import Connection
-from api.problems import Problem, describe_problems
+from api.problems import Problem
 from api.queries.assignments import (
     count_assignments,
     insert_assignment,
@@ -19,6 +19,7 @@ from api.queries.assignments import (
     set_assignment_end,
 )
 from api.queries.windows import EARLIEST, instant
+from api.routes.answers import END, MANY, NEW
 from api.routes.json_body import JsonRoute
 from api.times import format_time
 
@@ -27,12 +28,9 @@ router = APIRouter(
 )
 
 _OVERLAP = "the vehicle is assigned to a meter in that time already"
-_NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 
 
-@router.post("", **_NEW)
+@router.post("", **NEW)
 async def assign(
     parts: TheParts, vehicle_id: DevicePath, assignment: Annotated[NewAssignment, Body()]
 ) -> Assignment:
@@ -53,7 +51,7 @@ async def assign(
     return Assignment.model_validate(row)
 
 
-@router.get("", **_MANY)
+@router.get("", **MANY)
 async def list_assignments(
     parts: TheParts, vehicle_id: DevicePath, limit: Limit = 100, after: After = None
 ) -> Page[Assignment]:
@@ -70,7 +68,7 @@ async def list_assignments(
     return page_of(rows, limit, Assignment.model_validate, lambda row: [format_time(row["start"])])
 
 
-@router.patch("/{assignment_id}", **_ONE)
+@router.patch("/{assignment_id}", **END)
 async def end_assignment(
     parts: TheParts,
     vehicle_id: DevicePath,

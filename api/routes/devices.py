@@ -1,6 +1,6 @@
 """What the devices are: registered, listed, changed."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body
 from psycopg.rows import DictRow
@@ -11,41 +11,39 @@ from api.models.readings import MeterState, VehicleState
 from api.pagination import After, Limit, Page, page_of, read_id
 from api.parameters import DevicePath
 from api.parts import Parts, TheParts
-from api.problems import Problem, describe_problems
+from api.problems import Problem
 from api.queries.devices import insert_device, select_device, select_devices, update_device
+from api.routes.answers import MANY, NEW, ONE
 from api.routes.json_body import JsonRoute
 from api.routes.state import current_meter, current_vehicle
 from telemetry.streams import METER, VEHICLE, Stream
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/devices", tags=["devices"])
 
-_NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 # The columns that are NOT NULL.
 _REQUIRED = ("reading_kind", "reading_interval_seconds")
 
 
-@router.post("/meters", **_NEW)
+@router.post("/meters", **NEW)
 async def register_meter(parts: TheParts, meter: Annotated[NewMeter, Body()]) -> Meter:
     """Say what a meter is; one that only sends readings works without."""
     return Meter.model_validate(await _insert(parts, METER, meter.meter_id, meter))
 
 
-@router.get("/meters", **_MANY)
+@router.get("/meters", **MANY)
 async def list_meters(parts: TheParts, limit: Limit = 100, after: After = None) -> Page[Meter]:
     """The registered meters, in order of their ids."""
     rows = await _list(parts, METER, limit, after)
     return page_of(rows, limit, Meter.model_validate, lambda row: [row["meter_id"]])
 
 
-@router.get("/meters/{meter_id}", **_ONE)
+@router.get("/meters/{meter_id}", **ONE)
 async def show_meter(parts: TheParts, meter_id: DevicePath) -> Meter:
     """A registered meter."""
     return Meter.model_validate(await _select(parts, METER, meter_id))
 
 
-@router.patch("/meters/{meter_id}", **_ONE)
+@router.patch("/meters/{meter_id}", **ONE)
 async def change_meter(
     parts: TheParts, meter_id: DevicePath, change: Annotated[MeterChange, Body()]
 ) -> Meter:
@@ -53,32 +51,32 @@ async def change_meter(
     return Meter.model_validate(await _update(parts, METER, meter_id, change))
 
 
-@router.get("/meters/{meter_id}/state", **_ONE)
+@router.get("/meters/{meter_id}/state", **ONE)
 async def meter_state(parts: TheParts, meter_id: DevicePath) -> MeterState:
     """The meter's newest reading."""
     return await current_meter(parts, meter_id)
 
 
-@router.post("/vehicles", **_NEW)
+@router.post("/vehicles", **NEW)
 async def register_vehicle(parts: TheParts, vehicle: Annotated[NewVehicle, Body()]) -> Vehicle:
     """Say what a vehicle is; one that only sends readings works without."""
     return Vehicle.model_validate(await _insert(parts, VEHICLE, vehicle.vehicle_id, vehicle))
 
 
-@router.get("/vehicles", **_MANY)
+@router.get("/vehicles", **MANY)
 async def list_vehicles(parts: TheParts, limit: Limit = 100, after: After = None) -> Page[Vehicle]:
     """The registered vehicles, in order of their ids."""
     rows = await _list(parts, VEHICLE, limit, after)
     return page_of(rows, limit, Vehicle.model_validate, lambda row: [row["vehicle_id"]])
 
 
-@router.get("/vehicles/{vehicle_id}", **_ONE)
+@router.get("/vehicles/{vehicle_id}", **ONE)
 async def show_vehicle(parts: TheParts, vehicle_id: DevicePath) -> Vehicle:
     """A registered vehicle."""
     return Vehicle.model_validate(await _select(parts, VEHICLE, vehicle_id))
 
 
-@router.patch("/vehicles/{vehicle_id}", **_ONE)
+@router.patch("/vehicles/{vehicle_id}", **ONE)
 async def change_vehicle(
     parts: TheParts, vehicle_id: DevicePath, change: Annotated[VehicleChange, Body()]
 ) -> Vehicle:
@@ -86,7 +84,7 @@ async def change_vehicle(
     return Vehicle.model_validate(await _update(parts, VEHICLE, vehicle_id, change))
 
 
-@router.get("/vehicles/{vehicle_id}/state", **_ONE)
+@router.get("/vehicles/{vehicle_id}/state", **ONE)
 async def vehicle_state(parts: TheParts, vehicle_id: DevicePath) -> VehicleState:
     """The vehicle's newest reading."""
     return await current_vehicle(parts, vehicle_id)

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import ExclusionViolation
@@ -12,7 +12,7 @@ from api.models.sessions import Session, SessionEnd, SessionStart
 from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.postgres.database import Connection
-from api.problems import Problem, describe_problems
+from api.problems import Problem
 from api.queries.charges import Charge, energies, energies_in_time
 from api.queries.sessions import (
     count_sessions,
@@ -22,6 +22,7 @@ from api.queries.sessions import (
     set_session_end,
 )
 from api.queries.windows import CLOCKS_DIFFER, instant
+from api.routes.answers import END, MANY, NEW, ONE
 from api.routes.json_body import JsonRoute
 from telemetry.readings import DEVICE_ID
 
@@ -29,15 +30,11 @@ router = APIRouter(route_class=JsonRoute, prefix="/v1/sessions", tags=["sessions
 
 SessionId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 DeviceFilter = Annotated[str | None, Query(pattern=f"^{DEVICE_ID}$", max_length=64)]
-_NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
-_END: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 # The device that each constraint allows one session at a time.
 _EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter"}
 
 
-@router.post("/start", **_NEW)
+@router.post("/start", **NEW)
 async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()]) -> Session:
     """Begin a charge, now or at a past time; one that is over is entered with its end."""
     now = datetime.now(UTC)
@@ -61,7 +58,7 @@ async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()])
     return Session.model_validate(session | energy)
 
 
-@router.post("/{session_id}/end", **_END)
+@router.post("/{session_id}/end", **END)
 async def end_session(
     parts: TheParts, session_id: SessionId, end: Annotated[SessionEnd | None, Body()] = None
 ) -> Session:
@@ -89,7 +86,7 @@ async def end_session(
     return Session.model_validate(session | energy)
 
 
-@router.get("", **_MANY)
+@router.get("", **MANY)
 async def list_sessions(
     parts: TheParts,
     *,
@@ -102,7 +99,7 @@ async def list_sessions(
     return await _list(parts, vehicle_id, meter_id, limit=limit, after=after)
 
 
-@router.get("/active", **_MANY)
+@router.get("/active", **MANY)
 async def active_sessions(
     parts: TheParts, limit: Limit = 100, after: After = None
 ) -> Page[Session]:
@@ -110,7 +107,7 @@ async def active_sessions(
     return await _list(parts, only_active=True, limit=limit, after=after)
 
 
-@router.get("/{session_id}", **_ONE)
+@router.get("/{session_id}", **ONE)
 async def show_session(parts: TheParts, session_id: SessionId) -> Session:
     """A charge, and the energy of its meter and vehicle while it ran."""
     async with parts.database.read() as connection:

@@ -13,7 +13,8 @@ from consumer.commands.servers import Unanswered, ask_kafka, with_database
 from consumer.commands.terminal import note, out, table
 from consumer.kafka import admin
 from consumer.kafka.admin import Group
-from consumer.offsets import Bounds, Move, Offsets
+from consumer.move import Move
+from consumer.offsets import Bounds, Offsets
 from consumer.postgres import offsets
 from consumer.settings import GroupSettings
 from runtime.kafka.settings import KafkaSettings

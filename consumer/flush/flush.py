@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from consumer.flush.copies import Copies
 from consumer.flush.decode import Decoded
-from consumer.flush.history import Copies
 from consumer.kafka.records import Records
 from telemetry.streams import Stream
 

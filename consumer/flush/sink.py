@@ -16,7 +16,8 @@ from consumer.dead_letters.rows import Place, Row, insert
 from consumer.errors import CommitUnknown, Fenced
 from consumer.flush.columns import Columns, Mask
 from consumer.flush.flush import Flush
-from consumer.flush.history import History, Outcome
+from consumer.flush.history import History
+from consumer.flush.outcome import Outcome
 from consumer.flush.registered import Registered, unregistered_letters
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection

@@ -1,9 +1,16 @@
 """The settings of a service's HTTP server."""
 
+from typing import Annotated
+
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from runtime.settings import ENVIRONMENT, LAST_PORT
+
+Port = Annotated[int, Field(ge=0, le=LAST_PORT, description="port; 0 picks a free one")]
+MaxConnections = Annotated[
+    int, Field(ge=1, le=1_000_000, description="open at a time; half the descriptors at the most")
+]
 
 
 class HttpSettings(BaseSettings):
@@ -12,10 +19,8 @@ class HttpSettings(BaseSettings):
     model_config = ENVIRONMENT
 
     http_host: str = Field("127.0.0.1", description="address to listen on")
-    http_port: int = Field(8080, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
-    http_max_connections: int = Field(
-        100, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
-    )
+    http_port: Port = 8080
+    http_max_connections: MaxConnections = 100
     http_max_connections_per_address: int = Field(
         0, ge=0, le=1_000_000, description="open connections from one address; 0: unlimited"
     )

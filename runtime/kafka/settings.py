@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from runtime.settings import LAST_PORT, SettingsError
 
 GroupName = Annotated[str, Field(min_length=1, max_length=255)]
+DEFAULT_GROUP = "telemetry-consumer"
 
 
 class KafkaSettings(BaseSettings):

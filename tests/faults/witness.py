@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from consumer.flush.flush import Flush
-from consumer.flush.history import Outcome
+from consumer.flush.outcome import Outcome
 from consumer.flush.sink import Sink
 from tests.stored_offsets import Place
 

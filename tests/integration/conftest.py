@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
+from consumer.flush.copies import Copies
 from consumer.flush.decode import Decoded, decode_batch
 from consumer.flush.flush import Flush
-from consumer.flush.history import Copies
 from consumer.flush.sink import Sink
 from consumer.kafka.records import Record
 from consumer.metrics import Metrics

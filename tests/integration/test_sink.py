@@ -15,7 +15,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from consumer.errors import CommitUnknown, Fenced
-from consumer.flush.history import PATIENCE, Copies, Outcome
+from consumer.flush.copies import PATIENCE, Copies
+from consumer.flush.outcome import Outcome
 from consumer.flush.sink import Sink, Unsettled
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection

@@ -1,6 +1,5 @@
 """The sender against the test broker inside librdkafka, which needs no server."""
 
-import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from producer_sim.sending.pace import Pace, Policy
 from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
 from producer_sim.sending.transmit import transmit
+from runtime.kafka.librdkafka_log import SILENT
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from telemetry.timestamps import SECOND_US
@@ -38,9 +38,6 @@ PLAN = Plan(
     fleet_name=None,
     shares=Shares.of(0.2),
 )
-SILENT = logging.getLogger("test.librdkafka")
-SILENT.addHandler(logging.NullHandler())
-SILENT.propagate = False
 
 
 @pytest.fixture
