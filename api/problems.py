@@ -131,7 +131,7 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
             path = request.url.path
-            detail = "there is no such path"
+            detail = "this path does not exist"
             if path.endswith("/"):
                 detail += ": it has a slash at its end, or an id that is empty"
             return Problem(404, detail)

@@ -159,7 +159,7 @@ def running(addresses: Addresses, url: str, fleet: str) -> Iterator[Replica]:
 
 
 def ask(api: Replica, question: Question, fleet: str, seconds: int) -> Answers:
-    """Let wrk ask; raises ReplicaError where a request fails."""
+    """Let wrk ask; raises ReplicaError if a request fails."""
     words = [question.kind, fleet, str(DEVICES), str(question.pause_ms), str(BATCH)]
     command = [
         "wrk",

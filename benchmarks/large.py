@@ -1,6 +1,6 @@
 """Backlogs of large messages, and of batches that hold as much as may be unpacked.
 
-A message is a valid reading with a long field that nobody knows.
+A message is a valid reading with a long unknown field.
 """
 
 import asyncio

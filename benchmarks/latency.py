@@ -148,7 +148,7 @@ def _look(
     looks: dict[Place, Looks] = {place: Looks() for place in before}
     moved = time.monotonic()
     with ThreadPoolExecutor(1) as aside:
-        ends = None  # asked for aside, so that nobody blinks meanwhile
+        ends = None  # asked for on a thread, so that no look is late
         while ends is None or not ends.done() or before != ends.result():
             time.sleep(LOOK_S)
             now, at = stored(), time.time() * 1_000

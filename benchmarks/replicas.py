@@ -63,7 +63,7 @@ def main(
 def drain_by(addresses: Addresses, count: int, messages: int) -> float:
     """Let so many replicas store a backlog in a new database; return messages/s.
 
-    Raises ReplicaError, and where other than the backlog is stored.
+    Raises ReplicaError; ends the program if something else than the backlog is stored.
     """
     group = f"bench-{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:

@@ -84,7 +84,7 @@ def main(
 
 
 def days_that_fit(wanted: int) -> int:
-    """Return the days that the disk holds of these, and say so where it holds fewer.
+    """Return how many of these days the disk holds, and print it if it holds fewer.
 
     The disk is that of servers which are started here; of others nothing is known.
     """

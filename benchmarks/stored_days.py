@@ -1,7 +1,7 @@
 """Days of history, as a fleet of 10,000 meters and 10,000 vehicles leaves them behind.
 
 Written by PostgreSQL itself, in the order in which they would have come: a minute of all devices
-after the other, so that a device's readings lie as far apart as they do in earnest.
+after the other, so that a device's readings lie as far apart as they do in operation.
 """
 
 import asyncio

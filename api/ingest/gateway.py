@@ -106,7 +106,7 @@ class Gateway:
 
     @property
     def is_available(self) -> bool | None:
-        """Whether Kafka answers; None as long as nothing is known."""
+        """Return whether Kafka answers; None as long as nothing is known."""
         return self._availability.is_available
 
     @asynccontextmanager

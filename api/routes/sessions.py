@@ -39,7 +39,7 @@ _EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter
 
 @router.post("/start", **_NEW)
 async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()]) -> Session:
-    """Begin a charge, now or at a past time; one that is over is entered with its end."""
+    """Begin a charge, now or at a past time. A charge that is over is entered with its end."""
     now = datetime.now(UTC)
     started_at = now if start.started_at is None else _past(start.started_at, "startedAt", now)
     ended_at = None if start.ended_at is None else _past(start.ended_at, "endedAt", now)
@@ -67,7 +67,7 @@ async def end_session(
 ) -> Session:
     """End a charge, now or at a time after its start.
 
-    The Content-Type is application/json, with a body and without.
+    The `Content-Type` must be application/json, even without a body.
     """
     now = datetime.now(UTC)
     ended_at = now if end is None or end.ended_at is None else _past(end.ended_at, "endedAt", now)
@@ -174,7 +174,7 @@ async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> No
             parts.metrics.refused.labels("sessions_a_day").inc()
             detail = (
                 f"{what} {charge[f'{what}_id']} has {most} sessions that start on"
-                f" {charge['started_at']:%F} (UTC) already, and one may have no more"
+                f" {charge['started_at']:%F} (UTC) already; more are not allowed"
                 " (SESSIONS_PER_DAY)"
             )
             raise Problem(409, detail, field=f"{what}Id")
@@ -183,7 +183,7 @@ async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> No
 async def _session(connection: Connection, session_id: int) -> DictRow:
     row = await select_session(connection, session_id)
     if row is None:
-        raise Problem(404, f"there is no session {session_id}")
+        raise Problem(404, f"session {session_id} does not exist")
     return row
 
 

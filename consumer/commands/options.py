@@ -1,4 +1,4 @@
-"""Options are read: topics, times and ages. A wrong one ends the command with exit code 2."""
+"""Options that name topics, times and ages. A wrong one ends the command with exit code 2."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -42,7 +42,7 @@ class Migration:
 
     @classmethod
     def read(cls, file: Path) -> "Migration":
-        """Read a file of `schema/migrations/`; raises ValueError where it is not one."""
+        """Read a file of `schema/migrations/`; raises ValueError if it is not one."""
         text = file.read_text()
         named, said = _NAME.fullmatch(file.stem), _FIRST_LINE.match(text)
         if named is None or said is None:

@@ -4,7 +4,7 @@
 2. Else the migrations that it lacks run in order, each in a transaction of its own. The last one's
    transaction also creates what is missing and replaces functions and views, so that a version
    that can be seen is complete.
-3. Where none is lacking, what is missing or differs is created or replaced, if it can be.
+3. If it lacks none, what is missing or differs is created or replaced, if it can be.
 
 All transactions take one advisory lock first. What waits for other sessions gives up soon and tries
 again: while a change waits for a table, everybody else waits behind it.
@@ -45,7 +45,7 @@ Facts = set[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `apply_schema` would do; `version` is the database's, None where it has no tables."""
+    """What `apply_schema` would do; `version` is the database's, None if it has no tables."""
 
     version: int | None
     missing: tuple[Migration, ...]
@@ -55,8 +55,8 @@ class Plan:
 async def apply_schema(connection: Connection) -> list[str]:
     """Bring the schema to the newest version and return what was done, a line each.
 
-    Safe to repeat; of several at once, one does it. Raises UnfitDatabase where it cannot be done
-    here, and psycopg.Error.
+    Safe to repeat; of several at once, one does it. Raises UnfitDatabase if it cannot be done here,
+    and psycopg.Error.
     """
     done: list[str] = []
     failures = 0
@@ -136,7 +136,7 @@ async def _alone(connection: Connection, *, force_rollback: bool = False) -> Asy
 
 
 def _missing(version: int | None) -> tuple[Migration, ...]:
-    """Return the migrations that the database lacks; raises UnfitDatabase where it is newer."""
+    """Return the migrations that the database lacks; raises UnfitDatabase if it is newer."""
     newest = migrations()[-1].version
     if version is not None and version > newest:
         raise UnfitDatabase(
@@ -147,7 +147,7 @@ def _missing(version: int | None) -> tuple[Migration, ...]:
 
 
 async def _version(connection: Connection) -> int | None:
-    """Return the database's version: 0 where it was made before versions, None without tables."""
+    """Return the database's version: 0 if it was made before versions, None without tables."""
     cursor = await connection.execute(
         "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('ingest_offset') IS NOT NULL"
     )
@@ -181,7 +181,7 @@ async def _compare(connection: Connection) -> list[str]:
 
 
 async def _unfit(connection: Connection) -> str | None:
-    """Return why no tables are to be made here, a line; None where they may be.
+    """Return why no tables are to be made here, a line; None if they may be.
 
     Tables that are found only by the search path of the database or the role stay alone: beside
     them, a second set would begin with Kafka's earliest records.

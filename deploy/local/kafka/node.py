@@ -45,8 +45,8 @@ SECONDS_TO_FORMAT = 60.0
 JVM = (
     "-Xms128m",
     "-Xmx384m",
-    # On a small machine, beside a database: 200 MB resident where G1 takes 240, and no threads
-    # that run between the pauses.
+    # For a small machine, beside a database: 200 MB resident (G1: 240), and no threads that run
+    # between the pauses.
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",  # no files in the system's temporary folder
