@@ -16,7 +16,7 @@ TOPICS = "telemetry.meter, telemetry.vehicle"
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that nobody has asked anything yet."""
+    """A broker that no client has asked anything yet."""
     broker = Broker.started(tmp_path_factory.mktemp("broker"))
     yield broker
     broker.kill()

@@ -35,7 +35,7 @@ def with_headers(*counts: int, codec: int, offset: int = 0) -> bytes:
 
 @by_codec
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_record_of_more_headers_than_anybody_sends_is_not_read(codec: int, place: int) -> None:
+def test_a_record_of_too_many_headers_is_not_read(codec: int, place: int) -> None:
     counts = [0, 0, 0]
     counts[place] = 40_000
     with pytest.raises(Unreadable, match="a record has over 1,000 headers") as caught:

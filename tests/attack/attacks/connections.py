@@ -1,4 +1,4 @@
-"""Connections that are held: idle, with a body that trickles, with an answer nobody reads."""
+"""Connections that are held: idle, with a body that trickles, with an answer that is not read."""
 
 import time
 from collections.abc import Iterator
