@@ -78,7 +78,10 @@ class ProblemDocument(BaseModel):
     detail: str = Field(examples=["should be later than start"])
     errors: list[FieldFault] | None = Field(None, max_length=MOST_FAULTS)
     more_errors: int | None = Field(
-        None, alias="moreErrors", description="how many there are beyond `errors`", examples=[None]
+        None,
+        alias="moreErrors",
+        description="how many more faults there are than `errors` lists",
+        examples=[None],
     )
 
 

@@ -40,7 +40,7 @@ from tests.stored_offsets import Offsets, Place, stored_offsets
 RATES = (333, 5_000, 20_000)
 SECONDS = 20
 WARM_UP_S = 3
-"""So many seconds come first, and are left out: the simulator begins with what is due at once."""
+"""The first seconds, which are left out: the simulator begins with what is due at once."""
 PERCENTILES = (50, 99, 99.9)
 LOOK_S = 0.005
 SILENCE_S = 60.0

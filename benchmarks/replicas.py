@@ -61,7 +61,7 @@ def main(
 
 
 def drain_by(addresses: Addresses, count: int, messages: int) -> float:
-    """Let so many replicas store a backlog in a new database; return messages/s.
+    """Let this many replicas store a backlog in a new database; return messages/s.
 
     Raises ReplicaError; ends the program if something else than the backlog is stored.
     """

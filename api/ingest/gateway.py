@@ -66,7 +66,7 @@ class _Delivery:
             self.done.get_loop().call_soon_threadsafe(self._end)
 
     def refuse(self, error: KafkaError, messages: int) -> None:
-        """Note that so many messages were not even queued."""
+        """Note that this many messages were not even queued."""
         self._left -= messages - 1
         self.report(error, None)
 

@@ -22,7 +22,7 @@ from runtime.postgres import locks
 from telemetry.streams import Stream
 
 COUNT_EVERY_S = 60.0
-# Most that a transaction removes: so many devices, or so many readings, but one device always.
+# The most devices, and readings, that a transaction removes; one device is always removed.
 MOST_DEVICES = 100
 MOST_READINGS = 100_000
 

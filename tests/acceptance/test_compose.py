@@ -53,7 +53,7 @@ def test_prometheus_asks_the_api_at_the_port_whose_metrics_take_no_key() -> None
     api = SERVICES["api"]
     assert found["names"] == ["api"]
     assert found["port"] == api["environment"]["METRICS_PORT"]
-    # Whoever reaches this machine has no way to it.
+    # It cannot be reached from outside this machine.
     assert api["ports"] == ["127.0.0.1:8000:8000"]
 
 

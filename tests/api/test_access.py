@@ -46,7 +46,7 @@ async def test_a_key_is_a_bearer_token_or_the_password_of_basic(
             {"Authorization": "Basic Zmlyc3Qta2V5"},
             basic("first-key", ""),
             basic("", ""),
-            # There is a digest of this blank key, but a blank key is none.
+            # This blank key has a digest, but a blank key is never accepted.
             basic("", KEYS[2]),
         ]
         for headers in bad:

@@ -52,7 +52,7 @@ async def test_the_nearest_known_name_is_suggested(client: Client) -> None:
         assert document["detail"] == f"query parameter {wanted}"
     answer = await client.get("/v1/devices/meters/m?verbose")
     assert "this path takes no query parameters" in str(problem(answer, 422, "verbose")["detail"])
-    # What is far from all is told them all: begin=end would be worse than no help.
+    # A name that is far from all gets the whole list: "end" for begin would be worse than no help.
     for path, name, known in (
         (HISTORY, "begin", "start, end, limit, after"),
         ("/v1/sessions/active", "vehicle_id", "limit, after"),

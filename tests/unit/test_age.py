@@ -1,4 +1,4 @@
-"""How old what waits is, whatever the records' own times say."""
+"""The age of what waits, whatever the records' own times say."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The breaker lets everybody through, or one trial at a time, or waits."""
+"""The breaker lets all attempts through, or one trial at a time, or none."""
 
 import asyncio
 import contextlib
