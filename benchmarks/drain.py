@@ -143,7 +143,7 @@ def main(
         bool, typer.Option(help="Measure from sent to visible too, at 333, 5,000 and 20,000/s.")
     ] = True,
     latency_seconds: Annotated[
-        int, typer.Option(min=1, help="that each of these rates is measured for")
+        int, typer.Option(min=1, help="seconds that each of these rates is measured for")
     ] = SECONDS,
     record: Annotated[
         bool, typer.Option("--record", help="Add the figures to docs/benchmarks.")

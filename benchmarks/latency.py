@@ -85,9 +85,11 @@ class Sent:
 
 def main(
     rate: Annotated[
-        list[int] | None, typer.Option(min=10, help="messages/s; several times")
+        list[int] | None, typer.Option(min=10, help="messages/s; may be repeated")
     ] = None,
-    seconds: Annotated[int, typer.Option(min=1, help="that count, of each rate")] = SECONDS,
+    seconds: Annotated[
+        int, typer.Option(min=1, help="seconds that each rate is measured for")
+    ] = SECONDS,
 ) -> None:
     """Measure and print the latency at each rate (by default 333, 5,000 and 20,000)."""
     with servers() as addresses:

@@ -37,8 +37,12 @@ MIB = 1 << 20
 
 
 def main(
-    messages: Annotated[int, typer.Option(min=20_000, help="of the small backlog")] = 10_000_000,
-    large: Annotated[int, typer.Option(min=1_000, help="of 60 KiB, in each backlog")] = 20_000,
+    messages: Annotated[
+        int, typer.Option(min=20_000, help="messages of the small backlog")
+    ] = 10_000_000,
+    large: Annotated[
+        int, typer.Option(min=1_000, help="messages of 60 KiB in each other backlog")
+    ] = 20_000,
     record: Annotated[
         bool, typer.Option("--record", help="add the figures to docs/benchmarks/memory.jsonl")
     ] = False,

@@ -32,9 +32,9 @@ ASK_S = 0.2
 
 
 def main(
-    messages: Annotated[int, typer.Option(min=20_000, help="of each backlog")] = 2_000_000,
-    replicas: Annotated[int, typer.Option(min=2, max=12, help="beside one")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="of two drains each")] = 3,
+    messages: Annotated[int, typer.Option(min=20_000, help="messages of each backlog")] = 2_000_000,
+    replicas: Annotated[int, typer.Option(min=2, max=12, help="replicas to compare with one")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="rounds of two drains each")] = 3,
     record: Annotated[
         bool, typer.Option("--record", help="add the figures to docs/benchmarks/replicas.jsonl")
     ] = False,

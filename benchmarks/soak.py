@@ -68,7 +68,7 @@ class Trend:
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=1, help="how long")] = 15,
+    minutes: Annotated[float, typer.Option(min=1, help="minutes to soak")] = 15,
     rate: Annotated[float, typer.Option(min=1, max=100_000, help="messages/s")] = 2 * DEVICES / 60,
 ) -> None:
     """Soak two replicas and print the trend of their memory; exit code 1 if it grows."""
