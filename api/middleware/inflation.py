@@ -76,7 +76,7 @@ def _inflate(body: bytes, coding: str, held: Held) -> bytes:
     except TooLarge as error:
         raise held.too_large(inflated=True) from error
     except Malformed as error:
-        detail = f"body: is not {coding}, which its Content-Encoding says"
+        detail = f"body: is not {coding}, which its Content-Encoding names"
         raise Problem(422, detail, field="body") from error
 
 

@@ -155,7 +155,7 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
             return ends | found
         offset = int(to)
     except ValueError as error:
-        fail(f"--to: {to[:40]!r} is neither earliest, latest nor an offset, and {error}", code=2)
+        fail(f"--to: {to[:40]!r} is not earliest, latest or an offset, and {error}", code=2)
     outside = [
         f"{one.partition} has {log.earliest} to {log.end}"
         for one, log in sorted(bounds.items())

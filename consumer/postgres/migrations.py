@@ -46,7 +46,7 @@ class Migration:
         text = file.read_text()
         named, said = _NAME.fullmatch(file.stem), _FIRST_LINE.match(text)
         if named is None or said is None:
-            raise ValueError(f"{file.name}: NNNN_name.sql and a first line -- Oldest code: N")
+            raise ValueError(f"{file.name}: should be NNNN_name.sql, from -- Oldest code: N on")
         return cls(int(named["version"]), file.stem, int(said["oldest_code"]), text)
 
     def note(self) -> sql.Composed:

@@ -280,7 +280,7 @@ def test_show_has_the_stored_offsets_even_if_kafka_is_away(environment: Environm
     assert shown.returncode == 0
     assert row(shown, METER, 2) == ["77"]
     assert len(shown.stderr.splitlines()) == 1
-    assert "the stored offsets alone: Kafka" in shown.stderr
+    assert "only the stored offsets are shown: Kafka" in shown.stderr
 
 
 @pytest.mark.parametrize("arguments", ["show", f"reset --topic {METER} --to earliest --dry-run"])
