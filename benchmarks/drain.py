@@ -210,7 +210,7 @@ def drain(
     on_look: Callable[[int], None] = lambda _left: None,
     into: LivedIn | None = None,
 ) -> Drain:
-    """Let one replica store the backlog, in a new database or in one where its rows then stay.
+    """Let one replica store the backlog, in a new database or in one that then keeps its rows.
 
     `kill_at` is the share of the backlog, once stored, at which the replica is killed and started
     again at once; its memory, CPU and stages are then those of the second. `on_look` is told what

@@ -140,7 +140,7 @@ async def _list(
         )
         computed = await energies_in_time(connection, rows[:limit])
     sessions = [row | energy for row, energy in zip(rows, computed, strict=False)]
-    # One more row says that more follow, also if only the time for energies was over.
+    # One more row says that more follow, even if only the time for energies was over.
     following = rows[len(computed) : len(computed) + 1]
     return page_of(
         sessions + following,
