@@ -42,7 +42,7 @@ state, history and energy. A reading is accepted (202) once Kafka's broker has a
 Windows are start < recorded_at ≤ end. Every answer that is not a success is a problem document
 (RFC 9457). An unknown query parameter, or one that is given twice, is 422. HEAD is answered as GET.
 Bodies may be compressed: `Content-Encoding` gzip, deflate or zstd. Every POST and PATCH needs the
-`Content-Type` application/json, with a body and without.
+`Content-Type` application/json, even without a body.
 """
 
 
@@ -101,7 +101,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
         Middleware(Departure),
         # Before all that reads a body.
         Middleware(BodyLimit, settings=settings.body, paths=ingest.PATHS, metrics=metrics),
-        # After the limit, whose count of what a request holds it adds to.
+        # After the limit: it adds to the limit's count of what a request holds.
         Middleware(Inflation),
         # After Departure: an answer without an end stops at its head.
         Middleware(Head),

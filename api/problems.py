@@ -90,7 +90,10 @@ class ProblemDocument(BaseModel):
     detail: str = Field(examples=["should be later than start"])
     errors: list[FieldFault] | None = Field(None, max_length=MOST_FAULTS)
     more_errors: int | None = Field(
-        None, alias="moreErrors", description="how many there are beyond `errors`", examples=[None]
+        None,
+        alias="moreErrors",
+        description="how many more faults there are than `errors` lists",
+        examples=[None],
     )
 
 
@@ -144,7 +147,7 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
             path = request.url.path
-            detail = "there is no such path"
+            detail = "this path does not exist"
             if path.endswith("/"):
                 detail += ": it has a slash at its end, or an id that is empty"
             return Problem(404, detail)

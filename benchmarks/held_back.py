@@ -1,4 +1,4 @@
-"""A backlog that nobody sees before it is released, so that replicas can be ready for it.
+"""A backlog that no replica sees before it is released, so that replicas can be ready for it.
 
     with held_back(addresses, lambda: preload(addresses, messages)) as held:
         held.give_to(group, onlooker)     replicas may start: each partition ends where they begin
@@ -34,7 +34,7 @@ class HeldBack:
     release: Callable[[], None]
 
     def give_to(self, group: str, onlooker: psycopg.Connection) -> None:
-        """Let the group begin where, for now, each partition ends."""
+        """Let the group begin at the offset at which, for now, each partition ends."""
         Backlog(self.before, self.backlog.ends).give_to(group, onlooker)
 
 

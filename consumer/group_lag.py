@@ -29,8 +29,8 @@ from telemetry.streams import BY_TOPIC
 log = structlog.get_logger()
 
 _PATIENCE_S = 20.0
-# The topics and the members are asked for at every 12th look: that takes a client of its own. A
-# transaction that is open at so many looks in a row, by default a minute, is logged.
+# The topics and the members are asked for at every 12th look, because that takes a client of its
+# own. A transaction that is open at 12 looks in a row, by default a minute, is logged.
 _LOOKS = 12
 _OPEN_HELP = "a producer's: see docs/runbook.md, A transaction stays open"
 

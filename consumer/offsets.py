@@ -11,7 +11,7 @@ Offsets = dict[TopicPartition, int]
 class Bounds:
     """Kafka's log of a partition: its earliest offset, and the one after its last.
 
-    Where transactions wrote, some offsets between hold a transaction's mark or an aborted message.
+    If transactions wrote, some offsets between hold a transaction's mark or an aborted message.
     """
 
     earliest: int

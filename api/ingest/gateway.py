@@ -66,7 +66,7 @@ class _Delivery:
             self.done.get_loop().call_soon_threadsafe(self._end)
 
     def refuse(self, error: KafkaError, messages: int) -> None:
-        """Note that so many messages were not even queued."""
+        """Note that this many messages were not even queued."""
         self._left -= messages - 1
         self.report(error, None)
 
@@ -103,7 +103,7 @@ class Gateway:
 
     @property
     def is_available(self) -> bool | None:
-        """Whether Kafka answers; None as long as nothing is known."""
+        """Return whether Kafka answers; None as long as nothing is known."""
         return self._availability.is_available
 
     @asynccontextmanager

@@ -75,11 +75,11 @@ def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault
     for number, name in enumerate(name for name in given if name not in names):
         short = name[:_LONGEST_NAME]
         nearest = _nearest(short, names) if number < MOST_FAULTS else None
-        detail = "no query parameter is known here"
+        detail = "this path takes no query parameters"
         if nearest is not None:
-            detail = f"is not known here; the nearest that is known is {nearest}"
+            detail = f"is not known here; the nearest known name is {nearest}"
         elif names:
-            detail = f"is not known here; known are {every}"
+            detail = f"is not known here; this path takes {every}"
         yield FieldFault(field=short, detail=detail)
 
 

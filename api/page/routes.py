@@ -137,7 +137,7 @@ async def static(request: Request, name: str, v: str = "") -> Response:
     """A file of this package; a browser may keep it for ever under its newest address."""
     asset = assets().get(name)
     if asset is None:
-        raise Problem(404, "there is no such file")
+        raise Problem(404, "this file does not exist")
     if v == asset.version:
         return asset.answer(request, kept=_FOREVER)
     return asset.answer(request)

@@ -19,7 +19,7 @@ async def fleet_begin(connection: Connection, start: datetime, end: datetime) ->
 
 
 async def fleet_hour(connection: Connection, start: datetime, end: datetime) -> DictRow:
-    """Return the kWh of all vehicles in an hour or less, and of those that it suffices to judge.
+    """Return the kWh of all vehicles in an hour or less, and of those that it can judge.
 
     Raises Problem (503) while too many late readings are not rolled up.
     """

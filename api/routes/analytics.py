@@ -38,7 +38,7 @@ async def performance(
         ),
     ] = None,
 ) -> Performance:
-    """A vehicle's efficiency, DC delivered ÷ AC drawn, with what it takes to judge the figure."""
+    """A vehicle's efficiency, DC delivered ÷ AC drawn, and how far it can be trusted."""
     asked = window(start, end, now=datetime.now(UTC))
     async with parts.database.read() as connection:
         return await vehicle_performance(connection, vehicle_id, asked, meter_id=meter_id)

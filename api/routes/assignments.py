@@ -34,7 +34,7 @@ _OVERLAP = "the vehicle is assigned to a meter in that time already"
 async def assign(
     parts: TheParts, vehicle_id: DevicePath, assignment: Annotated[NewAssignment, Body()]
 ) -> Assignment:
-    """Say which meter charges the vehicle from a time on; past times may be entered."""
+    """Enter which meter charges the vehicle, and from when; the time may be in the past."""
     now = datetime.now(UTC)
     start = instant(assignment.start, "start", now)
     end = None if assignment.end is None else instant(assignment.end, "end", now)
@@ -75,7 +75,7 @@ async def end_assignment(
     assignment_id: Annotated[int, Path(ge=1, le=LARGEST_ID)],
     change: Annotated[AssignmentEnd, Body()],
 ) -> Assignment:
-    """Say when an assignment ends."""
+    """Set when an assignment ends; null opens it again."""
     end = None if change.end is None else instant(change.end, "end", datetime.now(UTC))
     async with parts.database.alone(f"vehicle {vehicle_id}") as connection:
         try:
@@ -99,6 +99,6 @@ async def _check_day(
         parts.metrics.refused.labels("assignments_a_day").inc()
         detail = (
             f"vehicle {vehicle_id} has {most} assignments that start on {start:%F} (UTC) already,"
-            " and one may have no more (ASSIGNMENT_CHANGES_PER_DAY)"
+            " and more are not allowed (ASSIGNMENT_CHANGES_PER_DAY)"
         )
         raise Problem(409, detail, field="start")

@@ -26,7 +26,7 @@ _REQUIRED = ("reading_kind", "reading_interval_seconds")
 
 @router.post("/meters", **NEW)
 async def register_meter(parts: TheParts, meter: Annotated[NewMeter, Body()]) -> Meter:
-    """Say what a meter is; one that only sends readings works without."""
+    """Register a meter. A meter that only sends readings need not be registered."""
     return Meter.model_validate(await _insert(parts, METER, meter.meter_id, meter))
 
 
@@ -47,7 +47,7 @@ async def show_meter(parts: TheParts, meter_id: DevicePath) -> Meter:
 async def change_meter(
     parts: TheParts, meter_id: DevicePath, change: Annotated[MeterChange, Body()]
 ) -> Meter:
-    """Change what is sent of a meter; null clears it. It holds for readings of the past too."""
+    """Change the fields that are sent; null clears one. This applies to past readings too."""
     return Meter.model_validate(await _update(parts, METER, meter_id, change))
 
 
@@ -59,7 +59,7 @@ async def meter_state(parts: TheParts, meter_id: DevicePath) -> MeterState:
 
 @router.post("/vehicles", **NEW)
 async def register_vehicle(parts: TheParts, vehicle: Annotated[NewVehicle, Body()]) -> Vehicle:
-    """Say what a vehicle is; one that only sends readings works without."""
+    """Register a vehicle. A vehicle that only sends readings need not be registered."""
     return Vehicle.model_validate(await _insert(parts, VEHICLE, vehicle.vehicle_id, vehicle))
 
 
@@ -80,7 +80,7 @@ async def show_vehicle(parts: TheParts, vehicle_id: DevicePath) -> Vehicle:
 async def change_vehicle(
     parts: TheParts, vehicle_id: DevicePath, change: Annotated[VehicleChange, Body()]
 ) -> Vehicle:
-    """Change what is sent of a vehicle; null clears it. It holds for readings of the past too."""
+    """Change the fields that are sent; null clears one. This applies to past readings too."""
     return Vehicle.model_validate(await _update(parts, VEHICLE, vehicle_id, change))
 
 

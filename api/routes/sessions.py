@@ -36,7 +36,7 @@ _EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter
 
 @router.post("/start", **NEW)
 async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()]) -> Session:
-    """Begin a charge, now or at a past time; one that is over is entered with its end."""
+    """Begin a charge, now or at a past time. A charge that is over is entered with its end."""
     now = datetime.now(UTC)
     started_at = now if start.started_at is None else _past(start.started_at, "startedAt", now)
     ended_at = None if start.ended_at is None else _past(start.ended_at, "endedAt", now)
@@ -64,7 +64,7 @@ async def end_session(
 ) -> Session:
     """End a charge, now or at a time after its start.
 
-    The Content-Type is application/json, with a body and without.
+    The `Content-Type` must be application/json, even without a body.
     """
     now = datetime.now(UTC)
     ended_at = now if end is None or end.ended_at is None else _past(end.ended_at, "endedAt", now)
@@ -137,7 +137,7 @@ async def _list(
         )
         computed = await energies_in_time(connection, rows[:limit])
     sessions = [row | energy for row, energy in zip(rows, computed, strict=False)]
-    # One more row says that more follow, also if only the time for energies was over.
+    # One more row says that more follow, even if only the time for energies was over.
     following = rows[len(computed) : len(computed) + 1]
     return page_of(
         sessions + following,
@@ -171,7 +171,7 @@ async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> No
             parts.metrics.refused.labels("sessions_a_day").inc()
             detail = (
                 f"{what} {charge[f'{what}_id']} has {most} sessions that start on"
-                f" {charge['started_at']:%F} (UTC) already, and one may have no more"
+                f" {charge['started_at']:%F} (UTC) already; more are not allowed"
                 " (SESSIONS_PER_DAY)"
             )
             raise Problem(409, detail, field=f"{what}Id")
@@ -180,7 +180,7 @@ async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> No
 async def _session(connection: Connection, session_id: int) -> DictRow:
     row = await select_session(connection, session_id)
     if row is None:
-        raise Problem(404, f"there is no session {session_id}")
+        raise Problem(404, f"session {session_id} does not exist")
     return row
 
 

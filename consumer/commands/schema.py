@@ -36,8 +36,8 @@ def apply(
 
     Each migration that the database lacks is a transaction of its own. Replicas, of this release or
     the one before, go on meanwhile: what has to wait for them gives up after a second and tries
-    again. Then functions and views are replaced where they differ, and the histories' partitions of
-    the days ahead made. A database that is newer than this code is refused. While another `apply`
+    again. Then functions and views that differ are replaced, and the histories' partitions of the
+    days ahead are made. A database that is newer than this code is refused. While another `apply`
     runs, this one waits for it.
     """
     history = load(HistorySettings)
@@ -61,11 +61,11 @@ def apply(
 
 @app.command("check")
 def check() -> None:
-    """Say what is missing or differs, and change nothing.
+    """Show what is missing or differs, and change nothing.
 
-    Migrations are named that are not applied yet. Tables, indexes, views, types, functions,
-    triggers and grants to PUBLIC are compared with the schema's files; what else is in the database
-    is left alone: other grants and owners too. Exit code 1 where something is missing or differs.
+    Names the migrations that are not applied yet. Compares tables, indexes, views, types,
+    functions, triggers and grants to PUBLIC with the schema's files; other objects of the database
+    are left out, other grants and owners too. Exit code 1 if something is missing or differs.
     """
     _report_differences(with_database(partial(schema.check_schema, tell=note)))
 

@@ -7,7 +7,7 @@ PATIENCE = 100  # batches of a partition
 
 @dataclass(slots=True)
 class Copies:
-    """Whether a partition is expected to hold copies of stored readings.
+    """Knows whether a partition is expected to hold copies of stored readings.
 
     A copy that COPY meets is an ERROR in PostgreSQL's log, and the batch is begun anew. So after
     the first one more are expected, until PATIENCE batches of the partition had none.

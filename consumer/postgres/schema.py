@@ -4,7 +4,7 @@
 2. Else the migrations that it lacks run in order, each in a transaction of its own. The last one's
    transaction also creates what is missing and replaces functions and views, so that a version
    that can be seen is complete.
-3. Where none is lacking, what is missing or differs is created or replaced, if it can be.
+3. If it lacks none, what is missing or differs is created or replaced, if it can be.
 
 All transactions take one advisory lock first, however long that takes. What waits for other
 sessions gives up soon and tries again: while a change waits for a table, everybody else waits
@@ -51,7 +51,7 @@ def _nobody(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `apply_schema` would do; `version` is the database's, None where it has no tables."""
+    """What `apply_schema` would do; `version` is the database's, None if it has no tables."""
 
     version: int | None
     missing: tuple[Migration, ...]
@@ -62,7 +62,7 @@ async def apply_schema(connection: Connection, *, tell: Tell = _nobody) -> list[
     """Bring the schema to the newest version and return what was done, a line each.
 
     Safe to repeat; of several at once, one does it, and the others `tell` that they wait. Raises
-    UnfitDatabase where it cannot be done here, and psycopg.Error.
+    UnfitDatabase if it cannot be done here, and psycopg.Error.
     """
     done: list[str] = []
     failures = 0
@@ -153,7 +153,7 @@ async def _lock(connection: Connection, tell: Tell) -> None:
 
 
 def _missing(version: int | None) -> tuple[Migration, ...]:
-    """Return the migrations that the database lacks; raises UnfitDatabase where it is newer."""
+    """Return the migrations that the database lacks; raises UnfitDatabase if it is newer."""
     newest = migrations()[-1].version
     if version is not None and version > newest:
         raise UnfitDatabase(
@@ -164,7 +164,7 @@ def _missing(version: int | None) -> tuple[Migration, ...]:
 
 
 async def _version(connection: Connection) -> int | None:
-    """Return the database's version: 0 where it was made before versions, None without tables."""
+    """Return the database's version: 0 if it was made before versions, None without tables."""
     cursor = await connection.execute(
         "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('ingest_offset') IS NOT NULL"
     )
@@ -197,7 +197,7 @@ async def _compare(connection: Connection) -> list[str]:
 
 
 async def _unfit(connection: Connection) -> str | None:
-    """Return why no tables are to be made here, a line; None where they may be.
+    """Return why no tables are to be made here, a line; None if they may be.
 
     Tables that are found only by the search path of the database or the role stay alone: beside
     them, a second set would begin with Kafka's earliest records.

@@ -39,10 +39,12 @@ Folder = Annotated[
 def run(
     *,
     folder: Folder = stack.FOLDER,
-    devices: Annotated[int, typer.Option(min=1, help="meters, and as many vehicles")] = 500,
-    minutes: Annotated[int, typer.Option(min=1, help="of the devices' time")] = 600,
-    chaos: Annotated[float, typer.Option(min=0, max=1, help="share of faults")] = 0.01,
-    replicas: Annotated[int, typer.Option(min=1, help="consumers")] = 2,
+    devices: Annotated[int, typer.Option(min=1, help="number of meters, and of vehicles")] = 500,
+    minutes: Annotated[int, typer.Option(min=1, help="minutes of the devices' time to send")] = 600,
+    chaos: Annotated[
+        float, typer.Option(min=0, max=1, help="share of readings that are faulty on purpose")
+    ] = 0.01,
+    replicas: Annotated[int, typer.Option(min=1, help="number of consumers")] = 2,
 ) -> None:
     """Send readings through Kafka into PostgreSQL, and check every row and the API's answers.
 

@@ -108,7 +108,7 @@ class Sender:
             )
 
     def wait(self, seconds: float) -> None:
-        """Take reports: return when some came, or after so many seconds.
+        """Take reports: return when some came, or after this many seconds.
 
         Raises SenderError if the producer cannot go on.
         """
@@ -120,7 +120,7 @@ class Sender:
             raise SenderError(f"the producer cannot go on: {self._fatal.str()}")
 
     def flush(self, seconds: float) -> None:
-        """Wait for the outstanding reports, for at most so many seconds and while not urged."""
+        """Wait for the outstanding reports, at most this many seconds, and not if urged."""
         deadline = time.monotonic() + seconds
         while len(self._producer) and time.monotonic() < deadline and not self._stop.urgent:
             self.wait(_POLL_SECONDS)

@@ -53,7 +53,7 @@ def start(environment: Environment, tmp_path: Path) -> Iterator[Callable[..., Re
 
 
 async def start_at_the_end(servers: Addresses, database_url: str, group: str) -> None:
-    """Let a group begin with what is sent from now on; makes the topics where they are missing."""
+    """Let a group begin with what is sent from now on; makes the topics if they are missing."""
     kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
     await create_topics(kafka)
     partitions = [
@@ -92,7 +92,7 @@ def until(condition: Callable[[], bool], *, what: str) -> None:
     """Return once the state of another process is as wanted."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
+        assert time.monotonic() < deadline, f"did not happen in time: {what}"
         time.sleep(0.05)
 
 

@@ -18,7 +18,7 @@ SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_tex
 SIMULATOR = SERVICES["simulator"]
 IN_COMPOSE = "http://api:8000"
 KEY = "the-key-of-this-test"
-# A small world of the last day that ends now, where compose has a large one that goes on.
+# A small world of the last day that ends now; compose has a large one that goes on.
 SMALL = ["--devices", "20", "--interval", "300", "--duration", "24h", "--rate", "max"]
 
 
@@ -46,14 +46,14 @@ def test_the_simulator_registers_its_world_with_the_api_that_it_waits_for() -> N
     assert {"API_KEY", "API_KEYS"} <= named_in_the_example()
 
 
-def test_prometheus_asks_the_api_where_its_metrics_take_no_key() -> None:
+def test_prometheus_asks_the_api_at_the_port_whose_metrics_take_no_key() -> None:
     settings = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     [job] = [one for one in settings["scrape_configs"] if one["job_name"] == "api"]
     [found] = job["dns_sd_configs"]
     api = SERVICES["api"]
     assert found["names"] == ["api"]
     assert found["port"] == api["environment"]["METRICS_PORT"]
-    # Whoever reaches this machine has no way to it.
+    # It cannot be reached from outside this machine.
     assert api["ports"] == ["127.0.0.1:8000:8000"]
 
 

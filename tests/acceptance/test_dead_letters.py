@@ -137,7 +137,7 @@ def aged_reading(device: str, age: timedelta) -> bytes:
         ("purge --older-than 1m --dry-run", 0),
     ],
 )
-def test_who_forgets_the_group_is_told_which_one_was_asked_and_which_others_have_letters(
+def test_a_user_who_forgets_the_group_is_told_which_one_was_asked_and_which_others_have_letters(
     own_environment: Environment, arguments: str, code: int
 ) -> None:
     write_letters(own_environment, "telemetry.meter", 9)
@@ -245,9 +245,9 @@ def test_without_kafka_a_redrive_says_so_and_marks_nothing(
     own_environment: Environment,
 ) -> None:
     write_letters(own_environment, "telemetry.meter", 3)
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        away = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody.getsockname()[1]}"}
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        away = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{silent.getsockname()[1]}"}
         ended = command(own_environment | away, "redrive")
     assert ended.returncode == 1
     assert ended.stdout == "sent 0, left out 0\n"
@@ -406,7 +406,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 def test_every_command_of_the_runbook_runs(
     environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None is a wrong use; that there is no such letter, say, is an answer."""
+    """None is wrong use. An answer such as "no such dead letter" is fine."""
     text = (ROOT / "docs" / "runbook.md").read_text()
     shown = re.findall(r"^ {4,}((?:[A-Z_]+=|python |psql ).+)$", text, re.MULTILINE)
     assert len(shown) >= 15

@@ -1,4 +1,4 @@
-"""A day begins that nobody has made a partition for: the maintainer is as good as off."""
+"""A day begins that has no partition yet: the maintainer is as good as off."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -271,20 +271,20 @@ def test_show_says_what_fits_and_who_owns_it(start: Start, environment: Environm
     assert row(shown, "telemetry.vehicle", 2)[-1] == "127.0.0.1"
 
 
-def test_show_has_the_stored_offsets_where_kafka_is_away(environment: Environment) -> None:
+def test_show_has_the_stored_offsets_even_if_kafka_is_away(environment: Environment) -> None:
     store(environment, 2, 77)
-    with socket.socket() as nobody:  # the port is taken, and nobody listens
-        nobody.bind(("127.0.0.1", 0))
-        nowhere = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.socket() as silent:  # the port is taken, and no server listens
+        silent.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{silent.getsockname()[1]}"
         shown = command(environment, "show", KAFKA_BOOTSTRAP_SERVERS=nowhere)
     assert shown.returncode == 0
     assert row(shown, METER, 2) == ["77"]
     assert len(shown.stderr.splitlines()) == 1
-    assert "the stored offsets alone: Kafka" in shown.stderr
+    assert "only the stored offsets are shown: Kafka" in shown.stderr
 
 
 @pytest.mark.parametrize("arguments", ["show", f"reset --topic {METER} --to earliest --dry-run"])
-def test_who_forgets_the_group_is_told_which_one_was_asked_and_which_others_have_offsets(
+def test_a_user_who_forgets_the_group_is_told_which_one_was_asked_and_which_others_have_offsets(
     environment: Environment, arguments: str
 ) -> None:
     store(environment, 0, 1)
@@ -339,7 +339,7 @@ def test_after_a_reset_the_replicas_go_on_from_there(
     ],
     ids=["earliest", "latest", "offset", "time of a record", "just after it", "no record since"],
 )
-def test_where_to_go_on_is_said_in_several_ways(
+def test_the_offset_to_continue_from_is_given_in_several_ways(
     environment: Environment, to: str, offset: int, skipped: int, read_again: int
 ) -> None:
     fill(environment, 100)
@@ -399,7 +399,7 @@ def test_on_a_terminal_it_asks_first(
     assert stored(environment) == {0: offset}
 
 
-def test_whoever_moved_an_offset_meanwhile_wins(environment: Environment) -> None:
+def test_an_offset_that_was_moved_meanwhile_is_left_alone(environment: Environment) -> None:
     fill(environment, 100)
     store(environment, 0, 10)
     store(environment, 1, 0)

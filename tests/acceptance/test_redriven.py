@@ -19,7 +19,7 @@ def ended(environment: Environment, *arguments: str) -> int:
     return subprocess.run(command, cwd=ROOT, env=env, timeout=120, check=False).returncode
 
 
-def test_readings_refused_for_want_of_a_registration_are_right_once_redriven(
+def test_readings_refused_as_unregistered_are_right_once_redriven(
     start: Callable[..., Replica], environment: Environment, tmp_path: Path
 ) -> None:
     ledger = str(tmp_path / "ledger")

@@ -76,7 +76,7 @@ def test_a_table_that_is_gone_keeps_its_own_stream_waiting_and_no_other(
         # It waits by itself, again and again: nothing of the replica flips meanwhile.
         retries = replica.metric("telemetry_flush_retries_total{")
         until(
-            lambda retries=retries: replica.metric("telemetry_flush_retries_total{") > retries,  # type: ignore[misc]  # likewise
+            lambda retries=retries: replica.metric("telemetry_flush_retries_total{") > retries,  # type: ignore[misc]  # a lambda's default
             what="another try",
         )
         assert replica.metric(REFUSED) == 1
@@ -100,7 +100,7 @@ def test_a_table_that_is_gone_keeps_its_own_stream_waiting_and_no_other(
 def test_a_day_that_may_not_be_made_keeps_the_partition_of_its_reading_waiting_alone(
     start: Callable[..., Replica], environment: Environment, role: str
 ) -> None:
-    """As with a role that owns nothing: its late readings need days that nobody made ahead."""
+    """As with a role that owns nothing: its late readings need days that were not made ahead."""
     url, own = conninfo_to_dict(environment["DATABASE_URL"]), environment["DATABASE_URL"]
     # The days ahead are there, as its owner has made them.
     for stream in (METER, VEHICLE):

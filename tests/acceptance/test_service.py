@@ -197,7 +197,7 @@ def test_a_static_member_comes_back_to_its_partitions_without_a_rebalance(
     second = start(KAFKA_GROUP_INSTANCE_ID="two", KAFKA_SESSION_TIMEOUT_MS="30000")
     for replica in (first, second):
         until(
-            lambda replica=replica: replica.metric("telemetry_assigned_partitions") == 12,  # type: ignore[misc]
+            lambda replica=replica: replica.metric("telemetry_assigned_partitions") == 12,  # type: ignore[misc]  # a lambda's default
             what="the partitions are shared",
         )
     opened = len(second.events("partitions_opened"))

@@ -1,7 +1,7 @@
 """The traps of aiokafka, each open unless something closes it.
 
-They are numbered as in docs/design.md. The client, the broker and the database are real; where a
-trap needs two things to happen in one order, a single method of the client is held meanwhile.
+They are numbered as in docs/design.md. The client, the broker and the database are real. If a trap
+needs two things to happen in one order, a single method of the client is held meanwhile.
 """
 
 import asyncio

@@ -82,7 +82,7 @@ def share(*replicas: Replica) -> None:
     """Wait until they have equal parts of the partitions."""
     for replica in replicas:
         until(
-            lambda replica=replica: replica.metric(ASSIGNED) == 24 / len(replicas),  # type: ignore[misc]  # likewise
+            lambda replica=replica: replica.metric(ASSIGNED) == 24 / len(replicas),  # type: ignore[misc]  # mypy infers no default's type
             what="the partitions are shared",
         )
 
@@ -93,7 +93,7 @@ def register(api: Replica, meter: str) -> int:
         json.dumps({"meterId": meter}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  likewise
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own API
         return int(answer.status)
 
 

@@ -262,7 +262,7 @@ async def test_more_than_8_mib_is_refused_with_a_length_and_without(
         problem(await client.post(PATHS + path, content=whole), 413)
         if path != "/meter/nobody":  # whose body is never looked at
             problem(await client.post(PATHS + path, content=chunks()), 413)
-        # Exactly as many are read, and are then no reading.
+        # A body of exactly the limit is read, and is not a reading.
         problem(await client.post(f"{PATHS}/meter", content=whole[1:]), 422)
 
 

@@ -150,7 +150,7 @@ async def test_an_id_that_no_device_can_have_is_not_listened_for(client: Client)
     for name in ("vehicleId", "meterId"):
         for wrong in ("", "a b", "x" * 65):
             asked = {name: ["m-1", wrong]}
-            # First without a body, for a stream of nothing would have no end.
+            # First without a body, because a stream of nothing would have no end.
             assert (await client.head(PATH, params=asked)).status_code == 422
             problem(await client.get(PATH, params=asked), 422, f"{name}.1")
 

@@ -39,7 +39,7 @@ async def test_an_unknown_method_is_a_problem_that_names_the_known_ones(
     taken: dict[str, set[str]] = {}
     for method, path in operations(app):
         taken.setdefault(path, set()).add(method)
-    taken["/v1/sessions/start"].add("GET")  # of a session whose id is no number
+    taken["/v1/sessions/start"].add("GET")  # of a session whose id is not a number
     async with asked(app) as client:
         for path, methods in taken.items():
             allowed = methods | ({"HEAD"} if "GET" in methods else set())

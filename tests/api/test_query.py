@@ -48,18 +48,18 @@ async def test_the_nearest_known_name_is_suggested(client: Client) -> None:
     ):
         answer = await client.get(path, params={name: "x"})
         document = problem(answer, 422, name)
-        wanted = f"{name}: is not known here; the nearest that is known is {nearest}"
+        wanted = f"{name}: is not known here; the nearest known name is {nearest}"
         assert document["detail"] == f"query parameter {wanted}"
     answer = await client.get("/v1/devices/meters/m?verbose")
-    assert "no query parameter is known here" in str(problem(answer, 422, "verbose")["detail"])
-    # What is far from all is told them all: begin=end would be worse than no help.
+    assert "this path takes no query parameters" in str(problem(answer, 422, "verbose")["detail"])
+    # A name that is far from all gets the whole list: "end" for begin would be worse than no help.
     for path, name, known in (
         (HISTORY, "begin", "start, end, limit, after"),
         ("/v1/sessions/active", "vehicle_id", "limit, after"),
     ):
         document = problem(await client.get(path, params={name: "x"}), 422, name)
         assert document["detail"] == (
-            f"query parameter {name}: is not known here; known are {known}"
+            f"query parameter {name}: is not known here; this path takes {known}"
         )
     page = await client.get("/vehicles?p=veh")
     assert page.status_code == 422
@@ -131,7 +131,7 @@ async def test_more_parameters_than_any_path_takes_are_not_parsed(client: Client
     names = [f"vehicleId=v-{number}" for number in range(100)]
     names += [f"meterId=m-{number}" for number in range(100)]
     told = str(problem(await client.get(f"/health/live?{'&'.join(names)}"), 422, "vehicleId"))
-    assert "no query parameter is known here" in told
+    assert "this path takes no query parameters" in told
     for path in ("/health/live", "/v1/sessions", "/vehicles"):
         answer = await client.get(f"{path}?{'&'.join(f'f{number}' for number in range(251))}")
         assert answer.status_code == 422

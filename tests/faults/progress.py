@@ -76,7 +76,7 @@ class Progress:
         assert callable(condition)
         with self._looked:
             if not self._looked.wait_for(condition, timeout=_PATIENCE_S):
-                raise Stalled(f"waited {_PATIENCE_S:.0f} s in vain for {what}")
+                raise Stalled(f"waited {_PATIENCE_S:.0f} s for {what}")
 
     def _look(self) -> None:
         while not self._done.is_set():

@@ -109,8 +109,8 @@ class Proxy:
         if listener is not None:
             self._loop.remove_reader(listener)
             listener.close()
-        # The pipes, not those who serve them: asyncio complains of a cancelled one (3.11). Again
-        # and again, for a client may have been let in whose link is still being made.
+        # The pipes, not the tasks that serve them: asyncio complains of a cancelled one (3.11).
+        # Again and again, because the link of a client may still be in the making.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for link in self._links:
                 for pipe in link.pipes:

@@ -126,7 +126,7 @@ class Reader:
                             self._look(connection, consumer)
                 except psycopg.OperationalError:  # the server is away: this is a fault, not a find
                     self._done.wait(_LOOK_S)
-        except Exception as error:  # noqa: BLE001  a thread's: kept for whoever stops the reader
+        except Exception as error:  # noqa: BLE001  a thread's: kept until the reader is stopped
             self.failure = error
         finally:
             consumer.close()

@@ -295,7 +295,7 @@ async def test_a_detached_day_that_is_needed_is_attached_again(connection: Conne
 async def test_a_day_that_is_needed_while_it_is_being_detached_keeps_its_rows(
     database_url: str, connection: Connection, database: Database, sink: Sink
 ) -> None:
-    """As happens where the retention is raised while a removal waits."""
+    """As happens if the retention is raised while a removal waits."""
     day = (datetime.now(UTC) - timedelta(days=20)).date()
     assert (await sink.flush(flush_of([meter_value("a", ago=timedelta(days=20))]))).stored == 1
     await detach_half(connection, database_url, day)
@@ -384,7 +384,9 @@ async def test_a_day_that_cannot_be_made_whole_is_told(connection: Connection) -
     assert (entry["history"], entry["day"]) == ("meter_history", str(TODAY))
 
 
-async def test_a_name_that_is_no_day_or_another_shape_is_left_alone(connection: Connection) -> None:
+async def test_a_table_that_is_not_a_day_or_has_another_shape_is_left_alone(
+    connection: Connection,
+) -> None:
     await connection.execute("CREATE TABLE meter_history_99999999 ()")
     await connection.execute(
         f"CREATE TABLE {name(OLD)} PARTITION OF meter_history"

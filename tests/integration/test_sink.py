@@ -274,7 +274,7 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
     headers = (
         ("trace", b"\x00\xff"),
         ("nul\x00", None),
-        ("latin-\udce9", b"1"),  # as the source hands out a byte that is no UTF-8
+        ("latin-\udce9", b"1"),  # as the source hands out a byte that is not UTF-8
         ("\ufffd", b""),
         ("Łódź", b""),
         ("trace", b"2"),
@@ -328,7 +328,7 @@ async def test_a_partition_that_was_dropped_meanwhile_is_made_again(
 async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
     database: Database, metrics: Metrics, connection: Connection
 ) -> None:
-    """A device may turn up in two partitions, where a key is missing or wrong."""
+    """A device may turn up in two partitions if a key is missing or wrong."""
     values = [meter_value(f"mtr-{place % 50}", ago=place * MINUTE) for place in range(500)]
     chance = random.Random(7)
     async with (
@@ -441,7 +441,7 @@ async def wait_for_a_standby(connection: Connection) -> None:
 
 @pytest.fixture
 def forget_standby(database_url: str) -> Iterator[Callable[[], None]]:
-    """Let commits wait for nobody again; at the end, too, whatever happened to the test."""
+    """Let commits wait for no standby again; at the end too, however the test ended."""
 
     def forget() -> None:
         with psycopg.connect(database_url, autocommit=True) as connection:

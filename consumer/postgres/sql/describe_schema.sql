@@ -1,6 +1,6 @@
 -- What a schema holds, one line of text each: every column, key, check, exclusion and storage setting
 -- of its tables, less the daily partitions, and its indexes, triggers, views, grants to PUBLIC, types,
--- functions and aggregates. What takes more than a line is told by its digest.
+-- functions and aggregates. A text of more than a line is shown by its digest.
 SELECT object, fact
 FROM (
     -- Of tables, views and composite types alike.
@@ -45,7 +45,7 @@ FROM (
     WHERE class.relnamespace = %(schema)s::regnamespace
       AND class.relkind = 'r' AND NOT class.relispartition
     UNION ALL
-    -- Those of a constraint are told with it. Each is an object of its own, so that another's is left alone.
+    -- Those of a constraint are described with it. Each is an object of its own, so that others are left alone.
     SELECT 'index ' || class.relname,
            regexp_replace(pg_get_indexdef(class.oid), '^(.* ON )(ONLY )?.*?( USING )', '\1' || tables.relname || '\3')
     FROM pg_index AS index

@@ -1,4 +1,4 @@
-"""Connections that are held: idle, with a body that trickles, with an answer nobody reads."""
+"""Connections that are held: idle, with a body that trickles, with an answer that is not read."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _SPARE_S = 6.0
 def idle_connections(site: Site) -> None:
     """More idle connections than the API has descriptors."""
     with _kept(site) as (line, reading), _idle(site, site.port):
-        # Kafka and PostgreSQL are reached all the same, by who is connected already.
+        # Clients that are connected already still reach Kafka and PostgreSQL.
         line.send(reading)
         site.expect(site.note(line.answer()).said == "202", "no reading was taken meanwhile")
         line.send(request("GET", "/v1/devices/meters?limit=1", key=site.keys[1]))

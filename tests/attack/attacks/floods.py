@@ -41,7 +41,7 @@ def flood_unauthorized(site: Site) -> None:
     """Sixteen connections ask with an unknown key, until their address is refused."""
     said = _flood(site, "/v1/devices/meters", key="wrong")
     site.expect("200" not in said, "a wrong key was let in")
-    site.expect(set(said) & {"429", CLOSED}, f"nobody was sent away: {dict(said)}")
+    site.expect(set(said) & {"429", CLOSED}, f"no client was sent away: {dict(said)}")
 
 
 def _flood(site: Site, path: str, *, key: str | None = None) -> Counter[str]:

@@ -366,12 +366,12 @@ def every_retryable_error(world: World, cycles: int) -> None:
 def _raise_in_upserts(world: World, states: Sequence[str]) -> None:
     """Let the upserts of the meters' current state raise the errors of the list, one by one.
 
-    Each lasts until nobody has tried for 50 ms: who takes it for the data's fault, and bisects
-    the batch at once, comes down to single rows.
+    Each lasts until no replica has tried for 50 ms: one that takes it for the data's fault, and
+    bisects the batch at once, comes down to single rows.
     """
     with world.session() as session:
         session.execute("DROP TRIGGER IF EXISTS trouble ON meter_current_state")
-        # Sequences move on even where the transaction is rolled back.
+        # Sequences move on even if the transaction is rolled back.
         for sequence in ("trouble", "trouble_tried_at"):
             session.execute(
                 sql.SQL("CREATE SEQUENCE IF NOT EXISTS {}").format(sql.Identifier(sequence))
