@@ -25,7 +25,6 @@ NOW = 1_770_717_600_000_000
 MINUTE_US = 60 * SECOND_US
 METERS = METER.topic
 
-
 Key = tuple[str, str, int]
 
 
