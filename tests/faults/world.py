@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psycopg
@@ -28,12 +27,13 @@ from psycopg import sql
 
 from consumer.postgres.migrations import schema_text
 from deploy.replica import ROOT, Replica
+from deploy.stored_offsets import watched
 from producer_sim.oracle.verify import verify
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import DEFAULT_PARTITIONS, create_topics
 from telemetry.streams import STREAMS
 from tests.faults.failpoints import Trap
-from tests.faults.progress import Progress
+from tests.faults.progress import LOOK_S, Progress
 from tests.faults.reader import Reader
 from tests.faults.servers import Kafka, Servers
 from tests.faults.witness import Testimony
@@ -94,20 +94,21 @@ class World:
         self.database_url = self._create_database()
         asyncio.run(self._start_at_the_end())
         bootstrap = self.kafka.bootstrap if self.kafka else ""
-        self.progress = self._cleanup.enter_context(
-            Progress(database_url=self.database_url, consumer_group=self.group)
+        self.progress = Progress()
+        self._cleanup.enter_context(
+            watched(
+                self.progress.note,
+                database_url=self.database_url,
+                consumer_group=self.group,
+                interval_s=LOOK_S,
+            )
         )
         self.reader = self._cleanup.enter_context(
             Reader(database_url=self.database_url, bootstrap=bootstrap, consumer_group=self.group)
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for simulator in self._simulators:
             simulator.kill()
             simulator.wait()
