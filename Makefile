@@ -26,8 +26,10 @@ test: lint ## Check style, types and imports, and run all tests
 
 # What a change to the hot path breaks first: the flush, the sink and the source on real servers, and a message's
 # way from one end to the other. The tests with servers are one worker's.
-HOT_PATH := tests/integration/test_sink.py tests/integration/test_bisection.py tests/integration/test_binary.py \
-	tests/acceptance/test_traps.py tests/acceptance/test_forms.py
+HOT_PATH := tests/integration/test_sink.py tests/integration/test_copies.py tests/integration/test_lost_answers.py \
+	tests/integration/test_bisection.py tests/integration/test_binary.py \
+	tests/acceptance/test_traps_of_fetching.py tests/acceptance/test_traps_of_the_group.py \
+	tests/acceptance/test_forms.py
 
 check: lint ## Check style, types and imports, and run the tests of the inner loop (a minute or so)
 	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadgroup --quiet $(HOT_PATH) tests/unit

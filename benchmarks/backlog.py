@@ -18,10 +18,10 @@ from aiokafka import AIOKafkaConsumer
 
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT
+from deploy.stored_offsets import Offsets
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import create_topics
 from telemetry.streams import STREAMS
-from tests.stored_offsets import Offsets
 
 DEVICES = 10_000
 

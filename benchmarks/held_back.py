@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, Producer
 
 from benchmarks.backlog import Backlog, read_ends
 from deploy.local.stack import Addresses
-from tests.stored_offsets import Offsets
+from deploy.stored_offsets import Offsets
 
 TIMEOUT_S = 60.0
 LONGEST_MS = 900_000

@@ -34,8 +34,8 @@ from benchmarks.load import steady_load
 from benchmarks.servers import new_database, servers
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
+from deploy.stored_offsets import Offsets, Place, stored_offsets
 from runtime.kafka.settings import KafkaSettings
-from tests.stored_offsets import Offsets, Place, stored_offsets
 
 RATES = (333, 5_000, 20_000)
 SECONDS = 20

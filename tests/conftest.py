@@ -36,7 +36,6 @@ hypothesis.settings.load_profile("untimed")
 LONGEST = (
     "tests/faults/test_crashes.py",
     "tests/faults/test_short.py",
-    "tests/acceptance/test_offsets.py",
     "tests/attack/test_short.py",
 )
 

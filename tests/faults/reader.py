@@ -11,17 +11,18 @@ one step. The promises are those of docs/guarantees.md.
 """
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import duckdb
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from deploy.beside import beside
+from deploy.stored_offsets import Offsets, Place, stored_offsets
 from telemetry.streams import STREAMS, Stream
-from tests.stored_offsets import Offsets, Place, stored_offsets
 
 _LOOK_S = 0.2
 _KEPT = 200
@@ -43,8 +44,7 @@ class Reader:
         self._database_url = database_url
         self._bootstrap = bootstrap
         self._consumer_group = consumer_group
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._reading = ExitStack()
         self._committed: dict[Place, int] = {}
         self._instants: list[Instant] = []
         self.looks = 0
@@ -52,21 +52,15 @@ class Reader:
         self.failure: Exception | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._reading.enter_context(beside(self._read))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
         """Look no more."""
-        self._done.set()
-        self._thread.join()
+        self._reading.close()
         if self.failure is not None:
             self.violations.append(f"the reader ended: {self.failure!r}")
             self.failure = None
@@ -106,7 +100,7 @@ class Reader:
             return None
         return f"a reader saw {instant.rows} rows where the offsets stood for {row[0]}"
 
-    def _read(self) -> None:
+    def _read(self, over: threading.Event) -> None:
         consumer = Consumer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -115,17 +109,17 @@ class Reader:
             }
         )
         try:
-            while not self._done.is_set():
+            while not over.is_set():
                 try:
                     with psycopg.connect(
                         self._database_url, autocommit=True, connect_timeout=3
                     ) as connection:
                         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                         connection.read_only = True
-                        while not self._done.wait(_LOOK_S):
+                        while not over.wait(_LOOK_S):
                             self._look(connection, consumer)
                 except psycopg.OperationalError:  # the server is away: this is a fault, not a find
-                    self._done.wait(_LOOK_S)
+                    over.wait(_LOOK_S)
         except Exception as error:  # noqa: BLE001  a thread's: kept until the reader is stopped
             self.failure = error
         finally:

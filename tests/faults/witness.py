@@ -11,7 +11,7 @@ from pathlib import Path
 from consumer.flush.flush import Flush
 from consumer.flush.outcome import Outcome
 from consumer.flush.sink import Sink
-from tests.stored_offsets import Place
+from deploy.stored_offsets import Place
 
 BEGUN, ENDED = "begun", "ended"
 

@@ -59,5 +59,6 @@ def test_kafka_starts_on_another_port_and_does_not_take_a_stranger_for_itself(
     if host not in (ports.HOST, "localhost"):
         pytest.skip("the tests' Kafka is not on this machine")
     look_free_once(int(port), monkeypatch)
+    monkeypatch.setattr(kafka, "JVM", (*kafka.JVM, *kafka.BRIEF))
     address = Startup(folder=folder, progress=Silence()).kafka()
     assert address.rpartition(":")[2] != port

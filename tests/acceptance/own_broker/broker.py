@@ -1,4 +1,4 @@
-"""A broker of the test's own, that it may kill."""
+"""A broker that tests may kill."""
 
 import signal
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from deploy.local.process import ServerProcess
 
 
 class Broker:
-    """A broker of the test's own, to be killed and started again in the same place."""
+    """A broker that is killed and started again in the same place."""
 
     def __init__(self, folder: Path, *, port: int, controller_port: int) -> None:
         self.node = KafkaNode(
@@ -44,6 +44,10 @@ class Broker:
     def start(self) -> None:
         self.process = kafka.start(self.node)
         kafka.wait_ready(self.node, self.process)
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.is_alive()
 
     def kill(self) -> None:
         assert self.process is not None

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from deploy.local.stack import Addresses
-from tests.acceptance.broker import Broker
 from tests.acceptance.conftest import Environment
+from tests.acceptance.own_broker.broker import Broker
 from tests.acceptance.program import Ended, run
 
 TOPICS = "telemetry.meter, telemetry.vehicle"
@@ -20,15 +20,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker.started(tmp_path_factory.mktemp("broker"))
     yield broker
     broker.kill()
-
-
-@pytest.fixture
-def environment(broker: Broker, database_url: str, group: str) -> Environment:
-    return {
-        "KAFKA_BOOTSTRAP_SERVERS": broker.node.address,
-        "DATABASE_URL": database_url,
-        "CONSUMER_GROUP": group,
-    }
 
 
 @pytest.fixture
