@@ -14,18 +14,10 @@ import pytest
 from fastapi import FastAPI
 
 from deploy.local.stack import Addresses
-from tests.api.conftest import (
-    JSON,
-    PATIENCE_S,
-    Client,
-    Environment,
-    Rows,
-    asked,
-    problem,
-    until_ready,
-)
+from tests.api.conftest import Client, Environment, Rows, problem, until_ready
 from tests.api.process import Process
 from tests.api.readings import encode, meter
+from tests.asked import JSON, PATIENCE_S, asked
 from tests.faults.proxy import DOWN, UP, Proxy
 from tests.faults.servers import Kafka, Servers
 
