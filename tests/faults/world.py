@@ -32,7 +32,7 @@ from producer_sim.oracle.verify import verify
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import DEFAULT_PARTITIONS, create_topics
 from telemetry.streams import STREAMS
-from tests.faults.failpoints import Trap
+from tests.faults.failpoints import Trap, trap_file
 from tests.faults.progress import Progress
 from tests.faults.reader import Reader
 from tests.faults.servers import Kafka, Servers
@@ -146,7 +146,7 @@ class World:
             "DATABASE_URL": url,
             "CONSUMER_GROUP": self.group,
             "KAFKA_SESSION_TIMEOUT_MS": str(int(SESSION_TIMEOUT_S * 1_000)),
-            "KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+            "KAFKA_HEARTBEAT_INTERVAL_MS": "250",
             "FLUSH_INTERVAL_MS": "100",
             "BATCH_MAX_ROWS": "2000",
             "LAG_INTERVAL_S": "1",
@@ -176,7 +176,7 @@ class World:
 
     def arm(self, replica: Replica, trap: Trap) -> None:
         """Set a trap in a replica that runs."""
-        self._witness.with_name("trap").write_text(str(trap))
+        trap_file(self._witness, replica.process.pid).write_text(str(trap))
         replica.process.send_signal(signal.SIGUSR1)
 
     def kill(self, replica: Replica) -> None:
