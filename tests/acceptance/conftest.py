@@ -30,8 +30,8 @@ def environment(servers: Addresses, database_url: str, group: str) -> Environmen
         "CONSUMER_GROUP": group,
         # A killed replica is missed sooner than by default.
         "KAFKA_SESSION_TIMEOUT_MS": "6000",
-        "KAFKA_HEARTBEAT_INTERVAL_MS": "1000",
-        "LAG_INTERVAL_S": "0.5",
+        "KAFKA_HEARTBEAT_INTERVAL_MS": "300",
+        "LAG_INTERVAL_S": "0.2",
     }
 
 

@@ -54,7 +54,7 @@ def start(environment: Environment, tmp_path: Path) -> Iterator[Start]:
 
     def start_one(tree: Path, service: str) -> Replica:
         replica = Replica(
-            environment | {"PYTHONPATH": str(tree)},
+            environment if tree == ROOT else environment | {"PYTHONPATH": str(tree)},
             log_file=tmp_path / f"{service}-{len(started)}.log",
             command=("-m", service, "run"),
             folder=tree,

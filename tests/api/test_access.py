@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 
-from tests.api.conftest import Client, asked, problem
+from tests.api.conftest import Client, problem
+from tests.asked import asked
 
 KEYS = ("first-key", "zweiter Schlüssel", "   ")
 DIGESTS = ", ".join(hashlib.sha256(key.encode()).hexdigest().upper() for key in KEYS)

@@ -14,9 +14,10 @@ from api.ingest.batches import MOST_READINGS
 from deploy.local.stack import Addresses
 from producer_sim.sending.partitions import Partitions
 from runtime.kafka.topics import DEFAULT_PARTITIONS
-from tests.api.conftest import Client, asked, problem, served
+from tests.api.conftest import Client, problem, served
 from tests.api.readings import NOW, encode, meter, stamp, vehicle
 from tests.api.topic import Topic
+from tests.asked import asked
 
 PATHS = "/v1/telemetry"
 SPACED = (

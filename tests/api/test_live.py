@@ -19,9 +19,10 @@ from api.live import stream as live_module
 from api.live.event import Event as NewState
 from api.live.listener import Listener
 from api.routes import live as live_routes
-from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
+from tests.api.conftest import Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
 from tests.api.waiting import until
+from tests.asked import PATIENCE_S
 
 PATH = "/v1/live"
 KEYS = ("one-key", "another-key", "a-third-key")

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.readings import NOW, store_meter, store_vehicle
+from tests.asked import asked
 
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from api.queries.windows import DEFAULT
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.operations import operations
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
+from tests.asked import asked
 
 HISTORY = "/v1/telemetry/meter/m/history"
 WINDOWS = (

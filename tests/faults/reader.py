@@ -80,25 +80,41 @@ class Reader:
             unknown = tables.execute(
                 "SELECT count(*) FROM readings WHERE delivery <> 'acknowledged'"
             ).fetchone()
-            if unknown != (0,):
+            if unknown != (0,) or not self._instants:
                 return []
-            tables.execute("CREATE TABLE seen (topic text, partition int, next_offset bigint)")
-            return list(filter(None, (self._difference(tables, one) for one in self._instants)))
+            due = self._rows_due(tables)
+        return [
+            f"a reader saw {one.rows} rows where the offsets stood for {rows}"
+            for one, rows in zip(self._instants, due, strict=True)
+            if rows != one.rows
+        ]
 
-    def _difference(self, tables: duckdb.DuckDBPyConnection, instant: Instant) -> str | None:
-        tables.execute("DELETE FROM seen")
-        tables.executemany(
-            "INSERT INTO seen VALUES (?, ?, ?)",
-            [[*place, offset] for place, offset in instant.offsets.items()],
+    def _rows_due(self, tables: duckdb.DuckDBPyConnection) -> list[int]:
+        """Return for each instant how many different readings lie below its offsets."""
+        # Only what has no copy is sent under another key, so copies are in one partition.
+        tables.execute(
+            "CREATE TABLE counted AS SELECT topic, partition, record_offset,"
+            " row_number() OVER (PARTITION BY topic, partition ORDER BY record_offset) AS rows"
+            " FROM (SELECT topic, partition, min(record_offset) AS record_offset FROM readings"
+            " GROUP BY topic, partition, device_id, recorded_at)"
         )
-        row = tables.execute(
-            "SELECT count(DISTINCT (topic, device_id, recorded_at)) FROM readings"
-            " JOIN seen USING (topic, partition) WHERE record_offset < next_offset"
-        ).fetchone()
-        assert row is not None
-        if row[0] == instant.rows:
-            return None
-        return f"a reader saw {instant.rows} rows where the offsets stood for {row[0]}"
+        places = [
+            (number, topic, partition, offset)
+            for number, one in enumerate(self._instants)
+            for (topic, partition), offset in one.offsets.items()
+        ]
+        tables.execute(
+            "CREATE TABLE seen AS SELECT unnest($1) AS instant, unnest($2) AS topic,"
+            " unnest($3) AS partition, unnest($4) AS next_offset",
+            [list(column) for column in zip(*places, strict=True)],
+        )
+        found = tables.execute(
+            "SELECT instant, coalesce(sum(rows), 0)::bigint"
+            " FROM seen ASOF LEFT JOIN counted ON seen.topic = counted.topic"
+            " AND seen.partition = counted.partition AND seen.next_offset > counted.record_offset"
+            " GROUP BY instant ORDER BY instant"
+        ).fetchall()
+        return [rows for _, rows in found]
 
     def _read(self, over: threading.Event) -> None:
         consumer = Consumer(

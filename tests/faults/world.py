@@ -28,7 +28,7 @@ from deploy.replica import ROOT, Replica
 from deploy.stored_offsets import watched
 from producer_sim.oracle.verify import verify
 from tests.at_the_end import start_at_the_end
-from tests.faults.failpoints import Trap
+from tests.faults.failpoints import Trap, trap_file
 from tests.faults.progress import LOOK_S, Progress
 from tests.faults.reader import Reader
 from tests.faults.servers import Kafka, Servers
@@ -143,7 +143,7 @@ class World:
             "DATABASE_URL": url,
             "CONSUMER_GROUP": self.group,
             "KAFKA_SESSION_TIMEOUT_MS": str(int(SESSION_TIMEOUT_S * 1_000)),
-            "KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+            "KAFKA_HEARTBEAT_INTERVAL_MS": "250",
             "FLUSH_INTERVAL_MS": "100",
             "BATCH_MAX_ROWS": "2000",
             "LAG_INTERVAL_S": "1",
@@ -173,7 +173,7 @@ class World:
 
     def arm(self, replica: Replica, trap: Trap) -> None:
         """Set a trap in a replica that runs."""
-        self._witness.with_name("trap").write_text(str(trap))
+        trap_file(self._witness, replica.process.pid).write_text(str(trap))
         replica.process.send_signal(signal.SIGUSR1)
 
     def kill(self, replica: Replica) -> None:
