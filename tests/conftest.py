@@ -17,7 +17,7 @@ import pytest
 from deploy.local import stack
 from deploy.local.stack import Addresses
 from tests import brief_jvm
-from tests.databases import Template
+from tests.databases import Template, tablespace
 from tests.forkserver import client as forks
 from tests.kafka_clients import left_open
 
@@ -80,7 +80,10 @@ def servers() -> Iterator[Addresses]:
 @pytest.fixture(scope="session")
 def template(servers: Addresses) -> Iterator[Template]:
     """The schema, applied once: each test's database is a copy of it."""
-    with Template(servers) as template:
+    with (
+        tablespace(servers, FOLDER) as place,
+        Template(servers, tablespace=place) as template,
+    ):
         yield template
 
 
