@@ -21,6 +21,9 @@ down: ## Stop the API, the consumers and the servers of the demo
 # are the same everywhere. A file is one worker's, and tests/conftest.py puts the longest files first.
 TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,2)
 
+# Without byte code each worker would rewrite the asserts of every test file, at each run.
+export PYTHONDONTWRITEBYTECODE :=
+
 test: lint ## Check style, types and imports, and run all tests
 	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
