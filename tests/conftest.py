@@ -40,8 +40,14 @@ hypothesis.settings.load_profile("untimed")
 LONGEST = (
     "tests/faults/test_crashes.py",
     "tests/faults/test_short.py",
-    "tests/acceptance/test_offsets.py",
     "tests/attack/test_short.py",
+    "tests/acceptance/test_offsets.py",
+    "tests/api/test_outages.py",
+    "tests/page/test_figures.py",
+    "tests/acceptance/test_lag.py",
+    "tests/acceptance/test_answers.py",
+    "tests/acceptance/test_demo.py",
+    "tests/acceptance/test_upgrade.py",
 )
 
 
