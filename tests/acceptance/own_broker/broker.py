@@ -9,6 +9,7 @@ from deploy.local.kafka import node as kafka
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_ports, started_on
 from deploy.local.process import ServerProcess
+from tests import brief_jvm
 
 
 class Broker:
@@ -22,7 +23,7 @@ class Broker:
             controller_port=controller_port,
             # It comes back when its last session has run out, and the tests wait for that.
             settings={"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"},
-            jvm=kafka.BRIEF,
+            jvm=brief_jvm.options(),
         )
         self.process: ServerProcess | None = None
 
