@@ -17,23 +17,30 @@ demo: $(VENV)/.demo ## Send readings of 1,000 devices through real servers to th
 down: ## Stop the API, the consumers and the servers of the demo
 	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is installed here"; fi
 
-# Two at a time, each with servers of its own. On servers that were named, one after the other, for the topics
-# are the same everywhere. A file is one worker's, and tests/conftest.py puts the longest files first.
-TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,2)
+# Three at a time, each with servers of its own: many tests wait, and three fill two cores. On servers that were
+# named, one after the other, for the topics are the same everywhere. A file is one worker's, and tests/conftest.py
+# puts the longest files first.
+TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,3)
+
+# Without byte code each worker would rewrite the asserts of every test file, at each run.
+export PYTHONDONTWRITEBYTECODE :=
 
 test: lint ## Check style, types and imports, and run all tests
 	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 # What a change to the hot path breaks first: the flush, the sink and the source on real servers, and a message's
-# way from one end to the other. The tests with servers are one worker's.
-HOT_PATH := tests/integration/test_sink.py tests/integration/test_bisection.py tests/integration/test_binary.py \
-	tests/acceptance/test_traps.py tests/acceptance/test_forms.py
+# way from one end to the other. The tests with servers are one worker's, the others another one's.
+HOT_PATH := tests/integration/test_sink.py tests/integration/test_copies.py tests/integration/test_lost_answers.py \
+	tests/integration/test_bisection.py tests/integration/test_binary.py \
+	tests/acceptance/test_traps_of_fetching.py tests/acceptance/test_traps_of_the_group.py \
+	tests/acceptance/test_forms.py
+CHECK_JOBS := $(if $(filter 0,$(TEST_JOBS)),0,2)
 
 check: lint ## Check style, types and imports, and run the tests of the inner loop (a minute or so)
-	@$(RUN) -m pytest --numprocesses $(TEST_JOBS) --dist loadgroup --quiet $(HOT_PATH) tests/unit
+	@$(RUN) -m pytest --numprocesses $(CHECK_JOBS) --dist loadgroup --quiet $(HOT_PATH) tests/unit
 
-# The tests that run our code in their own process.
-MEASURED := tests/unit tests/integration tests/energy tests/api
+# Code is measured in every process that ends by itself or by SIGTERM. The other tests kill theirs.
+MEASURED := tests/unit tests/integration tests/energy tests/api tests/acceptance
 
 coverage: $(VENV)/.dev ## Measure which branches the tests cover (what is left out, and why: pyproject.toml)
 	@$(RUN) -m coverage erase

@@ -16,16 +16,12 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.live.stream import Live
 from api.parts import Parts
-from api.settings import Settings, describe
+from api.settings import SECTIONS, Settings
 from runtime.http.server import PortTaken, announce, configuration, listen
 from runtime.http.settings import HttpSettings
 from runtime.logs import configure_logs
-from runtime.printable import printable
-from runtime.settings import SettingsError
-
-SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
-    f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()
-)
+from runtime.settings import SettingsError, settings_help
+from runtime.terminal import fail
 
 app = typer.Typer(
     help="The HTTP API: takes readings for Kafka; answers with state, history and energy.",
@@ -54,7 +50,7 @@ def _leave(_: int, __: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-@app.command(epilog=SETTINGS_HELP)
+@app.command(epilog=settings_help(SECTIONS))
 def run() -> None:
     """Serve until SIGTERM; requests that have begun by then are answered first."""
     settings = Settings()
@@ -111,8 +107,7 @@ def main() -> None:
     try:
         app()
     except (SettingsError, PortTaken) as error:
-        typer.echo(printable(f"error: {error}"), err=True)
-        raise SystemExit(2) from error
+        fail(str(error), code=2)
 
 
 if __name__ == "__main__":

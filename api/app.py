@@ -43,7 +43,7 @@ state, history and energy. A reading is accepted (202) once Kafka's broker has a
 Windows are start < recorded_at ≤ end. Every answer that is not a success is a problem document
 (RFC 9457). An unknown query parameter, or one that is given twice, is 422. HEAD is answered as GET.
 Bodies may be compressed: `Content-Encoding` gzip, deflate or zstd. Every POST and PATCH needs the
-`Content-Type` application/json, with a body and without.
+`Content-Type` application/json, even without a body.
 """
 
 

@@ -19,7 +19,7 @@ class Metrics:
         self.registry = new_registry()
         self.requests = Counter(
             "telemetry_http_requests",
-            "requests answered",
+            "requests that were answered",
             ["method", "route", "status"],
             registry=self.registry,
         )
@@ -32,7 +32,7 @@ class Metrics:
         )
         self.refused = Counter(
             "telemetry_http_refused",
-            "requests and connections that a bound turned away, by the bound",
+            "requests and connections that a bound turned away",
             ["bound"],
             registry=self.registry,
         )
@@ -46,7 +46,7 @@ class Metrics:
         )
         self.gateway_readings = Counter(
             "telemetry_gateway_readings",
-            "readings by what was answered: accepted, rejected, unacknowledged",
+            "readings by outcome: accepted, rejected, unacknowledged",
             ["outcome"],
             registry=self.registry,
         )
@@ -72,7 +72,9 @@ class _Pools(Collector):
 
     def collect(self) -> Iterable[Metric]:
         connections = GaugeMetricFamily(
-            "telemetry_pool_connections", "connections to PostgreSQL", labels=["pool", "state"]
+            "telemetry_pool_connections",
+            "connections to PostgreSQL, idle and busy",
+            labels=["pool", "state"],
         )
         waiting = GaugeMetricFamily(
             "telemetry_pool_waiting",
@@ -87,7 +89,7 @@ class _Pools(Collector):
             waiting.add_metric([name], stats.get("requests_waiting", 0))
         lanes = GaugeMetricFamily(
             "telemetry_lane_requests",
-            "requests of a lane that have a connection (busy) or wait",
+            "requests of a lane that have a connection (busy) or wait for one (waiting)",
             labels=["lane", "state"],
         )
         for lane in self._database.lanes.values():

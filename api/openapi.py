@@ -49,7 +49,7 @@ def _contents(operation: Document) -> list[Document]:
 def example_of(schema: Document, schemas: Document, levels: int = _DEEPEST) -> Any:
     """Return a value that the schema allows, made of the examples of its fields.
 
-    A schema may hold itself: below so many levels an object is empty.
+    A schema may hold itself: below this many levels an object is empty.
     """
     value: Any
     match schema:

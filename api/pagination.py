@@ -21,9 +21,10 @@ Row = TypeVar("Row")
 MOST_ITEMS = 1_000
 LARGEST_ID = 2**63 - 1
 
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="most items of the page")]
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="most items of a page")]
 After = Annotated[
-    str | None, Query(max_length=400, description="`next` of the page before", examples=[None])
+    str | None,
+    Query(max_length=400, description="`next` of the page before this one", examples=[None]),
 ]
 
 

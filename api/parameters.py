@@ -14,7 +14,7 @@ Start = Annotated[
     Query(
         validation_alias=AliasChoices("start", "startTime", "from"),
         max_length=64,
-        description="RFC 3339; by default 24 hours before the end; or `startTime`, or `from`",
+        description="RFC 3339; by default 24 hours before the end; also `startTime` or `from`",
     ),
 ]
 End = Annotated[
@@ -22,6 +22,6 @@ End = Annotated[
     Query(
         validation_alias=AliasChoices("end", "endTime", "to"),
         max_length=64,
-        description="RFC 3339; by default now; or `endTime`, or `to`",
+        description="RFC 3339; by default now; also `endTime` or `to`",
     ),
 ]

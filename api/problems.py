@@ -18,6 +18,8 @@ from runtime.http.problem import MEDIA_TYPE, answer, document
 
 MOST_FAULTS = 20
 """Faults that one document lists; `moreErrors` counts the others."""
+OTHER_NAMES = "other_names"
+"""The key in a request's scope of the query parameters that were given by another name."""
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 # The client's own text is repeated to it: cut short, and without control characters.
 _LONGEST_NAME, _LONGEST_DETAIL = 64, 500
@@ -64,6 +66,16 @@ class Problem(HTTPException):
         self.more_errors = len(faults) - len(self.errors) + more_errors
         self.more = more
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Name parameters as the client did; `names` maps their main names to those."""
+        for main, given in names.items():
+            prefix = f"{main}: "
+            if self.detail.startswith(prefix):
+                self.detail = f"{given}: {self.detail.removeprefix(prefix)}"
+            for fault in self.errors:
+                if fault.field == main:
+                    fault.field, fault.detail = given, fault.detail.replace(prefix, f"{given}: ", 1)
+
     def response(self) -> JSONResponse:
         content = document(self.status, self.detail)
         if self.errors:
@@ -81,7 +93,10 @@ class ProblemDocument(BaseModel):
     detail: str = Field(examples=["should be later than start"])
     errors: list[FieldFault] | None = Field(None, max_length=MOST_FAULTS)
     more_errors: int | None = Field(
-        None, alias="moreErrors", description="how many there are beyond `errors`", examples=[None]
+        None,
+        alias="moreErrors",
+        description="how many more faults there are than `errors` lists",
+        examples=[None],
     )
 
 
@@ -124,8 +139,9 @@ def describe_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     }
 
 
-async def _problem(_: Request, error: Exception) -> JSONResponse:
+async def _problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)  # noqa: S101  registered for it
+    error.rename(request.scope.get(OTHER_NAMES, {}))
     return error.response()
 
 
@@ -134,7 +150,7 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
             path = request.url.path
-            detail = "there is no such path"
+            detail = "this path does not exist"
             if path.endswith("/"):
                 detail += ": it has a slash at its end, or an id that is empty"
             return Problem(404, detail)

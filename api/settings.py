@@ -7,16 +7,16 @@ from hashlib import sha256
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
-from runtime.http.settings import HttpSettings
-from runtime.kafka.settings import GroupName, KafkaSettings
+from runtime.http.settings import HttpSettings, MaxConnections, Port
+from runtime.kafka.settings import DEFAULT_GROUP, GroupName, KafkaSettings
 from runtime.logs import LogSettings
 from runtime.postgres.settings import ConnectTimeout, PostgresUrl
 from runtime.settings import (
+    DEFAULT_RETENTION_DAYS,
     ENVIRONMENT,
     LAST_PORT,
     RetentionDays,
     SettingsError,
-    describe_sections,
     load,
 )
 
@@ -30,12 +30,10 @@ _OF_NOTHING = {sha256(blank).hexdigest() for blank in (b"", b" ", b"\n", b" \n",
 class ListenSettings(HttpSettings):
     """Where the API is served, and how long it may take to stop after SIGTERM."""
 
-    http_port: int = Field(8000, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
-    http_max_connections: int = Field(
-        1_000, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
-    )
+    http_port: Port = 8000
+    http_max_connections: MaxConnections = 1_000
     drain_timeout_s: float = Field(
-        8.0, gt=0, le=3_600, description="time to end what is being answered on SIGTERM"
+        8.0, gt=0, le=3_600, description="time to finish answers that have begun, after SIGTERM"
     )
 
     @property
@@ -71,7 +69,7 @@ class AccessSettings(BaseSettings):
 
     api_keys: str = Field(
         "",
-        description="SHA-256 of each key in hex, comma-separated; none: open, on loopback only",
+        description="SHA-256 of each key in hex, comma-separated; without: loopback only",
     )
     rate_limit_per_minute: int = Field(
         60_000, ge=0, le=10_000_000, description="requests of one client in a minute; 0: unlimited"
@@ -84,7 +82,7 @@ class AccessSettings(BaseSettings):
     )
     trusted_proxies: str = Field(
         "",
-        description="addresses and networks whose X-Forwarded-… is believed, comma-separated",
+        description="addresses and networks of proxies whose X-Forwarded-… is used",
     )
 
     @field_validator("api_keys")
@@ -130,7 +128,7 @@ class PoolSettings(BaseSettings):
         None, description="a replica for reads; by default DATABASE_URL"
     )
     database_pool_size: int = Field(
-        12, ge=1, le=200, description="connections to either, at the most"
+        12, ge=1, le=200, description="most connections to DATABASE_URL, and to DATABASE_READ_URL"
     )
     database_connect_timeout_s: ConnectTimeout = 5
     database_pool_timeout_s: float = Field(
@@ -140,10 +138,10 @@ class PoolSettings(BaseSettings):
         10.0,
         gt=0,
         le=600,
-        description="seconds that a question (analytics, a list, a page) waits for those before it",
+        description="seconds that a question (analytics, a list, a page) waits for its turn",
     )
     database_questions_of_one: int = Field(
-        2, ge=1, le=200, description="questions of one client that are answered at a time"
+        2, ge=1, le=200, description="most questions of one client that are answered at a time"
     )
     database_most_waiting: int = Field(
         200, ge=1, le=100_000, description="requests that wait in a lane for a connection"
@@ -171,10 +169,10 @@ class GatewaySettings(BaseSettings):
         description="time for the broker to acknowledge; then 503",
     )
     gateway_buffer_bytes: int = Field(
-        32 << 20, ge=1 << 20, le=1 << 30, description="bytes that wait for the broker at the most"
+        32 << 20, ge=1 << 20, le=1 << 30, description="most bytes that wait for the broker"
     )
     history_retention_days: RetentionDays = Field(
-        400, description="readings older than this many days are refused"
+        DEFAULT_RETENTION_DAYS, description="readings older than this many days are refused"
     )
 
 
@@ -187,13 +185,13 @@ class BodySettings(BaseSettings):
         64 << 20,
         ge=1 << 20,
         le=1 << 34,
-        description="bytes of all bodies at a time, as they came and inflated; then 503",
+        description="most bytes of all bodies at a time, as they came and inflated; then 503",
     )
     body_budget_client_bytes: int = Field(
         32 << 20,
         ge=1 << 20,
         le=1 << 34,
-        description="as many of them as one client may hold; then 429",
+        description="most of these bytes that one client may hold; then 429",
     )
 
 
@@ -203,10 +201,10 @@ class LiveSettings(BaseSettings):
     model_config = ENVIRONMENT
 
     live_listeners: int = Field(
-        500, ge=1, le=100_000, description="listeners of the live stream, at the most; then 503"
+        500, ge=1, le=100_000, description="most listeners of the live stream; then 503"
     )
     live_client_listeners: int = Field(
-        50, ge=1, le=100_000, description="as many of them as one client may have; then 429"
+        50, ge=1, le=100_000, description="most listeners of one client; then 429"
     )
 
 
@@ -236,8 +234,8 @@ class GroupSettings(BaseSettings):
     model_config = ENVIRONMENT
 
     consumer_group: GroupName = Field(
-        "telemetry-consumer",
-        description="the consumers' group, of which the pages show what waits for it",
+        DEFAULT_GROUP,
+        description="the consumer group whose progress the pages show",
     )
 
 
@@ -279,8 +277,3 @@ class Settings:
                 f"API_KEYS: is not set; without keys HTTP_HOST must be loopback, and is"
                 f" {self.listen.http_host}"
             )
-
-
-def describe() -> list[tuple[str, str, str]]:
-    """Return (name, default, description) of every setting, for people."""
-    return describe_sections(SECTIONS)

@@ -71,8 +71,10 @@ class Answers:
 
 
 def main(
-    days: Annotated[int, typer.Option(min=1, help="of history, 28.8 million rows each")] = 3,
-    seconds: Annotated[int, typer.Option(min=5, help="that each question is asked for")] = 20,
+    days: Annotated[int, typer.Option(min=1, help="days of history, 28.8 million rows each")] = 3,
+    seconds: Annotated[
+        int, typer.Option(min=5, help="seconds that each question is asked for")
+    ] = 20,
 ) -> None:
     """Load history, ask while ingestion goes on, and print latencies beside what is asked for."""
     if shutil.which("wrk") is None:
@@ -159,7 +161,7 @@ def running(addresses: Addresses, url: str, fleet: str) -> Iterator[Replica]:
 
 
 def ask(api: Replica, question: Question, fleet: str, seconds: int) -> Answers:
-    """Let wrk ask; raises ReplicaError where a request fails."""
+    """Let wrk ask; raises ReplicaError if a request fails."""
     words = [question.kind, fleet, str(DEVICES), str(question.pause_ms), str(BATCH)]
     command = [
         "wrk",

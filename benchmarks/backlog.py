@@ -18,10 +18,10 @@ from aiokafka import AIOKafkaConsumer
 
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT
+from deploy.stored_offsets import Offsets
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import create_topics
 from telemetry.streams import STREAMS
-from tests.stored_offsets import Offsets
 
 DEVICES = 10_000
 
@@ -30,7 +30,7 @@ DEVICES = 10_000
 class Backlog:
     """The first offset and the one after the last, by topic and partition.
 
-    Of its messages so many are `copies`: a reading that another one of them has brought already.
+    `copies` of its messages repeat a reading that another one of them has brought already.
     """
 
     firsts: Offsets
@@ -76,7 +76,7 @@ async def _read_ends(kafka: KafkaSettings) -> Offsets:
 
 
 def preload(addresses: Addresses, messages: int, *options: str) -> Backlog:
-    """Let the simulator send whole minutes of its devices, at least one, about so many messages.
+    """Let the simulator send whole minutes of its devices, at least one: about this many messages.
 
     `options` are the simulator's; none that leaves readings out. Raises CalledProcessError.
     """
@@ -95,7 +95,7 @@ def preload(addresses: Addresses, messages: int, *options: str) -> Backlog:
 
 
 def minutes_of(messages: int) -> int:
-    """Return for how many minutes the simulator's devices send so many messages, at least one."""
+    """Return the minutes in which the simulator's devices send this many messages; at least one."""
     return max(1, messages // (2 * DEVICES))
 
 

@@ -39,8 +39,8 @@ OPTIONS = {
 
 
 def main(
-    messages: Annotated[int, typer.Option(min=20_000, help="of each backlog")] = 2_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="of five drains each")] = 3,
+    messages: Annotated[int, typer.Option(min=20_000, help="messages of each backlog")] = 2_000_000,
+    rounds: Annotated[int, typer.Option(min=1, help="rounds of five drains each")] = 3,
     record: Annotated[
         bool, typer.Option("--record", help="add the figures to docs/benchmarks/disturbed.jsonl")
     ] = False,

@@ -50,8 +50,8 @@ Figures = dict[str, tuple[Sequence[float], str]]
 class Drain:
     """One drain: messages, seconds, peak memory in bytes, CPU in seconds, and that by stage.
 
-    Of decode and encode the stages hold CPU seconds, of the others seconds that a connection was
-    waited for; none where the replica counts no stages.
+    For decode and encode the stages hold CPU seconds, for the others the seconds of waiting for a
+    connection; none if the replica counts no stages.
     """
 
     messages: int
@@ -143,7 +143,7 @@ def main(
         bool, typer.Option(help="Measure from sent to visible too, at 333, 5,000 and 20,000/s.")
     ] = True,
     latency_seconds: Annotated[
-        int, typer.Option(min=1, help="that each of these rates is measured for")
+        int, typer.Option(min=1, help="seconds that each of these rates is measured for")
     ] = SECONDS,
     record: Annotated[
         bool, typer.Option("--record", help="Add the figures to docs/benchmarks.")
@@ -151,8 +151,8 @@ def main(
 ) -> None:
     """Drain a backlog and load it raw, in turn; print rates, ratios, CPU, memory and latency.
 
-    Both servers are started where KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL do not name others;
-    of one that is not on this machine the CPU is left out.
+    Both servers are started unless KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL name others. The CPU
+    of a server that is not on this machine is left out.
     """
     with servers() as addresses:
         measured = measure_pairs(addresses, messages=messages, pairs=pairs)
@@ -210,11 +210,11 @@ def drain(
     on_look: Callable[[int], None] = lambda _left: None,
     into: LivedIn | None = None,
 ) -> Drain:
-    """Let one replica store the backlog, in a new database or in one where its rows then stay.
+    """Let one replica store the backlog, in a new database or in one that then keeps its rows.
 
     `kill_at` is the share of the backlog, once stored, at which the replica is killed and started
     again at once; its memory, CPU and stages are then those of the second. `on_look` is told what
-    is left. Raises ReplicaError, and where other than the backlog is stored.
+    is left. Raises ReplicaError; ends the program if something else than the backlog is stored.
     """
     group = f"bench-{uuid.uuid4().hex[:8]}"
     processes = ServerProcesses.at(addresses)
@@ -259,7 +259,7 @@ def drain(
 
 
 def stage_seconds(replica: Replica) -> dict[str, float]:
-    """Return what the replica counts by stage; nothing where it counts none. Raises OSError."""
+    """Return what the replica counts by stage; nothing if it counts none. Raises OSError."""
     _, page = replica.get("/metrics")
     found = re.findall(r'^telemetry_stage_seconds_total{stage="(\w+)"} (.+)$', page, re.MULTILINE)
     return {stage: float(seconds) for stage, seconds in found}
@@ -291,7 +291,7 @@ def check_stored(
 
 
 def report(title: str, figures: Figures) -> None:
-    """Print the least, the median and the most of each figure, a dash where there is no value."""
+    """Print the least, the median and the most of each figure, or a dash without a value."""
     table = Table(title=title, box=box.SIMPLE_HEAD)
     for header in ("figure", "min", "median", "max"):
         table.add_column(header, justify="left" if header == "figure" else "right")

@@ -1,4 +1,4 @@
-"""A backlog that nobody sees before it is released, so that replicas can be ready for it.
+"""A backlog that no replica sees before it is released, so that replicas can be ready for it.
 
     with held_back(addresses, lambda: preload(addresses, messages)) as held:
         held.give_to(group, onlooker)     replicas may start: each partition ends where they begin
@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, Producer
 
 from benchmarks.backlog import Backlog, read_ends
 from deploy.local.stack import Addresses
-from tests.stored_offsets import Offsets
+from deploy.stored_offsets import Offsets
 
 TIMEOUT_S = 60.0
 LONGEST_MS = 900_000
@@ -34,7 +34,7 @@ class HeldBack:
     release: Callable[[], None]
 
     def give_to(self, group: str, onlooker: psycopg.Connection) -> None:
-        """Let the group begin where, for now, each partition ends."""
+        """Let the group begin at the offset at which, for now, each partition ends."""
         Backlog(self.before, self.backlog.ends).give_to(group, onlooker)
 
 

@@ -30,21 +30,21 @@ def record(name: str, figures: dict[str, object]) -> None:
 
 
 def append(file: Path, entry: Mapping[str, object]) -> None:
-    """Add one line to the file; makes it, and its folder, where they are missing."""
+    """Add one line to the file; makes it and its folder if they are missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read(file: Path) -> list[Entry]:
-    """Return the entries, oldest first; none where there is no file."""
+    """Return the entries, oldest first; none if the file does not exist."""
     if not file.exists():
         return []
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Return the least, the median and the most, to four digits; None where there is no value."""
+    """Return the least, the median and the most, to four digits; None without a value."""
     if not values:
         return None
     ends = {"min": min(values), "median": median(values), "max": max(values)}
@@ -52,9 +52,9 @@ def spread(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def _commit() -> str:
-    """Return the commit's short id, with a + where other files than results differ from it.
+    """Return the commit's short id, with a + if other files than results differ from it.
 
-    Where git cannot tell it is unknown: what took minutes to measure is kept even so.
+    If git cannot tell, it is "unknown": what took minutes to measure is kept even so.
     """
     try:
         changed = _git("status", "--porcelain", "--", ".", ":!docs/benchmarks")
@@ -81,7 +81,7 @@ def _machine() -> dict[str, object]:
 
 
 def _cpu_model() -> str | None:
-    """Return the model as the kernel names it, None where it names none."""
+    """Return the model as the kernel names it, None if it names none."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, model = line.partition(":")
         if name.strip() == "model name":

@@ -1,6 +1,6 @@
 """Backlogs of large messages, and of batches that hold as much as may be unpacked.
 
-A message is a valid reading with a long field that nobody knows.
+A message is a valid reading with a long unknown field.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _ROOM_S = 0.1
 def preload_large(
     addresses: Addresses, messages: int, *, compression: str, valid: bool = True
 ) -> Backlog:
-    """Send so many values of 60 KiB, in turn to both topics; invalid ones end too early.
+    """Send this many values of 60 KiB, to both topics in turn; invalid ones are cut off.
 
     The padding is one letter over and over: a compressed batch of up to 1 MB then takes a few KB
     on the wire, about as little as can be. Raises KafkaException.

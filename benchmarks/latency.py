@@ -34,13 +34,13 @@ from benchmarks.load import steady_load
 from benchmarks.servers import new_database, servers
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica, ReplicaError
+from deploy.stored_offsets import Offsets, Place, stored_offsets
 from runtime.kafka.settings import KafkaSettings
-from tests.stored_offsets import Offsets, Place, stored_offsets
 
 RATES = (333, 5_000, 20_000)
 SECONDS = 20
 WARM_UP_S = 3
-"""So many seconds come first, and are left out: the simulator begins with what is due at once."""
+"""The first seconds, which are left out: the simulator begins with what is due at once."""
 PERCENTILES = (50, 99, 99.9)
 LOOK_S = 0.005
 SILENCE_S = 60.0
@@ -85,9 +85,11 @@ class Sent:
 
 def main(
     rate: Annotated[
-        list[int] | None, typer.Option(min=10, help="messages/s; several times")
+        list[int] | None, typer.Option(min=10, help="messages/s; may be repeated")
     ] = None,
-    seconds: Annotated[int, typer.Option(min=1, help="that count, of each rate")] = SECONDS,
+    seconds: Annotated[
+        int, typer.Option(min=1, help="seconds that each rate is measured for")
+    ] = SECONDS,
 ) -> None:
     """Measure and print the latency at each rate (by default 333, 5,000 and 20,000)."""
     with servers() as addresses:
@@ -148,7 +150,7 @@ def _look(
     looks: dict[Place, Looks] = {place: Looks() for place in before}
     moved = time.monotonic()
     with ThreadPoolExecutor(1) as aside:
-        ends = None  # asked for aside, so that nobody blinks meanwhile
+        ends = None  # asked for on a thread, so that no look is late
         while ends is None or not ends.done() or before != ends.result():
             time.sleep(LOOK_S)
             now, at = stored(), time.time() * 1_000

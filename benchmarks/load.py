@@ -1,6 +1,6 @@
-"""A steady load: the simulator, sending so many messages a second by the clock.
+"""A steady load: the simulator sends a number of messages a second, by the clock.
 
-As many devices as a backlog has, whose readings come the more often the higher the rate is.
+It has as many devices as for a backlog. The higher the rate, the more often each is read.
 """
 
 import sys
@@ -8,7 +8,7 @@ import sys
 from benchmarks.backlog import DEVICES, new_fleet
 
 SHORTEST_INTERVAL_S = 0.1
-"""The simulator's; for a rate that would take a shorter one, there are more devices."""
+"""The simulator's own. A rate that would need a shorter one is reached with more devices."""
 
 
 def steady_load(rate: float, *options: str) -> list[str]:

@@ -37,8 +37,12 @@ MIB = 1 << 20
 
 
 def main(
-    messages: Annotated[int, typer.Option(min=20_000, help="of the small backlog")] = 10_000_000,
-    large: Annotated[int, typer.Option(min=1_000, help="of 60 KiB, in each backlog")] = 20_000,
+    messages: Annotated[
+        int, typer.Option(min=20_000, help="messages of the small backlog")
+    ] = 10_000_000,
+    large: Annotated[
+        int, typer.Option(min=1_000, help="messages of 60 KiB in each other backlog")
+    ] = 20_000,
     record: Annotated[
         bool, typer.Option("--record", help="add the figures to docs/benchmarks/memory.jsonl")
     ] = False,
@@ -97,10 +101,10 @@ def _bound(source: SourceSettings, flush: FlushSettings, partitions: int) -> int
 
 
 def _bound_of_large_batches(limit: int, partitions: int) -> int:
-    """Return what batches add of which one may be unpacked at a time, and be all one message.
+    """Return what large batches add: one is unpacked at a time, and may be a single message.
 
     It is unpacked, its message is handed out, and the statement that stores the letter is made.
-    Of each partition a part may have been read that is nothing but headers.
+    A part of each partition that is nothing but headers may have been read.
     """
     return limit + limit + TIMES_IN_STATEMENT * limit + partitions * PART_BYTES * HEADER_GROWTH
 

@@ -1,4 +1,4 @@
-"""The CPU that the servers take, where they run on this machine.
+"""The CPU that the servers take, if they run on this machine.
 
 A server is found as the process that listens at its address. PostgreSQL is the postmaster, its
 children, and those that have ended: when it reaps one, the kernel adds what that one took to the
@@ -57,7 +57,7 @@ class ServerProcesses:
         return [name for name, process in found.items() if process is None]
 
     def cpu(self) -> ServerCpu:
-        """Return what they have taken so far; raises psutil.Error where one has ended."""
+        """Return what they have taken so far; raises psutil.Error if one has ended."""
         return ServerCpu(
             postgres=None if self.postmaster is None else _of_family(self.postmaster),
             broker=None if self.broker is None else cpu_seconds(self.broker),
@@ -73,7 +73,7 @@ def _of_family(parent: psutil.Process) -> float:
     """Return the CPU seconds of a process and of all its children, the ended ones included.
 
     A child that is reaped between two looks would be counted twice, or not at all: what is read
-    counts only where nothing was reaped meanwhile.
+    counts only if nothing was reaped meanwhile.
     """
     while True:
         before = parent.cpu_times()
@@ -87,7 +87,7 @@ def _of_family(parent: psutil.Process) -> float:
 
 
 def _listener(program: str, host: str, port: str) -> psutil.Process | None:
-    """Return the process of this program that listens there, None where none is seen."""
+    """Return the process of this program that listens there, None if none is seen."""
     if host not in _THIS_MACHINE:
         return None
     for place in psutil.net_connections("tcp"):

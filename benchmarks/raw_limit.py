@@ -19,7 +19,7 @@ from telemetry.streams import STREAMS, Stream
 CHUNK_ROWS = 20_000
 
 _PLACES = "SELECT partition FROM read_parquet(?) WHERE topic = ? GROUP BY 1 ORDER BY 1"
-# Once a partition: a search of the whole ledger for each chunk would take minutes of ten million.
+# Once a partition: for ten million rows, a search of the whole ledger for each chunk takes minutes.
 _ROWS = """
     CREATE OR REPLACE TEMP TABLE rows AS
     SELECT device_id AS id, make_timestamptz(recorded_at) AS recorded_at, {measures},

@@ -32,9 +32,9 @@ ASK_S = 0.2
 
 
 def main(
-    messages: Annotated[int, typer.Option(min=20_000, help="of each backlog")] = 2_000_000,
-    replicas: Annotated[int, typer.Option(min=2, max=12, help="beside one")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="of two drains each")] = 3,
+    messages: Annotated[int, typer.Option(min=20_000, help="messages of each backlog")] = 2_000_000,
+    replicas: Annotated[int, typer.Option(min=2, max=12, help="replicas to compare with one")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="rounds of two drains each")] = 3,
     record: Annotated[
         bool, typer.Option("--record", help="add the figures to docs/benchmarks/replicas.jsonl")
     ] = False,
@@ -61,9 +61,9 @@ def main(
 
 
 def drain_by(addresses: Addresses, count: int, messages: int) -> float:
-    """Let so many replicas store a backlog in a new database; return messages/s.
+    """Let this many replicas store a backlog in a new database; return messages/s.
 
-    Raises ReplicaError, and where other than the backlog is stored.
+    Raises ReplicaError; ends the program if something else than the backlog is stored.
     """
     group = f"bench-{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:

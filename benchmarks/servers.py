@@ -23,8 +23,8 @@ FOLDER = ROOT / ".local" / "bench"
 def servers(*, purge: bool = False) -> Iterator[Addresses]:
     """Lend a Kafka and a PostgreSQL; with `purge` their data goes with them.
 
-    KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, where they are set, name the servers to use; nobody
-    else may write to the topics meanwhile. What goes wrong is one line on stderr and exit code 1.
+    KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, if they are set, name the servers to use. No other
+    program may write to the topics meanwhile. A failure is one line on stderr and exit code 1.
     """
     try:
         try:

@@ -1,11 +1,11 @@
-"""`make soak`: does the memory of a replica grow, under the load it is meant for, for ever?
+"""`make soak`: does the memory of a replica keep growing under the load that it is meant for?
 
 10,000 meters and as many vehicles, two replicas. The resident memory of each is looked at every
 5 s; a straight line is laid through what follows the first fifth, in which caches and pools fill.
 
-A replica leaks, says this, where the slope less two standard errors is above 30 KiB/min (42 MiB a
-day). Memory moves in steps and not by itself at random, so that the error is rather more than what
-is printed, and a short run says little: in 2 minutes a single step may look like a leak.
+A replica counts as leaking if the slope less two standard errors is above 30 KiB/min (42 MiB a
+day). Memory moves in steps, not at random, so the true error is larger than the printed one, and a
+short run says little: in 2 minutes a single step may look like a leak.
 """
 
 import os
@@ -68,10 +68,10 @@ class Trend:
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=1, help="how long")] = 15,
+    minutes: Annotated[float, typer.Option(min=1, help="minutes to soak")] = 15,
     rate: Annotated[float, typer.Option(min=1, max=100_000, help="messages/s")] = 2 * DEVICES / 60,
 ) -> None:
-    """Soak two replicas and print the trend of their memory; exit code 1 where it grows."""
+    """Soak two replicas and print the trend of their memory; exit code 1 if it grows."""
     with servers() as addresses, new_database(addresses) as url:
         trends, stored = _soak(addresses, url, minutes=minutes, rate=rate)
     _report(trends, f"{minutes:g} minutes, {rate:,.0f} messages/s, {stored:,} stored")

@@ -33,10 +33,12 @@ LEFT_FREE = 20_000_000_000
 
 def main(
     rows: Annotated[
-        int, typer.Option(min=1, help="to be stored before; made up to whole days of 28.8 million")
+        int, typer.Option(min=1, help="rows to be stored before, in whole days of 28.8 million")
     ] = 300_000_000,
-    messages: Annotated[int, typer.Option(min=20_000, help="of each backlog")] = 10_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="of two drains each")] = 2,
+    messages: Annotated[
+        int, typer.Option(min=20_000, help="messages of each backlog")
+    ] = 10_000_000,
+    rounds: Annotated[int, typer.Option(min=1, help="rounds of two drains each")] = 2,
     record: Annotated[
         bool, typer.Option("--record", help="add the figures to docs/benchmarks/stored.jsonl")
     ] = False,
@@ -84,7 +86,7 @@ def main(
 
 
 def days_that_fit(wanted: int) -> int:
-    """Return the days that the disk holds of these, and say so where it holds fewer.
+    """Return how many of these days the disk holds, and print it if it holds fewer.
 
     The disk is that of servers which are started here; of others nothing is known.
     """

@@ -1,7 +1,7 @@
 """Days of history, as a fleet of 10,000 meters and 10,000 vehicles leaves them behind.
 
 Written by PostgreSQL itself, in the order in which they would have come: a minute of all devices
-after the other, so that a device's readings lie as far apart as they do in earnest.
+after the other, so that a device's readings lie as far apart as they do in operation.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from telemetry.streams import STREAMS, Stream
 DEVICES = 10_000
 ROWS_A_DAY = 2 * DEVICES * 24 * 60
 REGISTERS = 500
-"""So many pairs, the last ones, are registers."""
+"""How many pairs, the last ones, are registers."""
 SHARED = 200
-"""So many vehicles, the first ones, charge two at one meter, in sessions of two hours in turn."""
+"""How many vehicles, the first ones, share a meter two by two, in sessions of two hours in turn."""
 _STEP = timedelta(minutes=10)
 
 _IDS = "'{}-' || %(fleet)s || '-' || to_char(pair, 'FM00000')"

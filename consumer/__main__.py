@@ -7,15 +7,11 @@ import uvloop
 
 from consumer import service
 from consumer.commands import dead_letters, devices, offsets, partitions, schema
-from consumer.settings import Settings, describe
+from consumer.settings import SECTIONS, Settings
 from runtime.http.server import PortTaken
 from runtime.logs import configure_logs
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, settings_help
 from runtime.terminal import fail
-
-SETTINGS_HELP = "Settings (environment):\n\n" + "\n\n".join(
-    f"{name}{f' [{default}]' if default else ''}: {text}" for name, default, text in describe()
-)
 
 app = typer.Typer(
     help="Readings of smart meters and vehicles from Kafka into PostgreSQL, each exactly once.",
@@ -35,7 +31,7 @@ for noun, commands in {
     app.add_typer(commands, name=noun)
 
 
-@app.command(epilog=SETTINGS_HELP)
+@app.command(epilog=settings_help(SECTIONS))
 def run() -> None:
     """Run the service until SIGTERM; several replicas share the partitions."""
     settings = Settings()

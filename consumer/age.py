@@ -1,11 +1,11 @@
-"""How old the oldest message of a partition is that is not stored yet. Pure.
+"""The age of the oldest message of a partition that is not stored yet. Pure.
 
 A record's time is what its producer says. It may be in seconds or microseconds instead of Kafka's
-milliseconds, from the clock of a meter, or missing. It is believed only where the wait can have
-begun then.
+milliseconds, from the clock of a meter, or missing. It is believed only if the wait can have begun
+then.
 
-The wait is bounded by looks at the end of Kafka's log: once all that was there at one look is
-stored, whatever waits came after that look.
+The wait is bounded by looks at the end of Kafka's log: once everything that was there at one look
+is stored, all that still waits came after that look.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Age:
 
     `stored_at` is when the group last stored something of it, before this replica took it over.
     What waited then may be older, and what came after a stop of all replicas may be younger. So it
-    is no bound, but the best guess at a backlog whose records have no time that can be believed.
+    is an estimate only: the best one for a backlog whose records' times cannot be believed.
     """
 
     stored_at: float
@@ -39,8 +39,8 @@ class Age:
         """Learn that nothing waits in front of `done`, and that the log ended at `end` then.
 
         A partition that is never quite empty is caught up too, with what was there at an earlier
-        look. One such look is kept at a time, so that the bound is twice the true wait at most, and
-        two intervals between looks.
+        look. One such look is kept at a time, so the bound is at most twice the true wait plus two
+        intervals between looks.
         """
         if done >= end:
             self.caught_up_at, self._mark = at, None
@@ -52,8 +52,8 @@ class Age:
     def seconds(self, record_ms: int, *, now: float) -> float:
         """Return the age of what waits, whose oldest record says that it came at `record_ms`.
 
-        As long as this replica has not caught up, any time is believed that is neither in the
-        future nor before 2000: after an outage of all replicas a backlog is hours old.
+        Until this replica has caught up, every time from 2000 to now is believed: after an outage
+        of all replicas a backlog is hours old.
         """
         earliest = _EARLIEST_S if self.caught_up_at is None else self.caught_up_at
         came = record_ms / _MS

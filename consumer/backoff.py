@@ -1,4 +1,4 @@
-"""How long to wait between two tries. Pure, but for chance."""
+"""How long to wait between two tries. Pure, except for chance."""
 
 import random
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from tenacity import RetryCallState
 
 _SHORTEST_S = 0.05
 _FIRST_S = 0.1
-_DOUBLINGS = 32  # beyond any cap, and far from where a float overflows
+_DOUBLINGS = 32  # beyond any cap, and long before a float overflows
 
 
 def pause(failures: int, *, longest: float) -> float:

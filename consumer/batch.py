@@ -46,7 +46,7 @@ class Batch:
 
     @property
     def next_offset(self) -> int:
-        """The offset after the last record; raises IndexError where there is none."""
+        """The offset after the last record; raises IndexError if there is none."""
         return self.records.offsets[-1] + 1
 
     def is_full(self, policy: BatchPolicy) -> bool:

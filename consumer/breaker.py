@@ -16,7 +16,7 @@ from consumer.backoff import pause
 
 
 class State(StrEnum):
-    """Whether attempts are let through."""
+    """Which attempts are let through: all, one at a time, or none."""
 
     CLOSED = "closed"
     HALF_OPEN = "half_open"
@@ -40,7 +40,7 @@ class Breaker:
         self._waiting = 0
         self._in_a_row = 0
         self.failures = 0
-        """How many there have been; one that began before another ended is not counted again."""
+        """The failures so far, without those of attempts that began before the last failure."""
         self.state: State | None = None
         """None until the first answer."""
 

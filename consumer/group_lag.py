@@ -7,6 +7,8 @@ that the group has stored.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import psycopg
 import structlog
@@ -27,8 +29,8 @@ from telemetry.streams import BY_TOPIC
 log = structlog.get_logger()
 
 _PATIENCE_S = 20.0
-# The topics and the members are asked for at every 12th look: that takes a client of its own. A
-# transaction that is open at so many looks in a row, by default a minute, is logged.
+# The topics and the members are asked for at every 12th look, because that takes a client of its
+# own. A transaction that is open at 12 looks in a row, by default a minute, is logged.
 _LOOKS = 12
 _OPEN_HELP = "a producer's: see docs/runbook.md, A transaction stays open"
 
@@ -60,27 +62,28 @@ class GroupLag:
 
     async def run(self) -> None:
         """Show the group's lag for ever."""
-        looks = 0
+        looks_left = 0
         while True:
+            # Before the look, so that already the first one shows the partitions of all replicas.
+            if looks_left == 0 or not self._ends.others:
+                async with _patience():
+                    await self._look_at_the_group()
+                    looks_left = _LOOKS
             look = await self._ends.next()
             if isinstance(look, Unanswered):
                 log.debug("group_lag_unknown", error=str(look.error))
                 continue
-            try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    if looks % _LOOKS == 0 or not self._ends.others:
-                        await self._look_at_the_group()
-                    await self._show(look)
-                looks += 1
-            except (KafkaError, OSError, TimeoutError, psycopg.Error) as error:
-                log.debug("group_lag_unknown", error=str(error))
+            async with _patience():
+                await self._show(look)
+                looks_left = max(0, looks_left - 1)
 
     async def _look_at_the_group(self) -> None:
-        partitions = await admin.list_partitions(self._kafka, list(BY_TOPIC))
+        leaders = await admin.list_leaders(self._kafka, list(BY_TOPIC))
         for topic in BY_TOPIC:
-            count = sum(one.topic == topic for one in partitions)
+            count = sum(one.topic == topic for one in leaders)
             self._metrics.topic_partitions.labels(topic).set(count)
-        self._ends.others = partitions  # from the next look on
+        # The end of a log without a leader is asked for in vain, and all others would wait for it.
+        self._ends.others = [one for one, leader in leaders.items() if leader != admin.NO_LEADER]
         group = await admin.read_group(self._kafka, self._consumer_group)
         self._metrics.group_members.set(len(group.members))
 
@@ -141,3 +144,13 @@ class GroupLag:
                 waiting=waiting,
                 help=_OPEN_HELP,
             )
+
+
+@asynccontextmanager
+async def _patience() -> AsyncIterator[None]:
+    """Leave the block when a server is away or silent: others report that."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            yield
+    except (KafkaError, OSError, TimeoutError, psycopg.Error) as error:
+        log.debug("group_lag_unknown", error=str(error))

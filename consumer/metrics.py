@@ -26,7 +26,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = new_registry()
         self.messages = self._counter(
-            "messages", "messages whose end is committed", "topic", "outcome"
+            "messages", "messages by outcome, counted after the commit", "topic", "outcome"
         )
         self.dead_letters = self._counter("dead_letters", "dead letters", "topic", "reason")
         self.dead_letters_cut = self._counter(
@@ -36,10 +36,11 @@ class Metrics:
             "dead_letter_table_bytes", "size of the table of dead letters, of all groups"
         )
         self.dead_letter_table_rows = self._gauge(
-            "dead_letter_table_rows", "its rows, as PostgreSQL estimates them"
+            "dead_letter_table_rows",
+            "rows of the table of dead letters, as PostgreSQL estimates them",
         )
         self.key_mismatches = self._counter(
-            "key_mismatches", "readings whose key is not their device id", "topic"
+            "key_mismatches", "readings whose key is not their device's id", "topic"
         )
         self.batch_rows = Histogram(
             "telemetry_batch_rows",
@@ -56,15 +57,19 @@ class Metrics:
             registry=self.registry,
         )
         self.stage_seconds = self._counter(
-            "stage_seconds", "CPU of decode and encode, waiting for copy, upsert, commit", "stage"
+            "stage_seconds",
+            "CPU seconds of decode and encode; seconds waiting for copy, upsert and commit",
+            "stage",
         )
-        self.flush_retries = self._counter("flush_retries", "flushes tried again", "cause")
+        self.flush_retries = self._counter(
+            "flush_retries", "flushes that were tried again", "cause"
+        )
         self.fenced_batches = self._counter(
             "fenced_batches", "batches dropped because another replica owns the partition", "topic"
         )
         self.days_made_late = self._counter(
             "history_partitions_made_late",
-            "partitions made only when a reading needed them",
+            "days of history that were made only when a reading needed them",
             "topic",
         )
         self.lag_messages = self._gauge(
@@ -75,47 +80,59 @@ class Metrics:
         )
         self.group_lag_messages = self._gauge(
             "group_lag_messages",
-            "offsets from the stored one to the log's end, whoever owns the partition",
+            "offsets from the group's stored one to the log's end, in every partition",
             "topic",
             "partition",
         )
         self.open_transaction_messages = self._gauge(
             "open_transaction_messages",
-            "offsets behind a transaction that stayed open between two looks",
+            "offsets behind a producer's transaction that stayed open between two looks at the log",
             "topic",
             "partition",
         )
-        self.topic_partitions = self._gauge("topic_partitions", "partitions that it has", "topic")
-        self.group_members = self._gauge("group_members", "members of the group, ours or not")
-        self.stopped_partitions = self._gauge(
-            "stopped_partitions", "1: cannot be read from the stored offset", "topic", "partition"
+        self.topic_partitions = self._gauge(
+            "topic_partitions", "partitions that the topic has", "topic"
         )
-        self.buffered_bytes = self._gauge("buffered_bytes", "bytes of records that wait or flush")
-        self.database_available = self._gauge("database_available", "1: PostgreSQL works for us")
+        self.group_members = self._gauge(
+            "group_members", "members of the consumer group, replicas or not"
+        )
+        self.stopped_partitions = self._gauge(
+            "stopped_partitions",
+            "1: the partition cannot be read from its stored offset",
+            "topic",
+            "partition",
+        )
+        self.buffered_bytes = self._gauge(
+            "buffered_bytes", "bytes of the records that wait or are being flushed"
+        )
+        self.database_available = self._gauge(
+            "database_available", "1: PostgreSQL has done work since it was last away"
+        )
         self.database_circuit = self._gauge(
-            "database_circuit", "the breaker before PostgreSQL: 1 for its state", "state"
+            "database_circuit", "the circuit breaker before PostgreSQL: 1 for its state", "state"
         )
         self.database_refused = self._gauge(
             "database_refused",
-            "partitions, or else one, that wait for what PostgreSQL refuses",
+            "partitions (of other work: tasks) that wait because PostgreSQL refuses",
             "work",
             "topic",
             "sqlstate",
         )
         self.upkeep_available = self._gauge(
-            "upkeep_available", "1: PostgreSQL works for rollups, days ahead and retention"
+            "upkeep_available",
+            "1: the same as database_available, for rollups, days ahead and retention",
         )
         self.kafka_available = self._gauge("kafka_available", "1: Kafka answers")
         self.assigned_partitions = self._gauge("assigned_partitions", "partitions of this replica")
         self.http_refused = self._counter(
             "http_refused",
-            "requests and connections that a bound turned away, by the bound",
+            "requests and connections that a bound turned away",
             "bound",
         )
         self.http_connections = self._gauge("http_connections", "connections of clients")
         self.devices = self._gauge(
             "devices",
-            "devices that are registered, and that were heard of and are not",
+            "devices that are registered, and devices that sent readings and are not",
             "stream",
             "registered",
         )

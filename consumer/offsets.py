@@ -1,4 +1,4 @@
-"""Kafka's offsets: the bounds of a partition's log, and a move from one offset to another. Pure."""
+"""Kafka's offsets, and the bounds of a partition's log. Pure."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ Offsets = dict[TopicPartition, int]
 class Bounds:
     """Kafka's log of a partition: its earliest offset, and the one after its last.
 
-    Where transactions wrote, some offsets between hold a transaction's mark or an aborted message.
+    If transactions wrote, some offsets between hold a transaction's mark or an aborted message.
     """
 
     earliest: int
@@ -28,23 +28,3 @@ class Bounds:
         if stored < self.earliest:
             return f"behind the log start: {self.earliest - stored:,} lost"
         return "beyond the end" if stored > self.end else "fits"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """An operator's move of a partition from the stored offset to another one."""
-
-    partition: int
-    bounds: Bounds
-    stored: int | None
-    to: int
-
-    @property
-    def skipped(self) -> int:
-        """How many offsets the group will never read, whether Kafka still has them or not."""
-        return max(0, self.to - (self.bounds.earliest if self.stored is None else self.stored))
-
-    @property
-    def read_again(self) -> int:
-        """How many offsets are read a second time: counted as duplicates, not stored twice."""
-        return max(0, min(self.stored or 0, self.bounds.end) - self.to)

@@ -33,7 +33,7 @@ class Opener:
         self._consumer_group = consumer_group
 
     async def open(self, partitions: Collection[TopicPartition]) -> None:
-        """Start each partition at its stored offset, or stop it where that does not fit.
+        """Start each partition at its stored offset, or stop it if that does not fit.
 
         One that was never read starts at its earliest record. Waits for as long as Kafka and
         PostgreSQL take to answer.

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from consumer.age import Age
 from consumer.batch import Batch
 from consumer.flight import Flight
-from consumer.flush.history import Copies
+from consumer.flush.copies import Copies
 from consumer.kafka.records import Record
 from consumer.postgres.refusals import Work
 from telemetry.streams import Stream
@@ -18,7 +18,7 @@ class Owned:
     """One partition, from its opening until it is revoked or another replica takes it.
 
     `stored` is the next offset to store. `stored_up_to_ms` is Kafka's time of the last record that
-    this replica stored, negative where there is none. `batch` fills while `flight` is flushed.
+    this replica stored, negative if there is none. `batch` fills while `flight` is flushed.
     `has_more` means that more of it has been fetched than was handed out. `refusals` counts the
     flushes in a row that PostgreSQL refused; the next may begin at `retry_at`, in seconds.
     """

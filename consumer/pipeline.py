@@ -18,7 +18,7 @@ from consumer.errors import Fenced
 from consumer.flight import Flight
 from consumer.flush.decoder import Decoder
 from consumer.flush.flush import Flush
-from consumer.flush.history import Outcome
+from consumer.flush.outcome import Outcome
 from consumer.flush.sink import Sink
 from consumer.kafka.source import Source
 from consumer.metrics import Metrics

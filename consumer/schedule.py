@@ -47,7 +47,7 @@ class Schedule:
     def hungry(self, *, now: float, unpacked_bytes: int) -> list[TopicPartition]:
         """Return the partitions to read from now; none while memory or connections are short.
 
-        Where more has been fetched than was handed out, the batches that have waited longest are
+        If more has been fetched than was handed out, the batches that have waited longest are
         filled first: full batches cost the least per row, and few wait half filled.
         """
         if self.is_draining or self.is_crowded(unpacked_bytes):
@@ -68,9 +68,9 @@ class Schedule:
         return [one.partition for one in hungry]
 
     def due(self, *, now: float, unpacked_bytes: int) -> Owned | None:
-        """Return the partition to flush next: of those that are due the one that waits longest.
+        """Return the partition to flush next: the one that has waited longest of those due.
 
-        Of a stream that is contended one flush at a time finds out whether its tables are free.
+        Of a contended stream, one flush at a time finds out whether its tables are free.
         """
         in_haste = self.is_draining or self.is_crowded(unpacked_bytes)
         under_way = {one.stream for one in self._owned.values() if one.is_under_way}
@@ -146,7 +146,7 @@ class Schedule:
         *,
         now: float,
     ) -> None:
-        """Add what a fetch of these partitions has brought; what is no longer owned is left."""
+        """Add what a fetch of these partitions has brought, if they are still owned."""
         for partition in asked:
             if partition in self._owned:
                 self._owned[partition].has_more = False

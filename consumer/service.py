@@ -35,7 +35,7 @@ ANSWER_IS_FRESH_S = 3 * DATABASE_CHECK_S
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT and return the exit code.
 
-    Raises PortTaken where health and metrics cannot be served.
+    Raises PortTaken if health and metrics cannot be served.
     """
     listening = listen(settings.http)
     stopping = asyncio.Event()
@@ -77,7 +77,7 @@ def _collect_garbage_rarely() -> None:
 
 
 def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
-    """Return what runs for ever; where one of them fails, the service ends."""
+    """Return what runs for ever; if one of them fails, the service ends."""
     schema_fits = asyncio.Event()
     return [
         _run_when(schema_fits, parts.pipeline.run),

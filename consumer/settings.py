@@ -8,11 +8,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from runtime.http.settings import HttpSettings
-from runtime.kafka.settings import GroupName, KafkaSettings
+from runtime.kafka.settings import DEFAULT_GROUP, GroupName, KafkaSettings
 from runtime.kafka.topics import BROKER_DEFAULT, DEFAULT_PARTITIONS
 from runtime.logs import LogSettings
 from runtime.postgres.settings import ConnectTimeout, PostgresUrl
-from runtime.settings import ENVIRONMENT, RetentionDays, describe_sections, load
+from runtime.settings import DEFAULT_RETENTION_DAYS, ENVIRONMENT, RetentionDays, load
 
 SMALL_BYTES = 1 << 20
 """The most that producers pack into a batch by default; each partition may have it unpacked."""
@@ -46,7 +46,9 @@ class GroupSettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    consumer_group: GroupName = Field("telemetry-consumer", description="the replicas' common name")
+    consumer_group: GroupName = Field(
+        DEFAULT_GROUP, description="the consumer group that all replicas join"
+    )
 
 
 class SourceSettings(GroupSettings):
@@ -56,10 +58,10 @@ class SourceSettings(GroupSettings):
         None, description="static membership: a name of this replica alone, kept over restarts"
     )
     kafka_session_timeout_ms: int = Field(
-        45_000, ge=1_000, le=_DAY_MS, description="a silent replica's stay"
+        45_000, ge=1_000, le=_DAY_MS, description="time until a silent replica loses its partitions"
     )
     kafka_heartbeat_interval_ms: int = Field(
-        3_000, ge=100, le=_DAY_MS, description="between heartbeats"
+        3_000, ge=100, le=_DAY_MS, description="time between two heartbeats"
     )
     kafka_rebalance_timeout_ms: int = Field(
         30_000, ge=1_000, le=_DAY_MS, description="time to join a rebalance"
@@ -71,13 +73,13 @@ class SourceSettings(GroupSettings):
     kafka_unpacked_batch_max_bytes: int = Field(
         UNPACKED_MAX_BYTES,
         ge=SMALL_BYTES,
-        description="bytes that a compressed batch may hold; one of more stops its partition",
+        description="bytes that a batch may unpack to; a larger one stops its partition",
     )
     kafka_topic_partitions: int = Field(
-        DEFAULT_PARTITIONS, ge=1, description="partitions of a topic that has to be made"
+        DEFAULT_PARTITIONS, ge=1, description="partitions of a topic that the consumer creates"
     )
     kafka_topic_replication_factor: int = Field(
-        BROKER_DEFAULT, ge=-1, description="its replicas; -1 is the broker's default"
+        BROKER_DEFAULT, ge=-1, description="replicas of such a topic; -1: the broker's default"
     )
 
 
@@ -118,10 +120,10 @@ class FlushSettings(BaseSettings):
     )
     flush_connections: int = Field(3, ge=1, le=16, description="flushes at a time")
     drain_timeout_s: float = Field(
-        8.0, gt=0, le=3_600, description="time to flush what waits on SIGTERM"
+        8.0, gt=0, le=3_600, description="time to flush what waits, after SIGTERM"
     )
     revoke_timeout_s: float = Field(
-        20.0, gt=0, le=3_600, description="the same when partitions move on"
+        20.0, gt=0, le=3_600, description="time to flush before partitions move to another replica"
     )
 
 
@@ -130,10 +132,14 @@ class HistorySettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    history_retention_days: RetentionDays = Field(400, description="days that are kept")
-    partitions_ahead_days: int = Field(7, ge=1, le=366, description="days made in advance")
+    history_retention_days: RetentionDays = Field(
+        DEFAULT_RETENTION_DAYS, description="days that readings are kept"
+    )
+    partitions_ahead_days: int = Field(
+        7, ge=1, le=366, description="days of history that are made in advance"
+    )
     partitions_interval_s: float = Field(
-        900.0, ge=1, le=86_400, description="seconds between two looks"
+        900.0, ge=1, le=86_400, description="seconds between two runs that make and remove days"
     )
 
 
@@ -146,10 +152,10 @@ class DeadLetterSettings(BaseSettings):
         1_000,
         ge=0,
         le=10**9,
-        description="letters over 1 KB of one reason and topic kept whole in an hour; 0: all",
+        description="letters over 1 KB, of a reason and topic, kept whole in an hour; 0: all",
     )
     dead_letters_whole_bytes_per_hour: int = Field(
-        8 << 20, ge=0, le=10**15, description="bytes of these at the most; 0: without a bound"
+        8 << 20, ge=0, le=10**15, description="most bytes of these letters; 0: no limit"
     )
     dead_letter_retention_days: int = Field(
         90, ge=0, le=36_500, description="days that dead letters are kept; 0: for ever"
@@ -189,7 +195,7 @@ SECTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All sections, each from the environment where it is not given.
+    """All sections, each from the environment if it is not given.
 
     Raises SettingsError at the first one that is wrong.
     """
@@ -205,8 +211,3 @@ class Settings:
     http: HttpSettings = field(default_factory=partial(load, HttpSettings))
     log: LogSettings = field(default_factory=partial(load, LogSettings))
     watchdog: WatchdogSettings = field(default_factory=partial(load, WatchdogSettings))
-
-
-def describe() -> list[tuple[str, str, str]]:
-    """Return (name, default, description) of every setting, for people."""
-    return describe_sections(SECTIONS)

@@ -21,7 +21,7 @@ class Watchdog:
         self.well_at = now
 
     def check(self, *, now: float, last_sign_of_life: float) -> None:
-        """Raise Stuck where there has been neither a reason nor a sign of life for too long."""
+        """Raise Stuck if there has been neither a reason nor a sign of life for too long."""
         silent_for = now - max(self.well_at, last_sign_of_life)
         if silent_for > self.timeout_s:
             raise Stuck(seconds=round(silent_for))

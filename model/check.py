@@ -4,7 +4,7 @@
     python3 model/check.py NO_FENCE     how this variant of the protocol fails, step by step
 
 Searches are exhaustive: there is no bitstate hashing, and a search that is cut short has failed.
-Needs spin and gcc, and exits with 2 where they are missing; of Python only the standard library.
+Needs spin and gcc, and exits with 2 if they are missing; of Python only the standard library.
 """
 
 import argparse
@@ -34,8 +34,8 @@ class Check:
     about: str
 
 
-# ASSERTIONS are those in the processes, and that no process stops where it should go on. The
-# other claims are formulas at the end of the model.
+# ASSERTIONS are those in the processes, and that no process stops before it should. The other
+# claims are formulas at the end of the model.
 ASSERTIONS, EXACT, FORWARD, PROGRESS = "assertions", "exact", "forward", "progress"
 HOLDS, REFUTED, STUCK = "holds", "refuted", "stuck"
 CHECKS = (
@@ -65,7 +65,7 @@ class Result:
 
 
 def run(check: Check) -> Result:
-    """Search every interleaving; raises CalledProcessError where the model does not compile."""
+    """Search every interleaving; raises CalledProcessError if the model does not compile."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wattline-model-") as folder:
         output = _search(check, Path(folder))

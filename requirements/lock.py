@@ -50,7 +50,7 @@ def subject(pin: str) -> str:
 
 
 def main() -> None:
-    """Write all lock files; raises CalledProcessError where uv finds no solution."""
+    """Write all lock files; raises CalledProcessError if uv finds no solution."""
     files = {layer.name: FOLDER / f"{layer.name}.txt" for layer in LAYERS}
     now = "".join("".join(pins(file.read_text())) for file in files.values() if file.exists())
     everything = _resolve(LAYERS[-1].options, kept=now)

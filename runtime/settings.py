@@ -12,6 +12,8 @@ LAST_PORT = 65_535
 ENVIRONMENT = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
 RetentionDays = Annotated[int, Field(ge=1, le=36_500)]
+DEFAULT_RETENTION_DAYS = 400
+"""Shared: the API refuses the readings that are too old for the consumer to keep."""
 
 Section = TypeVar("Section", bound=BaseSettings)
 
@@ -36,7 +38,7 @@ def load(section: type[Section]) -> Section:
         raise SettingsError(f"{name}: {problem}" if fault["loc"] else problem) from None
 
 
-def describe_sections(sections: Iterable[type[BaseSettings]]) -> list[tuple[str, str, str]]:
+def describe(sections: Iterable[type[BaseSettings]]) -> list[tuple[str, str, str]]:
     """Return (name, default, description) of every setting, for `--help` and the docs."""
     rows = []
     for section in sections:
@@ -46,3 +48,11 @@ def describe_sections(sections: Iterable[type[BaseSettings]]) -> list[tuple[str,
             shown = "" if field.default is None else default
             rows.append((f"{prefix}{name}".upper(), shown, field.description or ""))
     return rows
+
+
+def settings_help(sections: Iterable[type[BaseSettings]]) -> str:
+    """Return what `--help` says about every setting."""
+    return "Settings (environment):\n\n" + "\n\n".join(
+        f"{name}{f' [{default}]' if default else ''}: {text}"
+        for name, default, text in describe(sections)
+    )

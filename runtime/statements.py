@@ -9,7 +9,7 @@ from typing import LiteralString
 def statements_of(package: str) -> Callable[[str], LiteralString]:
     """Return a function that returns the text of `sql/NAME.sql` of the package.
 
-    Raises FileNotFoundError if there is no such statement.
+    Raises FileNotFoundError if the package has no statement of that name.
     """
     folder = files(package) / "sql"
 

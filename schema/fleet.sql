@@ -44,7 +44,6 @@ RETURNS TABLE (
     vehicle_coverage double precision, meter_coverage double precision
 ) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET timezone = 'UTC' AS $$
 DECLARE
-    asked_range CONSTANT tstzrange := tstzrange(window_start, window_end, '(]');
     vehicles text[];
     -- Four columns of the times for which meters charged vehicles.
     charged  text[];
@@ -58,78 +57,10 @@ BEGIN
           UNION
           SELECT state.vehicle_id FROM vehicle_current_state AS state) AS known;
 
-    WITH bond AS MATERIALIZED (
-        SELECT row_number() OVER () AS number, one.*
-        FROM (
-            SELECT assignment.vehicle_id, assignment.meter_id, false AS is_session,
-                   assignment.during * asked_range AS during, assignment.during @> asked_range AS is_whole
-            FROM vehicle_meter_assignment AS assignment
-            WHERE assignment.during && asked_range
-            UNION ALL
-            SELECT session.vehicle_id, session.meter_id, true, session.during * asked_range, false
-            FROM charging_session AS session
-            WHERE session.during && asked_range
-        ) AS one
-    ), own AS (
-        -- A meter that charged one vehicle only.
-        SELECT bond.meter_id FROM bond GROUP BY bond.meter_id HAVING min(bond.vehicle_id) = max(bond.vehicle_id)
-    ), simple AS MATERIALIZED (
-        -- One meter throughout, which charged nothing else.
-        SELECT bond.vehicle_id, min(bond.meter_id) AS meter_id
-        FROM bond
-        LEFT JOIN own USING (meter_id)
-        GROUP BY bond.vehicle_id
-        HAVING bool_or(bond.is_whole) AND min(bond.meter_id) = max(bond.meter_id)
-           AND bool_and(own.meter_id IS NOT NULL)
-    ), tied AS MATERIALIZED (
-        SELECT bond.* FROM bond WHERE bond.vehicle_id NOT IN (SELECT simple.vehicle_id FROM simple)
-    ), slice AS (
-        -- What `vehicle_meters` says of one vehicle, for all: from one beginning or end of a meter's bonds to
-        -- the next, which session ran, and how many vehicles were assigned. `assigned` is the sum of the
-        -- numbers of their bonds, and so the number of the bond if there is just one.
-        SELECT change.meter_id, change.at AS began, lead(change.at) OVER in_time AS ended,
-               sum(change.session) OVER in_time AS session, sum(change.assigned) OVER in_time AS assigned,
-               sum(change.vehicles) OVER in_time AS vehicles
-        FROM (
-            SELECT edge.meter_id, edge.at,
-                   coalesce(sum(edge.sign * edge.number) FILTER (WHERE edge.is_session), 0) AS session,
-                   coalesce(sum(edge.sign * edge.number) FILTER (WHERE NOT edge.is_session), 0) AS assigned,
-                   coalesce(sum(edge.sign) FILTER (WHERE NOT edge.is_session), 0) AS vehicles
-            FROM (
-                SELECT tied.meter_id, lower(tied.during) AS at, 1 AS sign, tied.number, tied.is_session FROM tied
-                UNION ALL
-                SELECT tied.meter_id, upper(tied.during), -1, tied.number, tied.is_session FROM tied
-            ) AS edge
-            GROUP BY edge.meter_id, edge.at
-        ) AS change
-        WINDOW in_time AS (PARTITION BY change.meter_id ORDER BY change.at)
-    ), served AS (
-        -- A meter is listed for a vehicle even if it never charged it.
-        SELECT named.vehicle_id, named.meter_id, range_agg(named.during) AS charged
-        FROM (
-            -- Not a join: the planner would make it a nested loop.
-            SELECT one.meter_id, one.during, max(one.vehicle_id) OVER (PARTITION BY one.number) AS vehicle_id
-            FROM (
-                SELECT tied.number, tied.vehicle_id, tied.meter_id, NULL::tstzrange AS during FROM tied
-                UNION ALL
-                SELECT (CASE WHEN slice.session <> 0 THEN slice.session ELSE slice.assigned END)::bigint, NULL,
-                       slice.meter_id, tstzrange(slice.began, slice.ended, '(]')
-                FROM slice
-                WHERE slice.session <> 0 OR slice.vehicles = 1
-            ) AS one
-        ) AS named
-        GROUP BY 1, 2
-    )
     SELECT array_agg(charge.vehicle_id), array_agg(charge.meter_id),
            array_agg(lower(charge.during)), array_agg(upper(charge.during))
     INTO charged, by_meter, starts, ends
-    FROM (
-        SELECT simple.vehicle_id, simple.meter_id, asked_range AS during FROM simple
-        UNION ALL
-        SELECT served.vehicle_id, served.meter_id, during
-        FROM served
-        LEFT JOIN LATERAL unnest(served.charged) AS during ON true
-    ) AS charge;
+    FROM fleet_meters(tstzrange(window_start, window_end, '(]')) AS charge;
 
     RETURN QUERY
     WITH span AS MATERIALIZED (

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """A stable reason code. Where several apply, the first in this order is given."""
+    """A stable reason code. If several apply, the first in this order is given."""
 
     EMPTY_VALUE = "empty_value"
     OVERSIZED = "oversized"

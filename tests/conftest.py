@@ -12,17 +12,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
-import psycopg
 import pytest
 
 from deploy.local import stack
 from deploy.local.stack import Addresses
-from tests.databases import Template
+from tests import brief_jvm
+from tests.databases import Template, tablespace
 from tests.forkserver import client as forks
 from tests.kafka_clients import left_open
 
 # Workers that test at the same time have servers of their own, because the topics have fixed names.
 FOLDER = Path(__file__).parents[1] / ".local" / "test" / os.environ.get("PYTEST_XDIST_WORKER", "")
+
+# Only a crash of the machine would lose anything. The fault bench kills PostgreSQL: its servers
+# have the default settings.
+NO_POWER_CUT = {"fsync": "off", "full_page_writes": "off"}
 
 
 forks.install()
@@ -36,8 +40,13 @@ hypothesis.settings.load_profile("untimed")
 LONGEST = (
     "tests/faults/test_crashes.py",
     "tests/faults/test_short.py",
-    "tests/acceptance/test_offsets.py",
     "tests/attack/test_short.py",
+    "tests/api/test_outages.py",
+    "tests/page/test_figures.py",
+    "tests/acceptance/test_lag.py",
+    "tests/acceptance/test_answers.py",
+    "tests/acceptance/test_demo.py",
+    "tests/acceptance/test_upgrade.py",
 )
 
 
@@ -50,6 +59,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("servers"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make the archive of Kafka's classes if it will be needed: it is no test's time."""
+    needed = any("servers" in getattr(item, "fixturenames", ()) for item in session.items)
+    if needed and not session.config.option.collectonly and "DATABASE_URL" not in os.environ:
+        brief_jvm.options()
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Addresses]:
     """Where Kafka and PostgreSQL are."""
@@ -58,10 +74,8 @@ def servers() -> Iterator[Addresses]:
         if not given and _engine_answers():
             yield _start_containers(cleanup)
         else:
-            addresses = stack.up(FOLDER)
-            if not given:
-                _expect_no_power_cut(addresses)
-            yield addresses
+            jvm = () if given else brief_jvm.options()
+            yield stack.up(FOLDER, jvm=jvm, settings=NO_POWER_CUT)
             gc.collect()  # clients that are dropped, but in a cycle
             left = left_open()
             stack.down(FOLDER)
@@ -71,7 +85,10 @@ def servers() -> Iterator[Addresses]:
 @pytest.fixture(scope="session")
 def template(servers: Addresses) -> Iterator[Template]:
     """The schema, applied once: each test's database is a copy of it."""
-    with Template(servers) as template:
+    with (
+        tablespace(servers, FOLDER) as place,
+        Template(servers, tablespace=place) as template,
+    ):
         yield template
 
 
@@ -86,17 +103,6 @@ def database_url(template: Template) -> Iterator[str]:
 def group() -> str:
     """A consumer group of the test's own."""
     return f"test-{uuid.uuid4().hex[:12]}"
-
-
-def _expect_no_power_cut(addresses: Addresses) -> None:
-    """Turn off fsync in our own PostgreSQL: only a crash of the machine would lose anything.
-
-    The fault bench kills PostgreSQL. It has servers of its own, with the default settings.
-    """
-    with psycopg.connect(addresses.database_url, autocommit=True) as admin:
-        admin.execute("ALTER SYSTEM SET fsync = off")
-        admin.execute("ALTER SYSTEM SET full_page_writes = off")
-        admin.execute("SELECT pg_reload_conf()")
 
 
 def _engine_answers() -> bool:

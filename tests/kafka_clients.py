@@ -47,7 +47,7 @@ def delete_topic(bootstrap_servers: str, name: str) -> None:
 
 
 def left_open() -> list[str]:
-    """Return the names of librdkafka's threads in this process; none if there is no /proc."""
+    """Return the names of librdkafka's threads in this process; none without /proc."""
     if not _THREADS.is_dir():
         return []
     names = [(task / "comm").read_text().strip() for task in _THREADS.iterdir()]

@@ -1,7 +1,6 @@
 """The offsets at which partitions begin and end, asked of Kafka in a bounded time."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from api.figures.pace import Partition
+from runtime.kafka.librdkafka_log import SILENT
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 
@@ -100,7 +100,4 @@ class Ends:
         }
 
     def _client(self) -> AdminClient:
-        quiet = logging.getLogger("api.librdkafka")
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # the page says it when Kafka does not answer
-        return AdminClient(self._kafka.librdkafka() | {"log_level": 2}, logger=quiet)
+        return AdminClient(self._kafka.librdkafka() | {"log_level": 2}, logger=SILENT)

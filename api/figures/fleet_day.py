@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from api.figures.energies import Energy, total
 from api.figures.window import DAY, DayWindow, from_first_reading
+from api.models.energy import BANDS, STATUSES, Status
 from api.postgres.database import Connection
-from api.queries.fleet_day import fleet_begin, fleet_by_status, vehicles_meters
+from api.queries.fleet import fleet_by_status
+from api.queries.fleet_day import fleet_begin, vehicles_meters
 
-BANDS = ("optimal", "degraded", "critical")
-STATUSES = (*BANDS, "implausible", "insufficient_data", "no_meter")
 MOST_METERS = 5
 """The most meters that are named of each vehicle."""
 
@@ -19,7 +19,7 @@ MOST_METERS = 5
 class Group(NamedTuple):
     """The vehicles of one status."""
 
-    status: str
+    status: Status
     vehicles: int
     energy: Energy
 

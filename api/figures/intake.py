@@ -14,6 +14,7 @@ from api.problems import Problem
 from api.queries.group_progress import group_progress
 from api.queries.refusals import schema_explained
 from runtime.kafka.settings import KafkaSettings
+from runtime.tasks import was_cancelled
 from telemetry.streams import BY_TOPIC
 
 _LOOK_S = 10.0
@@ -62,9 +63,10 @@ class Intake:
     async def run(self) -> None:
         """Look every few seconds, until cancelled."""
         try:
-            while True:
-                await self.look()
+            await self.look()
+            while not was_cancelled():
                 await asyncio.sleep(_LOOK_S)
+                await self.look()
         finally:
             self._ends.close()
 

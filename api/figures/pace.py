@@ -56,7 +56,7 @@ class Pace:
             return None
         first, last = self._looks[0], self._looks[-1]
         seconds = (last.at - first.at).total_seconds()
-        if seconds < _LEAST_S:
+        if seconds <= _LEAST_S:
             return None
         messages = sum(last.offsets.values()) - sum(first.offsets.values())
         return Rate(messages / seconds, seconds)

@@ -10,8 +10,9 @@ from api.problems import Problem
 T = TypeVar("T")
 
 _RETRY_AFTER_S = 2.0
-# A value that takes long is computed less often, so that it does not keep the database busy. It is
-# kept for so many times as long as it took, and a failure is retried after so many times as long.
+# A value that takes long is computed less often, so that it does not keep the database busy: it is
+# kept for the first number times as long as it took, and a failed one is tried again after the
+# second number times as long.
 _KEPT_TIMES, _RETRIED_TIMES = 5, 2
 
 

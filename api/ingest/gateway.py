@@ -1,7 +1,6 @@
 """The gateway to Kafka: readings in, the broker's acknowledgement out."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from api.settings import GatewaySettings
 from runtime.kafka.brokers import Availability
+from runtime.kafka.librdkafka_log import SILENT
 from runtime.kafka.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -66,7 +66,7 @@ class _Delivery:
             self.done.get_loop().call_soon_threadsafe(self._end)
 
     def refuse(self, error: KafkaError, messages: int) -> None:
-        """Note that so many messages were not even queued."""
+        """Note that this many messages were not even queued."""
         self._left -= messages - 1
         self.report(error, None)
 
@@ -86,9 +86,6 @@ class Gateway:
     """
 
     def __init__(self, *, kafka: KafkaSettings, settings: GatewaySettings) -> None:
-        quiet = logging.getLogger("api.librdkafka")
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # changes of Kafka's state are logged here, once each
         configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
         configuration |= {
             "message.timeout.ms": settings.gateway_timeout_ms,
@@ -96,7 +93,7 @@ class Gateway:
             "error_cb": self._note_error,
         }
         self._timeout_s = settings.gateway_timeout_ms / 1_000
-        self._make = partial(Producer, configuration, logger=quiet)
+        self._make = partial(Producer, configuration, logger=SILENT)
         self._producer = self._make()
         self._ending = threading.Event()
         self._availability = Availability()
@@ -106,7 +103,7 @@ class Gateway:
 
     @property
     def is_available(self) -> bool | None:
-        """Whether Kafka answers; None as long as nothing is known."""
+        """Return whether Kafka answers; None as long as nothing is known."""
         return self._availability.is_available
 
     @asynccontextmanager

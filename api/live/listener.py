@@ -30,7 +30,7 @@ class Listener:
 
     @property
     def wants_all(self) -> bool:
-        """Whether it named no device, and so receives the events of all."""
+        """Return whether it named no device, and so receives the events of all."""
         return not self.meters and not self.vehicles
 
     def wants(self, event: Event) -> bool:

@@ -77,7 +77,7 @@ class Live:
 
     @property
     def is_looking(self) -> bool:
-        """Whether the database is asked: only while there are listeners."""
+        """Return whether the database is asked: only while there are listeners."""
         return self._wanted.is_set()
 
     def check_room(self, caller: str) -> None:

@@ -53,7 +53,7 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, observed)
-        except ClientDisconnect:  # nobody is left to answer, and nothing is wrong here
+        except ClientDisconnect:  # the client has left, and nothing is wrong here
             status = CLIENT_GONE
         except Exception:  # whatever a handler raises: it is logged, and the client gets a 500
             has_failed = True

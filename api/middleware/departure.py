@@ -1,8 +1,8 @@
 """Departure of a client: the question that it no longer waits for is cancelled.
 
 PostgreSQL cancels the statement, and the connection is free for others. A write runs to its end:
-if it were cut off at its commit, nobody would know whether it was done. Writes are short, and their
-waits for locks are bounded.
+if it were cut off at its commit, its outcome would be unknown. Writes are short, and their waits
+for locks are bounded.
 """
 
 import asyncio

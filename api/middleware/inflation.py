@@ -76,7 +76,7 @@ def _inflate(body: bytes, coding: str, held: Held) -> bytes:
     except TooLarge as error:
         raise held.too_large(inflated=True) from error
     except Malformed as error:
-        detail = f"body: is not {coding}, which its Content-Encoding says"
+        detail = f"body: is not {coding}, which its Content-Encoding names"
         raise Problem(422, detail, field="body") from error
 
 
@@ -136,7 +136,7 @@ def _codings(headers: Headers) -> list[str]:
 
 
 def _refusal(codings: list[str]) -> Problem:
-    detail = "one Content-Encoding at a time is taken, of gzip, deflate and zstd"
+    detail = "only one Content-Encoding is taken: gzip, deflate or zstd"
     if len(codings) == 1:
         name = codings[0][:_LONGEST_NAME]
         detail = f"the Content-Encoding {name} is not taken; gzip, deflate and zstd are"

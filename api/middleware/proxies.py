@@ -18,7 +18,7 @@ _SCHEMES = {"http", "https"}
 
 
 class Proxies:
-    """Uses X-Forwarded-For, -Proto and -Host of trusted proxies, and of nobody else."""
+    """Uses X-Forwarded-For, -Proto and -Host, but only those of trusted proxies."""
 
     def __init__(self, app: ASGIApp, *, trusted: Sequence[Network]) -> None:
         self._app = app

@@ -15,7 +15,7 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import MOST_FAULTS, FieldFault, Problem
+from api.problems import MOST_FAULTS, OTHER_NAMES, FieldFault, Problem
 
 # Enough for a hundred devices of either kind and a few more. Thousands take the loop tens of
 # milliseconds to parse, on open paths too.
@@ -49,6 +49,8 @@ class QueryLimit:
 async def check_query(request: Request) -> None:
     """Raise Problem (422) for parameters that the route does not know, or that are given twice.
 
+    Note by which of its names a parameter was given, for the problems that the route finds.
+
     It runs before every route. It is async, since FastAPI would run it on a thread otherwise.
     """
     if not request.scope["query_string"]:
@@ -59,6 +61,12 @@ async def check_query(request: Request) -> None:
     if faults:
         detail = f"query parameter {faults[0].field}: {faults[0].detail}"
         raise Problem(422, detail, errors=faults)
+    request.scope[OTHER_NAMES] = {
+        main: name
+        for main, *others in (one.names for one in known)
+        for name in others
+        if name in given
+    }
 
 
 def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault]:
@@ -67,11 +75,11 @@ def _unknown(given: Counter[str], known: list[Parameter]) -> Iterator[FieldFault
     for number, name in enumerate(name for name in given if name not in names):
         short = name[:_LONGEST_NAME]
         nearest = _nearest(short, names) if number < MOST_FAULTS else None
-        detail = "no query parameter is known here"
+        detail = "this path takes no query parameters"
         if nearest is not None:
-            detail = f"is not known here; the nearest that is known is {nearest}"
+            detail = f"is not known here; the nearest known name is {nearest}"
         elif names:
-            detail = f"is not known here; known are {every}"
+            detail = f"is not known here; this path takes {every}"
         yield FieldFault(field=short, detail=detail)
 
 

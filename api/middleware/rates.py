@@ -18,8 +18,8 @@ _IPV6_PREFIX = 64
 class Rates:
     """A bound on the requests of one caller in a sliding minute.
 
-    The minute before counts as far as the sliding minute reaches back into it. Once `most_callers`
-    are told apart, all further callers share one rate.
+    Of the minute before, only the share counts that the sliding minute still covers. Once
+    `most_callers` are known, all further callers share one rate.
     """
 
     def __init__(self, per_minute: int, *, most_callers: int = _MOST_CALLERS) -> None:

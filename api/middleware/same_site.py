@@ -54,10 +54,10 @@ class SameSite:
         if self._only_loopback:
             if not _is_loopback(headers.get("host", "")):
                 return Problem(
-                    403, "without API_KEYS the host has to be localhost or an address of it"
+                    403, "without API_KEYS the host must be localhost or a loopback address"
                 )
             if _is_forwarded(scope, headers):
-                return Problem(403, "a proxy has passed this on: behind one API_KEYS are needed")
+                return Problem(403, "a proxy has forwarded this: behind a proxy, set API_KEYS")
         method = scope["method"]
         if method in _ONLY_READ:
             return None
@@ -66,9 +66,7 @@ class SameSite:
         if (method in _ALWAYS_JSON or has_body(headers)) and not _JSON.fullmatch(
             headers.get("content-type", "")
         ):
-            return Problem(
-                415, "the Content-Type should be application/json, with a body and without"
-            )
+            return Problem(415, "the Content-Type should be application/json, even without a body")
         return None
 
 

@@ -1,13 +1,16 @@
 """How well vehicles were charged: one, all, and those that stand out."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, Field
 
 from api.models.bodies import Model
 from api.times import Time
 
-Status = Literal["optimal", "degraded", "critical", "implausible", "insufficient_data", "no_meter"]
+Band = Literal["optimal", "degraded", "critical"]
+Status = Literal[Band, "implausible", "insufficient_data", "no_meter"]
+BANDS: tuple[Band, ...] = get_args(Band)
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class WindowOut(Model):

@@ -7,7 +7,7 @@ from api.times import Time
 
 
 class SessionStart(Asked):
-    """A charge that begins, by default now; with an end, one that is over."""
+    """A charge that begins, by default now; with an end, the charge is over."""
 
     vehicle_id: DeviceId
     meter_id: DeviceId = Field(examples=["mtr-00042"])

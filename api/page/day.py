@@ -54,7 +54,7 @@ class Asked:
 
     @property
     def known_until(self) -> datetime:
-        """Where the question ends: now, for a day that is not over."""
+        """The end of the question: now, if the day is not over."""
         return min(self.end, self.now) if self.start < self.now else self.end
 
     @property

@@ -28,7 +28,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, and an example of its body, but for problems."""
+    """A status and an example of its body; problems have no example."""
 
     status: str
     description: str

@@ -3,8 +3,8 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from api.figures.fleet_day import BANDS
 from api.figures.window import HOUR
+from api.models.energy import BANDS
 from api.page import words
 from api.page.assets import address
 
@@ -18,7 +18,7 @@ _environment = Environment(
 _environment.filters |= words.FILTERS
 _environment.globals |= {
     "address": address,
-    "statuses": words.STATUSES,
+    "statuses": words.NAMES,
     "reasons": words.REASONS,
     "meanings": words.MEANINGS,
     "bands": BANDS,

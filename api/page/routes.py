@@ -29,6 +29,7 @@ from api.queries.known_vehicles import known_vehicles
 from api.rendered import Rendered, rendered_once
 from telemetry.readings import DEVICE_ID
 
+IdOrNothing = Annotated[str, Query(pattern=f"^({DEVICE_ID})?$", max_length=64)]
 MOST_LISTED = 100
 _NOW_WAIT_S, _FLEET_WAIT_S = 10.0, 1.5
 _FOREVER = "public, max-age=31536000, immutable"
@@ -91,8 +92,8 @@ async def fleet(parts: TheParts) -> Response:
 @router.get("/vehicles")
 async def vehicles(
     parts: TheParts,
-    q: Annotated[str, Query(pattern=f"^({DEVICE_ID})?$", max_length=64)] = "",
-    after: Annotated[str, Query(pattern=f"^({DEVICE_ID})?$", max_length=64)] = "",
+    q: IdOrNothing = "",
+    after: IdOrNothing = "",
 ) -> Response:
     """The vehicles whose ids begin with `q`; the page of the vehicle whose id is `q`, if any."""
     async with parts.database.read() as connection:
@@ -136,7 +137,7 @@ async def static(request: Request, name: str, v: str = "") -> Response:
     """A file of this package; a browser may keep it for ever under its newest address."""
     asset = assets().get(name)
     if asset is None:
-        raise Problem(404, "there is no such file")
+        raise Problem(404, "this file does not exist")
     if v == asset.version:
         return asset.answer(request, kept=_FOREVER)
     return asset.answer(request)

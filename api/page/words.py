@@ -7,20 +7,13 @@ from datetime import UTC, datetime, timedelta
 from markupsafe import Markup, escape
 
 from api.figures.energies import DEGRADED, LEAST_COVERAGE, LEAST_KWH, OPTIMAL
-from api.models.energy import Performance
+from api.models.energy import STATUSES, Performance, Status
 
 DASH = "\N{EN DASH}"
 NOTHING = DASH
 
-STATUSES = {
-    "optimal": "optimal",
-    "degraded": "degraded",
-    "critical": "critical",
-    "implausible": "implausible",
-    "insufficient_data": "insufficient data",
-    "no_meter": "no meter",
-}
-MEANINGS = {
+NAMES = {status: status.replace("_", " ") for status in STATUSES}
+MEANINGS: dict[Status, str] = {
     "optimal": "at least 85 % of what was drawn was delivered",
     "degraded": "at least 75 %, but less than 85 %",
     "critical": "less than 75 %",
@@ -48,7 +41,7 @@ def kwh(value: float | None) -> str:
     """Return an energy such as 1,234.5 kWh; large ones without decimals, small ones with three."""
     if value is None:
         return NOTHING
-    places = 0 if abs(value) >= 10_000 else 1 if abs(value) >= 1 or value == 0 else 3  # noqa: PLR2004
+    places = 0 if abs(value) >= 10_000 else 1 if abs(value) >= 1 or value == 0 else 3  # noqa: PLR2004  as above
     return f"{value:,.{places}f} kWh".replace("-", "\N{MINUS SIGN}")
 
 
@@ -67,7 +60,7 @@ def ratio(share: float | None) -> str:
 
 
 def _side(per_cent: float) -> tuple[bool, ...]:
-    return per_cent >= 100 * DEGRADED, per_cent >= 100 * OPTIMAL, per_cent > 100  # noqa: PLR2004
+    return per_cent >= 100 * DEGRADED, per_cent >= 100 * OPTIMAL, per_cent > 100  # noqa: PLR2004  per cent
 
 
 def cut_percent(share: float) -> str:
@@ -87,7 +80,7 @@ def degrees(celsius: float | None) -> str:
 
 def rate(value: float) -> str:
     """Return a rate such as 1,234; small ones with one decimal."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"  # noqa: PLR2004
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"  # noqa: PLR2004  what is small
 
 
 def span(seconds: float | None) -> str:
@@ -95,7 +88,7 @@ def span(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     seconds = max(seconds, 0.0)
-    if seconds < 10:  # noqa: PLR2004
+    if seconds < 10:  # noqa: PLR2004  what is short
         return f"{seconds:.1f} s"
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:

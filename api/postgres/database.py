@@ -3,12 +3,11 @@
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.postgres.failures import away, explained
@@ -16,10 +15,11 @@ from api.postgres.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane,
 from api.problems import Problem, busy
 from api.settings import PoolSettings
 from runtime.postgres import locks
-from runtime.postgres.session import ENCODING, pinned, write_json
+from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
 Connection = AsyncConnection[DictRow]
+Lent = AbstractAsyncContextManager[Connection]
 _Pool = AsyncConnectionPool[Connection]
 
 _CHECK_S = 1.0
@@ -94,23 +94,17 @@ class Database:
         database._asks = OWN
         return database
 
-    @asynccontextmanager
-    async def lookup(self) -> AsyncIterator[Connection]:
+    def lookup(self) -> Lent:
         """Lend a connection for reading a row by its key."""
-        async with self._lend(LOOKUP) as connection:
-            yield connection
+        return self._lend(LOOKUP)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Connection]:
+    def read(self) -> Lent:
         """Lend a connection for a question of any size."""
-        async with self._lend(self._asks) as connection:
-            yield connection
+        return self._lend(self._asks)
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[Connection]:
+    def write(self) -> Lent:
         """Lend a connection for writing."""
-        async with self._lend(WRITE) as connection:
-            yield connection
+        return self._lend(WRITE)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
@@ -119,11 +113,9 @@ class Database:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
 
-    @asynccontextmanager
-    async def entry(self) -> AsyncIterator[Connection]:
-        """Lend a connection for what assignments and sessions need without a lock of `alone`."""
-        async with self._lend(LOCKED) as connection:
-            yield connection
+    def entry(self) -> Lent:
+        """Lend a connection for the reads that precede an assignment or a session."""
+        return self._lend(LOCKED)
 
     @asynccontextmanager
     async def alone(self, *names: str) -> AsyncIterator[Connection]:
@@ -195,7 +187,6 @@ class Database:
             jit="off",
             **tcp_session(),
         )
-        set_json_dumps(write_json, connection)
         with bounded(connection, settings.database_connect_timeout_s):
             await connection.execute(*session)
 

@@ -27,7 +27,7 @@ def away() -> Problem:
 
 
 def is_refusal(error: psycopg.Error) -> bool:
-    """Return whether waiting does not help: no such table or function, no permission."""
+    """Return whether waiting does not help: a table, function or permission is missing."""
     return (error.sqlstate or "")[:2] in _REFUSALS
 
 

@@ -1,4 +1,4 @@
-"""What the fleet's page shows of its last day: vehicles by status, hours, meters."""
+"""What the fleet's page shows of its last day, beside vehicles by status: hours, meters."""
 
 from datetime import datetime
 
@@ -18,17 +18,8 @@ async def fleet_begin(connection: Connection, start: datetime, end: datetime) ->
     return await only_row(connection, statement("fleet_begin"), start=start, end=end)
 
 
-async def fleet_by_status(connection: Connection, start: datetime, end: datetime) -> DictRow:
-    """Return `statuses`, `lacking` and `worst`, as the statement describes them.
-
-    Raises Problem (503) while too many late readings are not rolled up.
-    """
-    with backlog_explained():
-        return await only_row(connection, statement("fleet_by_status"), start=start, end=end)
-
-
 async def fleet_hour(connection: Connection, start: datetime, end: datetime) -> DictRow:
-    """Return the kWh of all vehicles in an hour or less, and of those that it suffices to judge.
+    """Return the kWh of all vehicles in an hour or less, and of those that it can judge.
 
     Raises Problem (503) while too many late readings are not rolled up.
     """

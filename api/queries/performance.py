@@ -10,6 +10,7 @@ from api.models.energy import (
     MeterSpan,
     Performance,
     Quality,
+    Status,
     WindowOut,
 )
 from api.postgres.database import Connection
@@ -18,7 +19,7 @@ from api.queries.rows import only_row
 from api.queries.statements import statement
 from api.queries.windows import Window
 
-_MESSAGES = {
+_MESSAGES: dict[Status, str] = {
     "implausible": "more DC was delivered than AC drawn: check the meters and their assignment",
     "insufficient_data": "too little energy or too few readings to judge",
     "no_meter": "no meter was assigned and no session ran",

@@ -69,7 +69,7 @@ def window(
         if on_the_hour:
             first = first.replace(minute=0, second=0, microsecond=0)
     if first >= last:
-        raise Problem(422, "start: should be earlier than end", field="start")
+        raise Problem(422, "start: should be earlier than the end", field="start")
     if longest is not None and last - first > longest:
         raise Problem(422, f"start: a window is at most {longest.days} days long", field="start")
     return Window(first, last)

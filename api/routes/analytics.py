@@ -1,7 +1,7 @@
 """How well vehicles were charged: one, all, and those that stand out."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Query
 
@@ -9,22 +9,20 @@ from api.models.energy import Anomaly, Fleet, Performance
 from api.pagination import After, Limit, Page, page_of, read_cursor
 from api.parameters import DevicePath, End, Start
 from api.parts import TheParts
-from api.problems import describe_problems
 from api.queries.anomalies import Place, select_anomalies
 from api.queries.fleet import fleet_performance
 from api.queries.performance import vehicle_performance
 from api.queries.windows import window
+from api.routes.answers import MANY, ONE
 from api.times import format_time
 from telemetry.readings import DEVICE_ID
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"])
 
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 _DEFAULT_THRESHOLD = 85.0
 
 
-@router.get("/performance/{vehicle_id}", **_ONE)
+@router.get("/performance/{vehicle_id}", **ONE)
 async def performance(
     parts: TheParts,
     vehicle_id: DevicePath,
@@ -40,13 +38,13 @@ async def performance(
         ),
     ] = None,
 ) -> Performance:
-    """A vehicle's efficiency, DC delivered ÷ AC drawn, with what it takes to judge the figure."""
+    """A vehicle's efficiency, DC delivered ÷ AC drawn, and how far it can be trusted."""
     asked = window(start, end, now=datetime.now(UTC))
     async with parts.database.read() as connection:
         return await vehicle_performance(connection, vehicle_id, asked, meter_id=meter_id)
 
 
-@router.get("/fleet/performance", **_MANY)
+@router.get("/fleet/performance", **MANY)
 async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
     """The efficiency of all vehicles together, their number by status, and the ten worst.
 
@@ -57,7 +55,7 @@ async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
         return await fleet_performance(connection, asked)
 
 
-@router.get("/anomalies", **_MANY)
+@router.get("/anomalies", **MANY)
 async def anomalies(
     parts: TheParts,
     *,

@@ -16,7 +16,7 @@ from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parameters import DevicePath
 from api.parts import Parts, TheParts
 from api.postgres.database import Connection
-from api.problems import Problem, describe_problems
+from api.problems import Problem
 from api.queries.assignments import (
     count_assignments,
     delete_assignment,
@@ -49,7 +49,7 @@ _MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 async def assign(
     parts: TheParts, vehicle_id: DevicePath, assignment: Annotated[NewAssignment, Body()]
 ) -> Assignment:
-    """Say which meter charges the vehicle from a time on; past times may be entered."""
+    """Enter which meter charges the vehicle, and from when; the time may be in the past."""
     now = datetime.now(UTC)
     start = instant(assignment.start, "start", now)
     end = None if assignment.end is None else instant(assignment.end, "end", now)

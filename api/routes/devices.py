@@ -61,9 +61,9 @@ Filter = Annotated[
 ]
 
 
-@router.post("/meters", **_NEW)
+@router.post("/meters", **NEW)
 async def register_meter(parts: TheParts, meter: Annotated[NewMeter, Body()]) -> Meter:
-    """Say what a meter is; one that only sends readings works without."""
+    """Register a meter. A meter that only sends readings need not be registered."""
     return Meter.model_validate(await _insert(parts, METER, meter.meter_id, meter))
 
 
@@ -81,7 +81,7 @@ async def list_meters(
     return page_of(rows, limit, Meter.model_validate, lambda row: [row["meter_id"]])
 
 
-@router.get("/meters/{meter_id}", **_ONE)
+@router.get("/meters/{meter_id}", **ONE)
 async def show_meter(parts: TheParts, meter_id: DevicePath) -> Meter:
     """A registered meter."""
     return Meter.model_validate(await _select(parts, METER, meter_id))
@@ -111,9 +111,9 @@ async def meter_state(parts: TheParts, meter_id: DevicePath) -> MeterState:
     return await current_meter(parts, meter_id)
 
 
-@router.post("/vehicles", **_NEW)
+@router.post("/vehicles", **NEW)
 async def register_vehicle(parts: TheParts, vehicle: Annotated[NewVehicle, Body()]) -> Vehicle:
-    """Say what a vehicle is; one that only sends readings works without."""
+    """Register a vehicle. A vehicle that only sends readings need not be registered."""
     return Vehicle.model_validate(await _insert(parts, VEHICLE, vehicle.vehicle_id, vehicle))
 
 
@@ -126,7 +126,7 @@ async def list_vehicles(
     return page_of(rows, limit, Vehicle.model_validate, lambda row: [row["vehicle_id"]])
 
 
-@router.get("/vehicles/{vehicle_id}", **_ONE)
+@router.get("/vehicles/{vehicle_id}", **ONE)
 async def show_vehicle(parts: TheParts, vehicle_id: DevicePath) -> Vehicle:
     """A registered vehicle."""
     return Vehicle.model_validate(await _select(parts, VEHICLE, vehicle_id))

@@ -13,14 +13,14 @@ router = APIRouter(tags=["running"])
 
 
 class Checks(BaseModel):
-    """Whether each server answers; one that was not asked about is left out."""
+    """The servers, and whether each answers; one that was not asked about is left out."""
 
     database: bool | None = None
     kafka: bool | None = None
 
 
 class Readiness(BaseModel):
-    """Whether the servers that are needed answer."""
+    """The verdict on the servers that are needed, and the check of each."""
 
     status: Literal["ready", "not ready"]
     checks: Checks
@@ -44,8 +44,8 @@ async def ready(
         Purpose | None,
         Query(
             alias="for",
-            description="`ingest`: whether readings can be taken, which takes Kafka; `answers`:"
-            " whether there are answers, which takes PostgreSQL; by default both",
+            description="`ingest`: whether readings can be taken, which needs Kafka; `answers`:"
+            " whether questions can be answered, which needs PostgreSQL; by default both",
         ),
     ] = None,
 ) -> JSONResponse:

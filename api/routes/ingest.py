@@ -23,7 +23,7 @@ from telemetry.streams import METER, VEHICLE
 
 router = APIRouter(prefix="/v1/telemetry", tags=["ingest"])
 
-# Judging a body of so many bytes takes some 30 ms at the worst.
+# Judging a body of this many bytes takes at most some 30 ms.
 _MOST_INLINE = 8 << 10
 # The schemas are the contract's, the examples are those of the bodies that are sent.
 _READINGS = {

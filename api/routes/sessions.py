@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import ExclusionViolation
@@ -14,7 +14,7 @@ from api.models.sessions import Session, SessionChange, SessionEnd, SessionStart
 from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.postgres.database import Connection
-from api.problems import Problem, describe_problems
+from api.problems import Problem
 from api.queries.charges import Charge, energies, energies_in_time
 from api.queries.sessions import (
     count_sessions,
@@ -58,9 +58,9 @@ _MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 _EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter"}
 
 
-@router.post("/start", **_NEW)
+@router.post("/start", **NEW)
 async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()]) -> Session:
-    """Begin a charge, now or at a past time; one that is over is entered with its end."""
+    """Begin a charge, now or at a past time. A charge that is over is entered with its end."""
     now = datetime.now(UTC)
     started_at = now if start.started_at is None else _past(start.started_at, "startedAt", now)
     ended_at = None if start.ended_at is None else _past(start.ended_at, "endedAt", now)
@@ -82,13 +82,13 @@ async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()])
     return Session.model_validate(session | energy)
 
 
-@router.post("/{session_id}/end", **_END)
+@router.post("/{session_id}/end", **END)
 async def end_session(
     parts: TheParts, session_id: SessionId, end: Annotated[SessionEnd | None, Body()] = None
 ) -> Session:
     """End a charge, now or at a time after its start.
 
-    The Content-Type is application/json, with a body and without.
+    The `Content-Type` must be application/json, even without a body.
     """
     now = datetime.now(UTC)
     ended_at = now if end is None or end.ended_at is None else _past(end.ended_at, "endedAt", now)
@@ -178,7 +178,7 @@ async def list_sessions(
     )
 
 
-@router.get("/active", **_MANY)
+@router.get("/active", **MANY)
 async def active_sessions(
     parts: TheParts, limit: Limit = 100, after: After = None
 ) -> Page[Session]:
@@ -186,7 +186,7 @@ async def active_sessions(
     return await _list(parts, only_active=True, limit=limit, after=after)
 
 
-@router.get("/{session_id}", **_ONE)
+@router.get("/{session_id}", **ONE)
 async def show_session(parts: TheParts, session_id: SessionId) -> Session:
     """A charge, and the energy of its meter and vehicle while it ran."""
     async with parts.database.read() as connection:
@@ -220,7 +220,7 @@ async def _list(
         )
         computed = await energies_in_time(connection, rows[:limit])
     sessions = [row | energy for row, energy in zip(rows, computed, strict=False)]
-    # One more row says that more follow, also if only the time for energies was over.
+    # One more row says that more follow, even if only the time for energies was over.
     following = rows[len(computed) : len(computed) + 1]
     return page_of(
         sessions + following,
@@ -254,7 +254,7 @@ async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> No
             parts.metrics.refused.labels("sessions_a_day").inc()
             detail = (
                 f"{what} {charge[f'{what}_id']} has {most} sessions that start on"
-                f" {charge['started_at']:%F} (UTC) already, and one may have no more"
+                f" {charge['started_at']:%F} (UTC) already; more are not allowed"
                 " (SESSIONS_PER_DAY)"
             )
             raise Problem(409, detail, field=f"{what}Id")

@@ -1,7 +1,6 @@
 """Current state and history of devices."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import APIRouter
 from psycopg.rows import DictRow
@@ -10,20 +9,18 @@ from api.models.readings import MeterState, StoredMeterReading, StoredVehicleRea
 from api.pagination import After, Limit, Page, page_of, read_cursor, read_id
 from api.parameters import DevicePath, End, Start
 from api.parts import Parts, TheParts
-from api.problems import Problem, describe_problems
+from api.problems import Problem
 from api.queries.current_state import current_state, current_states
 from api.queries.history import history
 from api.queries.windows import instant, window
+from api.routes.answers import MANY, ONE
 from api.times import format_time
 from telemetry.streams import METER, VEHICLE, Stream
 
 router = APIRouter(prefix="/v1/telemetry", tags=["state"])
 
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 
-
-@router.get("/meters/current", **_MANY)
+@router.get("/meters/current", **MANY)
 async def current_meters(
     parts: TheParts, limit: Limit = 100, after: After = None
 ) -> Page[MeterState]:
@@ -36,7 +33,7 @@ async def current_meters(
     )
 
 
-@router.get("/vehicles/current", **_MANY)
+@router.get("/vehicles/current", **MANY)
 async def current_vehicles(
     parts: TheParts, limit: Limit = 100, after: After = None
 ) -> Page[VehicleState]:
@@ -49,19 +46,19 @@ async def current_vehicles(
     )
 
 
-@router.get("/meter/{meter_id}/current", **_ONE)
+@router.get("/meter/{meter_id}/current", **ONE)
 async def current_meter(parts: TheParts, meter_id: DevicePath) -> MeterState:
     """A meter's newest reading, by its own time."""
     return MeterState.model_construct(**await _state(parts, METER, meter_id))
 
 
-@router.get("/vehicle/{vehicle_id}/current", **_ONE)
+@router.get("/vehicle/{vehicle_id}/current", **ONE)
 async def current_vehicle(parts: TheParts, vehicle_id: DevicePath) -> VehicleState:
     """A vehicle's newest reading, by its own time."""
     return VehicleState.model_construct(**await _state(parts, VEHICLE, vehicle_id))
 
 
-@router.get("/meter/{meter_id}/history", **_ONE)
+@router.get("/meter/{meter_id}/history", **ONE)
 async def meter_history(
     parts: TheParts,
     meter_id: DevicePath,
@@ -80,7 +77,7 @@ async def meter_history(
     )
 
 
-@router.get("/vehicle/{vehicle_id}/history", **_ONE)
+@router.get("/vehicle/{vehicle_id}/history", **ONE)
 async def vehicle_history(
     parts: TheParts,
     vehicle_id: DevicePath,

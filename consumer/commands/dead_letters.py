@@ -31,7 +31,7 @@ from consumer.dead_letters.table import (
 from consumer.postgres.connection import Connection
 from runtime.terminal import fail
 
-# A terminal takes a minute to print a few megabytes, and nobody reads them.
+# A terminal takes a minute to print a few megabytes, more than anyone reads.
 SHOWN_BYTES = 1 << 16
 
 app = typer.Typer(help="Messages that are not readings.", no_args_is_help=True)

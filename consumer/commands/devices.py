@@ -36,10 +36,10 @@ class _Kind(StrEnum):
 
 
 SilentFor = Annotated[
-    str, typer.Option("--silent-for", help="nothing of them was stored for so long, as 30d or 12h")
+    str, typer.Option("--silent-for", help="no reading was stored for this long: 30d, 12h")
 ]
 OfStream = Annotated[_Kind | None, typer.Option("--stream", help="only meters, or only vehicles")]
-Prefix = Annotated[str, typer.Option(help="only those whose id begins so")]
+Prefix = Annotated[str, typer.Option(help="only devices whose id begins with this")]
 
 
 @app.command("list")
@@ -47,7 +47,7 @@ def list_command(
     silent_for: SilentFor,
     stream: OfStream = None,
     prefix: Prefix = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="most devices of a stream")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many of each stream")] = 20,
 ) -> None:
     """Count the devices, and show the first by id."""
     chosen = _chosen(silent_for, stream, prefix)
@@ -120,7 +120,7 @@ def remove(
     finally:
         out.print(f"removed {tally.devices:,} devices with {tally.readings:,} readings")
         if tally.heard:
-            out.print(f"left {tally.heard:,} that were sent late readings meanwhile")
+            out.print(f"left {tally.heard:,} that sent late readings meanwhile")
     sys.exit(code)
 
 

@@ -24,7 +24,7 @@ def export(
     choice: Choice,
     *,
     file: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="where to [default: standard output]")
+        Path | None, typer.Option(dir_okay=False, help="file to write [default: standard output]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace the file")] = False,
 ) -> None:

@@ -47,7 +47,7 @@ def show(
         unreadable = ask_kafka(lambda: find_unreadable(kafka, source, behind)) if behind else {}
     except Unanswered as error:
         _show_stored(stored)
-        note(f"the stored offsets alone: {error}")
+        note(f"only the stored offsets are shown: {error}")
     else:
         _show_all(stored, bounds, members, unreadable)
         _show_missing(topics, bounds)
@@ -61,10 +61,10 @@ def _has_next(log: Bounds, stored: int | None) -> bool:
 
 
 def _why(place: TopicPartition, error: Unreadable) -> str:
-    """Return the line that says why a partition cannot be read, and how to go on behind it."""
-    line = f"{place.topic}/{place.partition} stands at {error.offset}: {error.reason}"
+    """Return the line that says why a partition cannot be read, and how to continue after it."""
+    line = f"{place.topic}/{place.partition} stops at {error.offset}: {error.reason}"
     if error.end is None:
-        return f"{line}; where the batch ends is not known"
+        return f"{line}; the end of the batch is not known"
     option = f"--topic {place.topic} --partition {place.partition} --to {error.end}"
     return f"{line}; the batch ends before {error.end}, and `offsets reset {option}` skips it"
 

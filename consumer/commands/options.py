@@ -1,4 +1,4 @@
-"""Options are read: topics, times and ages. A wrong one ends the command with exit code 2."""
+"""Options that name topics, times and ages. A wrong one ends the command with exit code 2."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 def topics_of(topic: str | None) -> list[str]:
     """Return the topics that --topic means: all if it is not given."""
     if topic is not None and topic not in BY_TOPIC:
-        fail(f"--topic: {topic!r} is none of {', '.join(BY_TOPIC)}", code=2)
+        fail(f"--topic: {topic!r} is not one of {', '.join(BY_TOPIC)}", code=2)
     return list(BY_TOPIC) if topic is None else [topic]
 
 

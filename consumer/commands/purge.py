@@ -25,7 +25,7 @@ from runtime.terminal import errors
 
 
 def purge(
-    older_than: Annotated[str, typer.Option(help="least age, as 30d, 12h or 90m")],
+    older_than: Annotated[str, typer.Option(help="least age, such as 30d, 12h or 90m")],
     reason: ReasonOption = None,
     topic: TopicOption = None,
     *,

@@ -13,7 +13,8 @@ from consumer.commands.servers import Unanswered, ask_kafka, with_database
 from consumer.commands.terminal import note, out, table
 from consumer.kafka import admin
 from consumer.kafka.admin import Group
-from consumer.offsets import Bounds, Move, Offsets
+from consumer.move import Move
+from consumer.offsets import Bounds, Offsets
 from consumer.postgres import offsets
 from consumer.settings import GroupSettings
 from runtime.kafka.settings import KafkaSettings
@@ -30,7 +31,7 @@ def reset(
         str,
         typer.Option(
             metavar="earliest|latest|OFFSET|TIME",
-            help="where to go on; TIME is RFC 3339: the first message of then or later",
+            help="where to continue; TIME (RFC 3339): at the first message of then or later",
         ),
     ],
     partition: Annotated[
@@ -41,7 +42,7 @@ def reset(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,
     yes: YesOption = False,
 ) -> None:
-    """Go on from another offset, once no replica owns the partitions.
+    """Continue from another offset, once no replica owns the partitions.
 
     Messages that are read again are counted as duplicates and not stored twice. Those that are
     skipped are lost to this group. Both are counted in offsets, as `show` does.
@@ -71,7 +72,7 @@ def reset(
     )
     if refused:
         fail(
-            f"nothing was moved: {topic} {_listed(refused)} is no longer where it was shown to be",
+            f"nothing was moved: {topic} {_listed(refused)} is no longer at the offset shown",
             code=1,
         )
     out.print(f"moved {len(moves)} partitions of {topic}")
@@ -103,7 +104,7 @@ def _show_moves(topic: str, moves: Collection[Move]) -> None:
     )
     if unread:
         out.print(
-            f"Where {topic} was deleted and made again, {unread} more in front of the new offsets"
+            f"If {topic} was deleted and created again, {unread} more in front of the new offsets"
             " were never read; --to earliest reads them."
         )
 
@@ -155,7 +156,7 @@ def _targets(to: str, bounds: Mapping[TopicPartition, Bounds], kafka: KafkaSetti
             return ends | found
         offset = int(to)
     except ValueError as error:
-        fail(f"--to: {to[:40]!r} is neither earliest, latest nor an offset, and {error}", code=2)
+        fail(f"--to: {to[:40]!r} is not earliest, latest or an offset, and {error}", code=2)
     outside = [
         f"{one.partition} has {log.earliest} to {log.end}"
         for one, log in sorted(bounds.items())

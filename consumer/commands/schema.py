@@ -1,12 +1,13 @@
 """`python -m consumer schema`: bring the schema to the newest version, or show how it differs."""
 
 import time
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from consumer.commands.servers import with_database
-from consumer.commands.terminal import out
+from consumer.commands.terminal import note, out
 from consumer.errors import UnfitDatabase
 from consumer.postgres import schema
 from consumer.postgres.connection import Connection
@@ -35,22 +36,23 @@ def apply(
 
     Each migration that the database lacks is a transaction of its own. Replicas, of this release or
     the one before, go on meanwhile: what has to wait for them gives up after a second and tries
-    again. Then functions and views are replaced where they differ, and the histories' partitions of
-    the days ahead made. A database that is newer than this code is refused.
+    again. Then functions and views that differ are replaced, and the histories' partitions of the
+    days ahead are made. A database that is newer than this code is refused. While another `apply`
+    runs, this one waits for it.
     """
     history = load(HistorySettings)
 
     async def work(connection: Connection) -> list[str]:
-        for line in await schema.apply_schema(connection):
+        for line in await schema.apply_schema(connection, tell=note):
             out.print(line)
-        differences = await schema.check_schema(connection)
+        differences = await schema.check_schema(connection, tell=note)
         if not differences:
             await retention.maintain(connection, history, now_us=time.time_ns() // 1_000)
         return differences
 
     try:
         if dry_run:
-            _report_plan(with_database(schema.plan_schema))
+            _report_plan(with_database(partial(schema.plan_schema, tell=note)))
         else:
             _report_differences(with_database(work))
     except UnfitDatabase as error:
@@ -59,13 +61,13 @@ def apply(
 
 @app.command("check")
 def check() -> None:
-    """Say what is missing or differs, and change nothing.
+    """Show what is missing or differs, and change nothing.
 
-    Migrations are named that are not applied yet. Tables, indexes, views, types, functions and
-    triggers are compared with the schema's files; what else is in the database is left alone. Exit
-    code 1 where something is missing or differs.
+    Names the migrations that are not applied yet. Compares tables, indexes, views, types,
+    functions, triggers and grants to PUBLIC with the schema's files; other objects of the database
+    are left out, other grants and owners too. Exit code 1 if something is missing or differs.
     """
-    _report_differences(with_database(schema.check_schema))
+    _report_differences(with_database(partial(schema.check_schema, tell=note)))
 
 
 def _report_plan(plan: Plan) -> None:

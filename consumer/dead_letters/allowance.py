@@ -41,7 +41,7 @@ class Allowance:
         return bool(self.letters or self.bytes)
 
     def admits(self, spent: Spent) -> bool:
-        """Return whether so much is within the bounds."""
+        """Return whether this is within the bounds."""
         return (not self.letters or spent.letters <= self.letters) and (
             not self.bytes or spent.bytes <= self.bytes
         )

@@ -129,7 +129,7 @@ class Delivery:
         """
         for letter in page:  # the client would wait for the topic, and say nothing
             if letter.topic not in self._topics:
-                raise UnknownTopicOrPartitionError(f"there is no topic {letter.topic}")
+                raise UnknownTopicOrPartitionError(f"the topic {letter.topic} does not exist")
         answers = await self._send(page)
         try:
             for letter, _ in answers.refused:
@@ -220,7 +220,7 @@ def _answers(under_way: list[tuple[Letter, _Answer]], failure: KafkaError | None
     answers = Answers(failure=failure)
     for letter, answer in under_way:
         if answer.cancel():
-            continue  # it did not come in time, and nobody waits for it any more
+            continue  # it did not come in time
         error = answer.exception()
         if error is None:
             answers.acknowledged.append(letter)

@@ -1,9 +1,9 @@
 """Dead letters as a flush writes them: whole if small, or while an hour's allowance lasts.
 
 A few kilobytes in Kafka may be hundreds of megabytes once they are unpacked, and a producer may
-send them again and again. So only so many large letters of one reason, topic and hour are kept
-whole. Of the others the beginning, the sizes and a digest are kept. Kafka still has them whole, at
-the place that the row names, for as long as its own retention lasts.
+send them again and again. So only a limited number of large letters of one reason, topic and hour
+are kept whole. Of the others the beginning, the sizes and a digest are kept. Kafka still has them
+whole, at the place that the row names, for as long as its own retention lasts.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from consumer.dead_letters.headers import StoredHeader
 from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 
-# Letters that are in memory together: so many, and of so many bytes unless it is one alone.
+# The most letters that are in memory together, and their most bytes, unless it is one alone.
 READ_AT_ONCE = 100
 READ_BYTES_AT_ONCE = 16 << 20
 PURGED_AT_ONCE = 1_000

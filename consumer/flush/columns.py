@@ -27,8 +27,8 @@ class Columns:
 
     - `codes` (n): the place of the reading's device in `devices`
     - `times` (n): microseconds since 1970 UTC
-    - `measures` (n, m): NaN where the device sent none, which PostgreSQL gets as NULL; no JSON
-      number is NaN
+    - `measures` (n, m): NaN if the device sent none, which PostgreSQL gets as NULL; no JSON number
+      is NaN
     - `positions` (n): the reading's place in the batch
     """
 

@@ -35,7 +35,7 @@ from telemetry.streams import Stream
 
 STEP = 4_000
 # The definition takes some 10 µs a message, and up to 0.1 µs a byte, with the most brackets. A step
-# of ODD_STEP bytes, where each message counts as ODD_COST more, stays below some 30 ms.
+# of ODD_STEP bytes, with ODD_COST more for each message, stays below some 30 ms.
 ODD_STEP = 65_536
 ODD_COST = 64
 
@@ -157,7 +157,7 @@ def _read(
 class _Rows:
     """n readings by column, in any order.
 
-    `measures` (m, n) has a row for each of m measures, with NaN where a device sent none.
+    `measures` (m, n) has a row for each of m measures, with NaN if a device sent none.
     """
 
     ids: list[str]

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 from consumer.batch import Batch
+from consumer.flush.copies import Copies
 from consumer.flush.decode import Decoded, decode_batch
 from consumer.flush.flush import Flush
-from consumer.flush.history import Copies
 from consumer.metrics import Metrics
 from telemetry.decode import TimeLimits
 from telemetry.streams import Stream

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from consumer.flush.copies import Copies
 from consumer.flush.decode import Decoded
-from consumer.flush.history import Copies
 from consumer.kafka.records import Records
 from telemetry.streams import Stream
 
@@ -12,7 +12,7 @@ from telemetry.streams import Stream
 class Flush:
     """A decoded batch of one partition, and the offsets that it covers.
 
-    It covers them from `believed`, where this replica believes the stored offset to be, up to
+    It covers them from `believed`, which this replica takes for the stored offset, up to
     `next_offset`. `copies` says whether the partition has lately held copies of stored readings.
     """
 

@@ -1,16 +1,15 @@
 """History: new rows are stored, and rows that are stored already are compared."""
 
 import time
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 from psycopg.errors import UniqueViolation
 
 from consumer.dead_letters.letter import DeadLetter
 from consumer.flush.columns import Columns, Mask
+from consumer.flush.copies import Copies
+from consumer.flush.outcome import Outcome
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
 from consumer.postgres.statements import StreamStatements
@@ -18,45 +17,6 @@ from telemetry.reasons import Reason
 from telemetry.timestamps import as_datetime
 
 ATTEMPTS = 3
-PATIENCE = 100  # batches of a partition
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a batch's messages; stored, duplicates and dead letters add up to the batch.
-
-    `cut`: how many of the dead letters were not kept whole, by reason.
-    """
-
-    stored: int = 0
-    duplicates: int = 0
-    dead_letters: list[DeadLetter] = field(default_factory=list)
-    cut: Counter[Reason] = field(default_factory=Counter)
-
-    def __iadd__(self, other: "Outcome") -> Self:
-        self.stored += other.stored
-        self.duplicates += other.duplicates
-        self.dead_letters += other.dead_letters
-        return self
-
-
-@dataclass(slots=True)
-class Copies:
-    """Whether a partition is expected to hold copies of stored readings.
-
-    A copy that COPY meets is an ERROR in PostgreSQL's log, and the batch is begun anew. So after
-    the first one more are expected, until PATIENCE batches of the partition had none.
-    """
-
-    _patience: int = 0
-
-    @property
-    def are_expected(self) -> bool:
-        return self._patience > 0
-
-    def note(self, *, met: bool) -> None:
-        """Note whether a batch had copies."""
-        self._patience = PATIENCE if met else max(0, self._patience - 1)
 
 
 class History:

@@ -1,4 +1,4 @@
-"""Where a flush is stored: one batch of one partition in one transaction, all of it or nothing."""
+"""The sink: stores a batch of one partition in one transaction, all of it or nothing."""
 
 import asyncio
 import time
@@ -16,7 +16,8 @@ from consumer.dead_letters.rows import Place, Row, insert
 from consumer.errors import CommitUnknown, Fenced
 from consumer.flush.columns import Columns, Mask
 from consumer.flush.flush import Flush
-from consumer.flush.history import History, Outcome
+from consumer.flush.history import History
+from consumer.flush.outcome import Outcome
 from consumer.flush.registered import Registered, unregistered_letters
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
@@ -56,7 +57,7 @@ class Sink:
         allowance: Allowance = UNBOUNDED,
         registered: Registered | None = None,
     ) -> None:
-        """Take `registered` where only readings of registered devices are to be stored."""
+        """Take `registered` if only readings of registered devices are to be stored."""
         self._connection = KeptConnection(database)
         self._metrics = metrics
         self._timeout = timeout
@@ -74,10 +75,10 @@ class Sink:
         await self._connection.aclose()
 
     async def flush(self, flush: Flush) -> Outcome:
-        """Store the batch; where this raises, nothing of it is stored, or it is not known yet.
+        """Store the batch; if this raises, nothing of it is stored, or that is not known yet.
 
-        Raises Fenced where another replica has moved the offset, and psycopg.Error, TimeoutError,
-        or CommitUnknown where the same call is to be made again.
+        Raises Fenced if another replica has moved the offset, and psycopg.Error, TimeoutError, or
+        CommitUnknown if the same call is to be made again.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -242,8 +243,8 @@ class Sink:
     async def _settle(self, connection: Connection, flush: Flush) -> Outcome | None:
         """Find out what became of a COMMIT whose answer was lost.
 
-        Returns its outcome where it was committed, None where it was not or where there is
-        nothing to settle; raises CommitUnknown while the server still works on it.
+        Returns its outcome if it was committed, None if it was not or if there is nothing to
+        settle; raises CommitUnknown while the server still works on it.
         """
         unsettled = self._unsettled
         if unsettled is None or unsettled.flush is not flush:

@@ -28,6 +28,7 @@ from runtime.kafka.brokers import explained
 from runtime.kafka.settings import KafkaSettings
 
 PATIENCE_S = 10.0
+NO_LEADER = -1
 
 _COORDINATOR_IS_NEW = (
     GroupCoordinatorNotAvailableError,
@@ -62,23 +63,26 @@ async def read_bounds(
     kafka: KafkaSettings, topics: Collection[str]
 ) -> dict[TopicPartition, Bounds]:
     """Return the bounds of every partition of these topics; one that does not exist has none."""
-    partitions = await list_partitions(kafka, topics)
+    partitions = list(await list_leaders(kafka, topics))
     async with consumer_of(kafka) as consumer:
         earliest = await consumer.beginning_offsets(partitions)
         end = await consumer.end_offsets(partitions)
     return {one: Bounds(earliest[one], end[one]) for one in partitions}
 
 
-async def list_partitions(kafka: KafkaSettings, topics: Collection[str]) -> list[TopicPartition]:
-    """Return every partition of these topics; one that does not exist has none."""
+async def list_leaders(kafka: KafkaSettings, topics: Collection[str]) -> dict[TopicPartition, int]:
+    """Return the id of the broker that leads each partition of these topics, or NO_LEADER.
+
+    A topic that does not exist has no partitions.
+    """
     async with _admin(kafka) as admin:
         # All topics are listed: to ask for one by name could create it.
         found = [one for one in await admin.describe_topics() if one["topic"] in topics]
-    return [
-        TopicPartition(one["topic"], each["partition"])
+    return {
+        TopicPartition(one["topic"], each["partition"]): each["leader"]
         for one in found
         for each in one["partitions"]
-    ]
+    }
 
 
 async def find_times(

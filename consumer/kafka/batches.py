@@ -22,8 +22,8 @@ from consumer.kafka.room import ROOM, TooLarge
 from consumer.settings import SMALL_BYTES
 
 RUN_RECORDS = 500
-# A hand-out of a partition ends once it has so many bytes, so it may hold as much again as its last
-# run: what compression kept small is unpacked.
+# A hand-out of a partition ends once it has this many bytes, unpacked. Its last run may add as many
+# again.
 HANDED_OUT_BYTES = 1 << 19
 
 _offset, _time, _key = attrgetter("offset"), attrgetter("timestamp"), attrgetter("key")

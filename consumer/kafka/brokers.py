@@ -14,7 +14,7 @@ _LONGEST_PAUSE_S = 3.0
 
 
 class Brokers:
-    """Whether the brokers answered the client that asked them last."""
+    """Knows whether the brokers answered the client that asked them last."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -44,5 +44,5 @@ class Brokers:
     def _note_failure(self, state: RetryCallState) -> None:
         assert state.outcome is not None  # noqa: S101  set whenever a try has failed
         error = state.outcome.exception()
-        assert error is not None  # noqa: S101  likewise
+        assert error is not None  # noqa: S101  that of the failed try
         self.note_unavailable(error)

@@ -1,7 +1,7 @@
 """A connection to a broker that can break without harm to anything else.
 
-uvloop raises RuntimeError at a write to a closed transport, where asyncio lets it pass. aiokafka
-expects only OSError there: its task that fetches would end, and the replica with it.
+uvloop raises RuntimeError at a write to a closed transport; asyncio lets it pass. aiokafka expects
+only OSError there: its task that fetches would end, and the replica with it.
 See https://github.com/aio-libs/aiokafka/issues/1038
 """
 

@@ -71,7 +71,7 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka's clas
             self._partition_records.drop()
 
 
-class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # likewise
+class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka's are untyped
     """The records in the bytes that were fetched of a partition, a run at a time.
 
     A header's name that is not UTF-8 holds its odd bytes as surrogates (PEP 383), so that

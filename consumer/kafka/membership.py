@@ -23,7 +23,7 @@ class InstanceTaken(KafkaError):  # type: ignore[misc]  # noqa: N818  aiokafka's
     """Another process has the static member's name by now."""
 
 
-class Coordinator(GroupCoordinator):  # type: ignore[misc]  # likewise
+class Coordinator(GroupCoordinator):  # type: ignore[misc]  # aiokafka's classes are untyped
     """aiokafka's coordinator; it differs only with a KAFKA_GROUP_INSTANCE_ID.
 
     It calls the listener's `fenced` at once: an error would be raised only at the next fetch.

@@ -47,7 +47,7 @@ def parts_of(batch: Any, records: Any) -> Iterator[Part]:
         expected -= count
         is_last = end == len(records)
         if is_last and expected:
-            raise CorruptRecordException("a batch has not as many records as it says")
+            raise CorruptRecordException("a batch has another number of records than it says")
         yield Part(b"".join((head, memoryview(records)[begin:end])), is_last)
 
 

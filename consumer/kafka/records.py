@@ -18,7 +18,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(NamedTuple):
-    """One record; `timestamp_ms` is negative where there is none."""
+    """One record; `timestamp_ms` is negative if there is none."""
 
     offset: int
     timestamp_ms: int
@@ -30,7 +30,7 @@ class Record(NamedTuple):
 class Records(Sequence[Record]):
     """Records in the order of their offsets.
 
-    `offsets`, `timestamps` (ms, negative where there is none), `keys` and `values` have n elements.
+    `offsets`, `timestamps` (ms, negative if there is none), `keys` and `values` have n elements.
     `headers` are by position, of those records that have any. `footprint` is about the bytes of
     memory that all of it takes. `has_more`: more was fetched than is handed out here.
     """

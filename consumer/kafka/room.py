@@ -29,7 +29,7 @@ class NoRoom(Exception):  # noqa: N818  what there is
     """Others have unpacked so much that this batch has to wait."""
 
 
-class Full(Exception):  # noqa: N818  likewise
+class Full(Exception):  # noqa: N818  what the room is
     """The batch holds more than the room does."""
 
 

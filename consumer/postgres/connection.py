@@ -3,11 +3,10 @@
 import numpy as np
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from psycopg.types.json import set_json_dumps
 
 from consumer.postgres.binary import ArrayDumper
 from consumer.settings import DatabaseSettings
-from runtime.postgres.session import ENCODING, pinned, write_json
+from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
 Connection = AsyncConnection[TupleRow]
@@ -24,7 +23,6 @@ async def connect(settings: DatabaseSettings) -> Connection:
         **TCP,
     )
     connection.adapters.register_dumper(np.ndarray, ArrayDumper)
-    set_json_dumps(write_json, connection)
     session = {
         "statement_timeout": f"{settings.database_statement_timeout_s}s",
         "lock_timeout": f"{settings.database_lock_timeout_s}s",

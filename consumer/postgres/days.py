@@ -89,7 +89,7 @@ async def make_days(connection: Connection, stream: Stream, days: Collection[int
 
 
 def _is_taken(day: int, found: list[Day]) -> bool:
-    """Return whether attached tables hold the day, or so much of it that no other can.
+    """Return whether attached tables hold the day, or so much of it that no other table can.
 
     Usually one table holds just that day. But months, or days of another time zone, may have been
     attached by hand.

@@ -42,11 +42,11 @@ class Migration:
 
     @classmethod
     def read(cls, file: Path) -> "Migration":
-        """Read a file of `schema/migrations/`; raises ValueError where it is not one."""
+        """Read a file of `schema/migrations/`; raises ValueError if it is not one."""
         text = file.read_text()
         named, said = _NAME.fullmatch(file.stem), _FIRST_LINE.match(text)
         if named is None or said is None:
-            raise ValueError(f"{file.name}: NNNN_name.sql and a first line -- Oldest code: N")
+            raise ValueError(f"{file.name}: should be NNNN_name.sql, from -- Oldest code: N on")
         return cls(int(named["version"]), file.stem, int(said["oldest_code"]), text)
 
     def note(self) -> sql.Composed:

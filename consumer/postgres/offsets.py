@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 from aiokafka import TopicPartition
 from psycopg import Rollback
 
-from consumer.offsets import Move, Offsets
+from consumer.move import Move
+from consumer.offsets import Offsets
 from consumer.postgres.connection import Connection
 from consumer.postgres.statements import statement
 

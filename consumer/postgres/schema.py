@@ -4,14 +4,15 @@
 2. Else the migrations that it lacks run in order, each in a transaction of its own. The last one's
    transaction also creates what is missing and replaces functions and views, so that a version
    that can be seen is complete.
-3. Where none is lacking, what is missing or differs is created or replaced, if it can be.
+3. If it lacks none, what is missing or differs is created or replaced, if it can be.
 
-All transactions take one advisory lock first. What waits for other sessions gives up soon and tries
-again: while a change waits for a table, everybody else waits behind it.
+All transactions take one advisory lock first, however long that takes. What waits for other
+sessions gives up soon and tries again: while a change waits for a table, everybody else waits
+behind it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from consumer.postgres.migrations import (
 )
 from consumer.postgres.statements import statement
 from runtime.postgres import locks
+from runtime.postgres.schema_version import misencoded, read_versions
 
 # A change waits this long for others at a time, and others for it.
 LOCK_TIMEOUT = "1s"
@@ -36,33 +38,37 @@ _TRIES = 20
 _LONGEST_PAUSE_S = 3.0
 _IN_THE_WAY = (errors.LockNotAvailable, errors.DeadlockDetected)
 
+_WAITING = "another `schema apply` or `schema check` is running, waiting"
 _SCRATCH = "wattline_schema_check"
-# The names of headers and the places of meters may be of any letters.
-_ENCODINGS = ("UTF8", "SQL_ASCII")
 
 Facts = set[tuple[str, str]]
+Tell = Callable[[str], None]
+
+
+def _nobody(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `apply_schema` would do; `version` is the database's, None where it has no tables."""
+    """What `apply_schema` would do; `version` is the database's, None if it has no tables."""
 
     version: int | None
     missing: tuple[Migration, ...]
     differences: list[str]
 
 
-async def apply_schema(connection: Connection) -> list[str]:
+async def apply_schema(connection: Connection, *, tell: Tell = _nobody) -> list[str]:
     """Bring the schema to the newest version and return what was done, a line each.
 
-    Safe to repeat; of several at once, one does it. Raises UnfitDatabase where it cannot be done
-    here, and psycopg.Error.
+    Safe to repeat; of several at once, one does it, and the others `tell` that they wait. Raises
+    UnfitDatabase if it cannot be done here, and psycopg.Error.
     """
     done: list[str] = []
     failures = 0
     while True:
         try:
-            step, is_last = await _take_step(connection)
+            step, is_last = await _take_step(connection, tell)
         except _IN_THE_WAY as error:
             failures += 1
             if failures == _TRIES:
@@ -78,9 +84,9 @@ async def apply_schema(connection: Connection) -> list[str]:
             return done
 
 
-async def _take_step(connection: Connection) -> tuple[list[str], bool]:
+async def _take_step(connection: Connection, tell: Tell) -> tuple[list[str], bool]:
     """Make one transaction's changes; return what was done, and whether it was the last."""
-    async with _alone(connection):
+    async with _alone(connection, tell):
         version = await _version(connection)
         missing = _missing(version)
         if version is None:
@@ -98,45 +104,56 @@ async def _take_step(connection: Connection) -> tuple[list[str], bool]:
         return [], True
 
 
-async def check_schema(connection: Connection) -> list[str]:
+async def check_schema(connection: Connection, *, tell: Tell = _nobody) -> list[str]:
     """Return which migrations are missing and how objects differ, a line each; change nothing.
 
-    Raises psycopg.Error.
+    Another `apply` is waited for, and `tell` told so. Raises psycopg.Error.
     """
     try:
-        plan = await plan_schema(connection)
+        plan = await plan_schema(connection, tell=tell)
     except UnfitDatabase as error:
         return [str(error)]
     return [f"migration {one.name}: is not applied" for one in plan.missing] + plan.differences
 
 
-async def plan_schema(connection: Connection) -> Plan:
+async def plan_schema(connection: Connection, *, tell: Tell = _nobody) -> Plan:
     """Return what `apply_schema` would do; raises what it raises, and changes nothing."""
-    async with _alone(connection, force_rollback=True):
+    async with _alone(connection, tell, force_rollback=True):
         version = await _version(connection)
         return Plan(version, _missing(version), await _compare(connection))
 
 
 @asynccontextmanager
-async def _alone(connection: Connection, *, force_rollback: bool = False) -> AsyncIterator[None]:
+async def _alone(
+    connection: Connection, tell: Tell, *, force_rollback: bool = False
+) -> AsyncIterator[None]:
     """Make one transaction of the block, with the schema's lock; raises UnfitDatabase.
 
-    A change may take long. Only what it waits for, and lets others wait for, is bounded.
+    Its own change and that of another `apply` may take long. Only what it waits for otherwise, and
+    lets others wait for, is bounded.
     """
     if unfit := await _unfit(connection):
         raise UnfitDatabase(unfit)
     async with connection.transaction(force_rollback=force_rollback):
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.SCHEMA])
         await connection.execute(
-            "SELECT set_config('lock_timeout', %s, true),"
-            " set_config('statement_timeout', '0', true)",
-            [LOCK_TIMEOUT],
+            "SELECT set_config('statement_timeout', '0', true),"
+            " set_config('lock_timeout', '0', true)"
         )
+        await _lock(connection, tell)
+        await connection.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
         yield
 
 
+async def _lock(connection: Connection, tell: Tell) -> None:
+    """Take the schema's lock, however long another has it."""
+    cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [locks.SCHEMA])
+    if await cursor.fetchone() == (False,):
+        tell(_WAITING)
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.SCHEMA])
+
+
 def _missing(version: int | None) -> tuple[Migration, ...]:
-    """Return the migrations that the database lacks; raises UnfitDatabase where it is newer."""
+    """Return the migrations that the database lacks; raises UnfitDatabase if it is newer."""
     newest = migrations()[-1].version
     if version is not None and version > newest:
         raise UnfitDatabase(
@@ -147,16 +164,15 @@ def _missing(version: int | None) -> tuple[Migration, ...]:
 
 
 async def _version(connection: Connection) -> int | None:
-    """Return the database's version: 0 where it was made before versions, None without tables."""
+    """Return the database's version: 0 if it was made before versions, None without tables."""
     cursor = await connection.execute(
         "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('ingest_offset') IS NOT NULL"
     )
     has_version, has_tables = await cursor.fetchone() or (False, False)
     if not has_version:
         return 0 if has_tables else None
-    cursor = await connection.execute("SELECT coalesce(max(version), 0) FROM schema_version")
-    row = await cursor.fetchone()
-    return row[0] if row else 0
+    version, _ = await read_versions(connection)
+    return version
 
 
 async def _compare(connection: Connection) -> list[str]:
@@ -181,14 +197,13 @@ async def _compare(connection: Connection) -> list[str]:
 
 
 async def _unfit(connection: Connection) -> str | None:
-    """Return why no tables are to be made here, a line; None where they may be.
+    """Return why no tables are to be made here, a line; None if they may be.
 
     Tables that are found only by the search path of the database or the role stay alone: beside
     them, a second set would begin with Kafka's earliest records.
     """
-    encoding = connection.info.parameter_status("server_encoding")
-    if encoding not in _ENCODINGS:
-        return f"the database's encoding is {encoding}, and should be UTF8"
+    if line := misencoded(connection):
+        return line
     async with connection.transaction(force_rollback=True):
         here = await _schema_of_tables(connection)
         await connection.execute(

@@ -22,7 +22,7 @@ from runtime.postgres import locks
 from telemetry.streams import Stream
 
 COUNT_EVERY_S = 60.0
-# Most that a transaction removes: so many devices, or so many readings, but one device always.
+# The most devices, and readings, that a transaction removes; one device is always removed.
 MOST_DEVICES = 100
 MOST_READINGS = 100_000
 
@@ -78,7 +78,7 @@ class SilentDevice:
 
 
 class Removed(NamedTuple):
-    """What was removed; `heard` devices were sent late readings meanwhile, and stay."""
+    """What was removed; `heard` devices sent late readings meanwhile, and stay."""
 
     devices: int = 0
     readings: int = 0
@@ -131,7 +131,7 @@ async def _remove_some(
 ) -> tuple[Removed, str | None]:
     """Remove the next devices; return what went, and the last id looked at, None at the end.
 
-    1. Nobody rolls up meanwhile: it would write down afterwards what it read before.
+    1. No replica rolls up meanwhile: it would write afterwards what it has read before.
     2. The rows of current state are locked. A flush locks them too, after its COPY. Either it has
        committed before, and step 3 sees its readings; or it commits after this transaction, and
        the device begins anew with them. No reading is removed unseen.

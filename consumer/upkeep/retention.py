@@ -161,7 +161,7 @@ async def make_ahead(
 async def remove(connection: Connection, settings: HistorySettings, *, now_us: int) -> Removal:
     """Drop what is past the retention, with its rollups."""
     first_kept = first_kept_day(now_us, settings.history_retention_days)
-    # Rollups go first: they must not tell of readings that are gone. They go again afterwards: a
+    # Rollups go first: they must not contain readings that are gone. They go again afterwards: a
     # late reading may have brought some back.
     forget = statement("forget_rollups")
     await connection.execute(forget, {"first_kept": first_kept})

@@ -12,10 +12,11 @@ from deploy.demo.findings import show_devices, show_speed, show_where_to_look
 from deploy.demo.processes import Processes, start_processes, stop_processes
 from deploy.demo.sending import Fleet, command, send
 from deploy.demo.verdict import judge
-from deploy.demo.visibility import Onlooker
+from deploy.demo.visibility import LOOK_S, Visibility
 from deploy.local import stack
 from deploy.local.errors import LocalStackError
 from deploy.replica import ReplicaError, ReplicaLateError
+from deploy.stored_offsets import watched
 from producer_sim.commands.display import show_report
 from producer_sim.ledger.ledger import LedgerError
 from producer_sim.oracle.ask import ask
@@ -39,10 +40,12 @@ Folder = Annotated[
 def run(
     *,
     folder: Folder = stack.FOLDER,
-    devices: Annotated[int, typer.Option(min=1, help="meters, and as many vehicles")] = 500,
-    minutes: Annotated[int, typer.Option(min=1, help="of the devices' time")] = 600,
-    chaos: Annotated[float, typer.Option(min=0, max=1, help="share of faults")] = 0.01,
-    replicas: Annotated[int, typer.Option(min=1, help="consumers")] = 2,
+    devices: Annotated[int, typer.Option(min=1, help="number of meters, and of vehicles")] = 500,
+    minutes: Annotated[int, typer.Option(min=1, help="minutes of the devices' time to send")] = 600,
+    chaos: Annotated[
+        float, typer.Option(min=0, max=1, help="share of readings that are faulty on purpose")
+    ] = 0.01,
+    replicas: Annotated[int, typer.Option(min=1, help="number of consumers")] = 2,
 ) -> None:
     """Send readings through Kafka into PostgreSQL, and check every row and the API's answers.
 
@@ -63,12 +66,15 @@ def run(
         ledgers=folder / "ledgers",
     )
     database_url, group = environment["DATABASE_URL"], environment["CONSUMER_GROUP"]
-    with Onlooker(database_url=database_url, consumer_group=group) as onlooker:
+    visibility = Visibility()
+    with watched(
+        visibility.note, database_url=database_url, consumer_group=group, interval_s=LOOK_S
+    ):
         simulator = send(fleet, processes, environment, console=console)
     report = _check(fleet, processes, environment, simulator=simulator)
     show_report(console, report)
     if fleet.simulated.exists():
-        show_speed(onlooker, fleet.simulated, console=console)
+        show_speed(visibility, fleet.simulated, console=console)
     show_devices(database_url, fleet.name, console=console)
     show_where_to_look(environment, processes, fleet, folder=folder, console=console)
     console.print(f"the demo took {time.monotonic() - begun:.0f} s; `make down` stops what it left")

@@ -12,16 +12,16 @@ from rich.text import Text
 
 from deploy.demo.processes import Processes
 from deploy.demo.sending import Fleet, acknowledged
-from deploy.demo.visibility import Onlooker
+from deploy.demo.visibility import Visibility
 from deploy.replica import ROOT
 from producer_sim.ledger.ledger import parts
 from runtime.postgres.session import connect
 
 
-def show_speed(onlooker: Onlooker, ledger: Path, *, console: Console) -> None:
+def show_speed(visibility: Visibility, ledger: Path, *, console: Console) -> None:
     """Print the rate from the first message sent to the last one stored, and the delays."""
-    seconds = (onlooker.last_change_us - _first_sent_us(ledger)) / 1e6
-    median, late = onlooker.quantiles(ledger, [0.5, 0.99])
+    seconds = (visibility.last_change_us - _first_sent_us(ledger)) / 1e6
+    median, late = visibility.quantiles(ledger, [0.5, 0.99])
     console.print(
         Text(f"{acknowledged([ledger]) / max(seconds, 1e-3):,.0f} messages/s", style="bold"),
         f"from the first sent to the last stored; from sent to visible: p50 {median:.2f} s,"

@@ -4,42 +4,31 @@ The onlooker reads the stored offsets from PostgreSQL twenty times a second. Row
 committed together, so once the offset is visible, all rows below it are.
 """
 
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import duckdb
 
-from runtime.postgres.session import connect
+from deploy.stored_offsets import Offsets
 
-_INTERVAL_S = 0.05
+LOOK_S = 0.05
 
 
-class Onlooker:
-    """Notes in the background when each offset of each partition was first seen."""
+class Visibility:
+    """When each offset of each partition was first seen."""
 
-    def __init__(self, *, database_url: str, consumer_group: str) -> None:
-        self._database_url = database_url
-        self._consumer_group = consumer_group
+    def __init__(self) -> None:
+        self._known: Offsets = {}
         self._seen: list[tuple[str, int, int, int]] = []
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
+    def note(self, offsets: Offsets) -> None:
+        """Take what an onlooker has just seen."""
+        now = time.time_ns() // 1_000
+        for place, offset in offsets.items():
+            if self._known.get(place) != offset:
+                self._seen.append((*place, offset, now))
+        self._known = offsets
 
     @property
     def last_change_us(self) -> int:
@@ -66,18 +55,3 @@ class Onlooker:
             ).fetchone()
         assert row is not None  # noqa: S101  an aggregate has one row
         return [microseconds / 1e6 for microseconds in row[0] or [float("nan")] * len(shares)]
-
-    def _look(self) -> None:
-        known: dict[tuple[str, int], int] = {}
-        with connect(self._database_url, application_name="wattline-demo") as connection:
-            while not self._done.wait(_INTERVAL_S):
-                rows = connection.execute(
-                    "SELECT topic, partition, next_offset FROM ingest_offset"
-                    " WHERE consumer_group = %s",
-                    [self._consumer_group],
-                ).fetchall()
-                now = time.time_ns() // 1_000
-                for topic, partition, offset in rows:
-                    if known.get((topic, partition)) != offset:
-                        known[topic, partition] = offset
-                        self._seen.append((topic, partition, offset, now))

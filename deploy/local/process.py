@@ -144,8 +144,8 @@ def spawn(
     """Start a program that outlives this one.
 
     It gets a session of its own, no input, and appends its output to `log`. It holds none of our
-    files, so a reader of our output does not wait for the server to end. Where we are root it runs
-    as `account`. Raises OSError if the program cannot be executed.
+    files, so a reader of our output does not wait for the server to end. If we are root, it runs as
+    `account`. Raises OSError if the program cannot be executed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > ROTATE_BYTES:

@@ -27,7 +27,7 @@ from deploy.local.startup import Startup, kafka_process, postgres_process
 from deploy.local.state import FILE, LOCK, KafkaState, PostgresState, State, held, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["FOLDER", "Addresses", "Progress", "addresses", "down", "up"]
 
@@ -41,16 +41,19 @@ def up(
     *,
     environment: Mapping[str, str] = os.environ,
     progress: Progress | None = None,
+    jvm: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
 ) -> Addresses:
     """Start the servers of `folder` that do not run, both at once, and wait until they answer.
 
     For an address in `environment` no server is started. Does nothing if both run already, and is
-    safe beside another run. Raises LocalStackError, OSError.
+    safe beside another run. `jvm` adds options of Kafka's JVM, and `settings` settings of
+    PostgreSQL. Raises LocalStackError, OSError.
     """
     folder, progress = folder.resolve(), progress or Silence()
     _open_folder(folder)
     with held(folder):
-        startup = Startup(folder=folder, progress=progress)
+        startup = Startup(folder=folder, progress=progress, jvm=jvm, settings=settings)
         elsewhere = given(environment, startup.state)
         for name in elsewhere:
             progress.say(f"{name} is set: that server is used, none is started")

@@ -19,7 +19,7 @@ from deploy.local.process import ServerProcess, find
 from deploy.local.state import KafkaState, PostgresState, State, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from deploy.local.progress import Progress
@@ -64,12 +64,24 @@ def postgres_process(folder: Path, state: PostgresState | None) -> ServerProcess
 
 
 class Startup:
-    """One run of `up`. Its two methods may run at the same time."""
+    """One run of `up`. Its two methods may run at the same time.
 
-    def __init__(self, *, folder: Path, progress: Progress) -> None:
+    `jvm` are options of Kafka's JVM, and `settings` are PostgreSQL's, on top of the stack's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        progress: Progress,
+        jvm: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.state = read(folder) or State()
         self._folder = folder
         self._progress = progress
+        self._jvm = jvm
+        self._settings = settings or {}
         self._lock = threading.Lock()
         self._picked: set[int] = set()
 
@@ -88,7 +100,7 @@ class Startup:
             new = KafkaState(
                 address="", port=ports[0], controller_port=ports[1], version=kafka.VERSION
             )
-            broker = node(self._folder, new)
+            broker = replace(node(self._folder, new), jvm=self._jvm)
             new = replace(new, address=broker.address)
             self._remember(new)
             process = kafka.start(broker, class_path=jars)
@@ -121,7 +133,7 @@ class Startup:
 
         def start(ports: Sequence[int]) -> str:
             new = PostgresState(address="", port=ports[0], password=password, version=version)
-            database = server(self._folder, new)
+            database = replace(server(self._folder, new), settings=self._settings)
             new = replace(new, address=database.url)
             self._remember(new)
             process = postgres.start(database)

@@ -35,7 +35,7 @@ class ServerStatus:
 
     @property
     def good(self) -> bool:
-        """Whether a client can use the server."""
+        """Return whether a client can use the server."""
         return self.state in ("running", "reachable")
 
 

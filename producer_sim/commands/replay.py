@@ -8,10 +8,11 @@ import typer
 from producer_sim.commands import options
 from producer_sim.commands.options import LedgerDirectory, NoLedger, Quiet, Rate
 from producer_sim.commands.send import Job, send_job
-from producer_sim.commands.terminal import LOST, WRONG_USE, fail, say
+from producer_sim.commands.terminal import LOST, WRONG_USE, say
 from producer_sim.runs.recording import Fault, Recording, ReplayError
 from producer_sim.sending.pace import Policy
 from producer_sim.sending.transmit import system_clock
+from runtime.terminal import fail
 
 _MOST_FAULTS_SHOWN = 20
 
@@ -45,7 +46,7 @@ def replay(
     try:
         recording = Recording(path=file, meter_id=meter_id)
     except ReplayError as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), code=WRONG_USE)
     latest = recording.latest() if shift_to_now else None
     shift_us = 0 if latest is None else (system_clock() - latest) // 1_000 * 1_000
     policy = Policy.free(rate=rate)

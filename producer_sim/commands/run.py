@@ -8,7 +8,7 @@ import typer
 from producer_sim.commands import options
 from producer_sim.commands.options import LedgerDirectory, NoLedger, Quiet, Rate
 from producer_sim.commands.send import Job, send_job
-from producer_sim.commands.terminal import LOST, WRONG_USE, fail, settings_of
+from producer_sim.commands.terminal import LOST, WRONG_USE, settings_of
 from producer_sim.devices.chaos import SPLIT, Fault, Shares
 from producer_sim.oracle.verdict import TOO_SLOW
 from producer_sim.oracle.witness import Witness
@@ -19,7 +19,7 @@ from producer_sim.runs.plan import Plan
 from producer_sim.sending.pace import Policy
 from producer_sim.sending.transmit import system_clock
 from producer_sim.settings import ProductSettings
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, fail
 from telemetry.timestamps import EARLIEST_US, format_timestamp
 
 
@@ -153,7 +153,7 @@ def run(
     failed, 2 wrong use, 3 the API was too busy to answer in time.
     """
     if api is not None and not world:
-        fail("--api needs --world: other devices need not be registered", WRONG_USE)
+        fail("--api needs --world: other devices need not be registered", code=WRONG_USE)
     shares = _shares(
         chaos,
         duplicates=duplicates,
@@ -190,7 +190,7 @@ def _shares(chaos: float, **single: float | None) -> Shares:
     try:
         return Shares.of(chaos, **single)
     except ValueError as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), code=WRONG_USE)
 
 
 def _start(start: int | None, policy: Policy, duration: int | None) -> int:
@@ -198,9 +198,11 @@ def _start(start: int | None, policy: Policy, duration: int | None) -> int:
     now = system_clock()
     start_us = policy.default_start(now, duration) if start is None else start
     if start_us > now:
-        fail(f"--start {format_timestamp(start_us)} lies in the future", WRONG_USE)
+        fail(f"--start {format_timestamp(start_us)} lies in the future", code=WRONG_USE)
     if start_us < EARLIEST_US:
-        fail("the run would begin before 2000; readings from before 2000 are refused", WRONG_USE)
+        fail(
+            "the run would begin before 2000; readings from before 2000 are refused", code=WRONG_USE
+        )
     return start_us
 
 
@@ -208,7 +210,7 @@ def _load(plan: Plan) -> Load:
     try:
         return Load(plan)
     except ValueError as error:
-        fail(f"--world: {error}", WRONG_USE)
+        fail(f"--world: {error}", code=WRONG_USE)
 
 
 def _enrolment(witness: Witness, plan: Plan, api: str, *, quiet: bool) -> Enrolment:
@@ -237,6 +239,6 @@ def _tell(tell: Callable[[], None], *, too_slow: int = TOO_SLOW) -> None:
     try:
         tell()
     except TooSlowError as error:
-        fail(str(error), too_slow)
+        fail(str(error), code=too_slow)
     except ProductError as error:
-        fail(str(error), LOST)
+        fail(str(error), code=LOST)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from producer_sim.commands.display import Display
-from producer_sim.commands.terminal import LOST, WRONG_USE, fail, say, settings_of
+from producer_sim.commands.terminal import LOST, WRONG_USE, say, settings_of
 from producer_sim.devices.records import Records
 from producer_sim.ledger.book import Book, Unrecorded
 from producer_sim.ledger.ledger import Ledger, LedgerError
@@ -20,7 +20,7 @@ from producer_sim.sending.stop import Stop
 from producer_sim.sending.transmit import create_missing_topics, system_clock, transmit
 from runtime.kafka.settings import KafkaSettings
 from runtime.settings import SettingsError
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, fail
 from telemetry.timestamps import format_timestamp
 
 
@@ -44,15 +44,15 @@ class Job:
 def send_job(job: Job, ledger: Path | None, *, no_ledger: bool, quiet: bool) -> Tally:
     """Send a job as the options say, and return the tally; a failure ends the command."""
     if ledger is not None and no_ledger:
-        fail("--ledger and --no-ledger exclude each other", WRONG_USE)
+        fail("--ledger and --no-ledger exclude each other", code=WRONG_USE)
     kafka = settings_of(KafkaSettings)
     directory = None if no_ledger else ledger or default_ledger(system_clock())
     try:
         tally = send(job, kafka=kafka, ledger=directory, console=Terminal(), quiet=quiet)
     except (LedgerError, SettingsError) as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), code=WRONG_USE)
     except SenderError as error:
-        fail(str(error), LOST)
+        fail(str(error), code=LOST)
     if not tally.sent:
         counted = [
             f"{count:,} {what.replace('_', ' ')}" for what, count in job.figures().items() if count

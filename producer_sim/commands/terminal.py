@@ -1,12 +1,13 @@
 """What the commands share: exit codes, lines on standard error, settings."""
 
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import typer
 from pydantic_settings import BaseSettings
 
 from runtime.printable import printable
 from runtime.settings import SettingsError, load
+from runtime.terminal import fail
 
 LOST, WRONG_USE = 1, 2
 """Exit codes; `verdict` has those of a verification."""
@@ -19,15 +20,9 @@ def say(line: str) -> None:
     typer.echo(printable(line), err=True)
 
 
-def fail(line: str, code: int) -> NoReturn:
-    """End the command with one line on standard error."""
-    say(line)
-    raise typer.Exit(code)
-
-
 def settings_of(section: type[Section]) -> Section:
     """Read one section from the environment; an unusable one ends the command."""
     try:
         return load(section)
     except SettingsError as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), code=WRONG_USE)

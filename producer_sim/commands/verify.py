@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from producer_sim.commands.display import show_report
-from producer_sim.commands.terminal import LOST, WRONG_USE, fail, settings_of
+from producer_sim.commands.terminal import LOST, WRONG_USE, settings_of
 from producer_sim.ledger.ledger import EmptyLedgerError, LedgerError
 from producer_sim.oracle.ask import ask
 from producer_sim.oracle.snapshot import SnapshotError
 from producer_sim.oracle.truth import read_truths
 from producer_sim.oracle.verify import verify as verify_ledgers
 from producer_sim.settings import DatabaseSettings, ProductSettings
-from runtime.terminal import Terminal
+from runtime.terminal import Terminal, fail
 
 Ledgers = Annotated[list[Path], typer.Argument(help="Directories that run or replay filled.")]
 Exact = Annotated[
@@ -78,9 +78,9 @@ def verify(
                 *ask(answers, key, truths, exact=exact, console=console, patience_s=wait)
             )
     except (EmptyLedgerError, SnapshotError) as error:
-        fail(str(error), LOST)
+        fail(str(error), code=LOST)
     except LedgerError as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), code=WRONG_USE)
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
     else:

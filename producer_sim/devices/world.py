@@ -169,7 +169,7 @@ class World:
 
     @property
     def takes_turns(self) -> npt.NDArray[np.bool_]:
-        """Whether each vehicle shares its meter with another one."""
+        """Return for each vehicle whether it shares its meter with another one."""
         return np.isin(self.tie, (Tie.SHARING, Tie.HOST, Tie.GUEST))
 
     @property

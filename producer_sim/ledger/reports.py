@@ -38,7 +38,7 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether something was sent and all of it was acknowledged."""
+        """Return whether something was sent and all of it was acknowledged."""
         return 0 < self.sent == self.acknowledged
 
     def count(self, error: KafkaError | None, _message: Message | None) -> None:

@@ -46,7 +46,7 @@ class Expected:
 
     @property
     def is_anomaly(self) -> bool:
-        """Whether the vehicle is listed as an anomaly at the default threshold."""
+        """Return whether the vehicle is listed as an anomaly at the default threshold."""
         return self.status in ("degraded", "critical", "implausible")
 
 

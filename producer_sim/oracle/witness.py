@@ -186,7 +186,7 @@ class Witness:
 
     @property
     def _in_session(self) -> npt.NDArray[np.bool_]:
-        """Whether each vehicle is in a session: it charges, at a shared charger."""
+        """Return for each vehicle whether it is in a session: it charges, at a shared charger."""
         charging: npt.NDArray[np.bool_] = self._fleet.mode == Mode.CHARGING
         return charging & self._world.takes_turns
 

@@ -86,7 +86,7 @@ class Recording:
         return max(times, default=None)
 
     def chunks(self, *, shift_us: int) -> Iterator[Records]:
-        """Yield all readings, later by so many microseconds, and collect gaps and faults."""
+        """Yield all readings, shifted by this many microseconds, and collect gaps and faults."""
         rows = self._rows(shift_us)
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             yield Records.of(chunk)

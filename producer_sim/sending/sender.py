@@ -4,7 +4,6 @@ Nothing is dropped: there is no delivery timeout. While the broker is away, mess
 librdkafka's queue; once that is full, no more are made.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from producer_sim.ledger.book import Book
 from producer_sim.ledger.reports import Reporter
 from producer_sim.sending.partitions import Partitions
 from producer_sim.sending.stop import Stop
+from runtime.kafka.librdkafka_log import SILENT
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 
@@ -59,13 +59,10 @@ class Sender:
         self._partitions: list[Partitions] = []
         self._away = False
         self._fatal: KafkaError | None = None
-        quiet = logging.getLogger("producer_sim.librdkafka")
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # this class reports when the broker goes and returns, once each
         configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
         configuration["error_cb"] = self._note_error
         try:
-            self._producer = Producer(configuration, logger=quiet)
+            self._producer = Producer(configuration, logger=SILENT)
         except KafkaException as error:
             raise SenderError(f"the producer cannot start: {error.args[0].str()}") from error
 
@@ -111,7 +108,7 @@ class Sender:
             )
 
     def wait(self, seconds: float) -> None:
-        """Take reports: return when some came, or after so many seconds.
+        """Take reports: return when some came, or after this many seconds.
 
         Raises SenderError if the producer cannot go on.
         """
@@ -123,7 +120,7 @@ class Sender:
             raise SenderError(f"the producer cannot go on: {self._fatal.str()}")
 
     def flush(self, seconds: float) -> None:
-        """Wait for the outstanding reports, for at most so many seconds and while not urged."""
+        """Wait for the outstanding reports, at most this many seconds, and not if urged."""
         deadline = time.monotonic() + seconds
         while len(self._producer) and time.monotonic() < deadline and not self._stop.urgent:
             self.wait(_POLL_SECONDS)

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: the first asks for a clean end, the second for one without waiting."""
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 
@@ -28,11 +28,6 @@ class Stop:
             self._before[number] = signal.signal(number, self.request)
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # the value that signal.signal returned

@@ -12,13 +12,15 @@ from producer_sim.ledger.book import Book
 from producer_sim.sending.pace import Pace
 from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
-from runtime.kafka.brokers import Availability
+from runtime.kafka.brokers import Availability, Unreachable
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import create_topics
 
 FLUSH_SECONDS = 30.0
 _MOST_AT_ONCE = 8_192
 _RETRY_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
+"""aiokafka would wait for a silent broker for 40 s, and a stop for that."""
 _ROOM_SECONDS = 0.1
 
 Clock = Callable[[], int]
@@ -38,7 +40,7 @@ def create_missing_topics(kafka: KafkaSettings, stop: Stop, say: Callable[[str],
     availability = Availability()
     while not stop.requested:
         try:
-            asyncio.run(create_topics(kafka))
+            asyncio.run(_create_topics(kafka))
         except KafkaError as error:
             if not error.retriable:
                 raise SenderError(f"the topics cannot be created: {error}") from error
@@ -48,6 +50,15 @@ def create_missing_topics(kafka: KafkaSettings, stop: Stop, say: Callable[[str],
         else:
             return True
     return False
+
+
+async def _create_topics(kafka: KafkaSettings) -> None:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await create_topics(kafka)
+    except TimeoutError as error:
+        what = f"no answer within {_ANSWER_SECONDS:g} s"
+        raise Unreachable(what, is_refusal=False) from error
 
 
 def transmit(

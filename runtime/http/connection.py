@@ -259,10 +259,10 @@ class Connection(HttpToolsProtocol):
                 self.crowd.count(Bound.HEAD_TIMEOUT)
                 self.transport.close()
             case Owed.HEAD:
-                detail = f"the head of the request was not there in {self._timeouts[wait.what]:g} s"
+                detail = f"the request's head did not arrive in {self._timeouts[wait.what]:g} s"
                 self.refuse(Refusal(Bound.HEAD_TIMEOUT, HTTPStatus.REQUEST_TIMEOUT, detail))
             case Owed.BODY:
-                detail = f"the body was not there in {self._timeouts[wait.what]:g} s"
+                detail = f"the body did not arrive in {self._timeouts[wait.what]:g} s"
                 self.refuse(Refusal(Bound.BODY_TIMEOUT, HTTPStatus.REQUEST_TIMEOUT, detail))
             case Owed.REQUEST:
                 self.transport.close()

@@ -34,11 +34,11 @@ def answer(
 
 
 async def explain(request: Request, error: Exception) -> JSONResponse:
-    """Handle an HTTPException of a small application: no such path, no such method."""
+    """Handle an HTTPException of a small application: an unknown path or method."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for it
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            detail = "there is no such path"
+            detail = "this path does not exist"
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "none")
             detail = f"this path does not have the method {request.method}; it has {allowed}"

@@ -28,7 +28,7 @@ def gives_way(cycle: RequestResponseCycle) -> bool:
 
 
 def end(cycle: RequestResponseCycle, status: int) -> None:
-    """Tell the application, and with which status, that nobody waits for its answer any more."""
+    """Tell the application that the request has ended before its answer, and with which status."""
     cycle.scope["state"][_CUT_OFF] = status
     cycle.disconnected = True
     cycle.message_event.set()

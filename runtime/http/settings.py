@@ -1,9 +1,21 @@
 """The settings of a service's HTTP server."""
 
+from typing import Annotated
+
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from runtime.settings import ENVIRONMENT, LAST_PORT
+
+Port = Annotated[int, Field(ge=0, le=LAST_PORT, description="port; 0 picks a free one")]
+MaxConnections = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1_000_000,
+        description="most open connections; never over half the file descriptors",
+    ),
+]
 
 
 class HttpSettings(BaseSettings):
@@ -12,10 +24,8 @@ class HttpSettings(BaseSettings):
     model_config = ENVIRONMENT
 
     http_host: str = Field("127.0.0.1", description="address to listen on")
-    http_port: int = Field(8080, ge=0, le=LAST_PORT, description="port; 0 picks a free one")
-    http_max_connections: int = Field(
-        100, ge=1, le=1_000_000, description="open at a time; half the descriptors at the most"
-    )
+    http_port: Port = 8080
+    http_max_connections: MaxConnections = 100
     http_max_connections_per_address: int = Field(
         0, ge=0, le=1_000_000, description="open connections from one address; 0: unlimited"
     )
@@ -26,7 +36,10 @@ class HttpSettings(BaseSettings):
         100, ge=10, le=10_000, description="headers of a request; then 431"
     )
     http_head_timeout_s: float = Field(
-        10.0, gt=0, le=3_600, description="seconds for a head, the first from connecting; then 408"
+        10.0,
+        gt=0,
+        le=3_600,
+        description="seconds for a request's head, from connecting or its first byte; then 408",
     )
     http_body_timeout_s: float = Field(
         60.0, gt=0, le=86_400, description="seconds for a body, while it is read; then 408"
@@ -35,5 +48,5 @@ class HttpSettings(BaseSettings):
         30.0, gt=0, le=86_400, description="seconds from an answer to the next request"
     )
     http_write_timeout_s: float = Field(
-        30.0, gt=0, le=86_400, description="seconds for each 16 KiB of an answer to be taken"
+        30.0, gt=0, le=86_400, description="seconds in which a client must take 16 KiB of an answer"
     )

@@ -47,7 +47,7 @@ class Unreachable(KafkaConnectionError):  # type: ignore[misc]  # noqa: N818  ai
 
 @dataclass(slots=True)
 class Availability:
-    """Whether the brokers answer. Tells a change from a state that lasts, which is logged once."""
+    """Knows whether the brokers answer, and tells a change from a state that lasts."""
 
     is_available: bool | None = None
     _reported: str = ""

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from runtime.settings import LAST_PORT, SettingsError
 
 GroupName = Annotated[str, Field(min_length=1, max_length=255)]
+DEFAULT_GROUP = "telemetry-consumer"
 
 
 class KafkaSettings(BaseSettings):
@@ -64,12 +65,12 @@ class KafkaSettings(BaseSettings):
 
     @property
     def uses_sasl(self) -> bool:
-        """Whether the client authenticates with a password."""
+        """Return whether the client authenticates with a password."""
         return self.security_protocol.startswith("SASL_")
 
     @property
     def uses_ssl(self) -> bool:
-        """Whether the connection is encrypted by TLS."""
+        """Return whether the connection is encrypted by TLS."""
         return self.security_protocol.endswith("SSL")
 
     def aiokafka(self) -> dict[str, Any]:

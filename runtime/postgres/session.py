@@ -10,7 +10,6 @@ Settings that only decide on speed, file locations, logging, or whether the serv
 they are; docs/postgresql.md lists all of them.
 """
 
-import json
 from typing import LiteralString
 
 import psycopg
@@ -77,11 +76,6 @@ def pinned(**more: str) -> tuple[LiteralString, list[list[str] | list[bool]]]:
     settings = _PINNED | _UNLESS_CHOSEN | more
     is_choice = [name in _UNLESS_CHOSEN and name not in more for name in settings]
     return _PIN, [list(settings), list(settings.values()), is_choice]
-
-
-def write_json(value: object) -> str:
-    r"""Return the JSON with letters unescaped: a database in SQL_ASCII cannot read \u00e4."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def connect(database_url: str, *, application_name: str) -> psycopg.Connection:

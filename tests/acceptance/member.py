@@ -200,4 +200,4 @@ async def eventually(condition: Callable[[], bool], *, what: str) -> None:
             while not condition():
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"in vain: {what}") from None
+        raise AssertionError(f"did not happen in time: {what}") from None

@@ -1,7 +1,7 @@
 """What the API answers is what the simulator knows to be true, and a wrong answer is found."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,14 +14,13 @@ from deploy.replica import Replica
 from producer_sim.oracle.answers import CHECKS
 from producer_sim.product import Product, ProductError
 from producer_sim.runs.enrolment import enrol, enter_sessions
-from tests.acceptance.conftest import Environment, query
+from tests.acceptance.conftest import API_KEY, Environment, query
 from tests.acceptance.program import Ended, run
 from tests.unit.worlds import MINUTE_US, lived
 
 # A day, so that every charger is used and every kind of change happens, with readings withheld.
 RUN = ["run", "--world", "--devices", "40", "--interval", "300", "--duration", "24h", "--seed", "1"]
 RUN += ["--rate", "max", "--chaos", "0.01", "--quiet"]
-KEY = "the-key-of-this-test"
 OLDEST = "assignment_id = (SELECT min(assignment_id) FROM vehicle_meter_assignment)"
 ASSIGNED = "UPDATE vehicle_meter_assignment SET ended_at = {} WHERE " + OLDEST
 # What is done behind the product's back, undone again, and the checks that it must violate.
@@ -44,17 +43,8 @@ DISTURBANCES: dict[str, tuple[str, str, set[str]]] = {
 }
 
 
-@pytest.fixture
-def api(environment: Environment, tmp_path: Path) -> Iterator[Replica]:
-    """The API as a process of its own, on the test's servers, for those who have the key."""
-    settings = environment | {"API_KEYS": sha256(KEY.encode()).hexdigest()}
-    served = Replica(settings, log_file=tmp_path / "api.log", command=("-m", "api", "run"))
-    yield served
-    served.kill()
-
-
 def simulator(environment: Environment, *arguments: str) -> Ended:
-    return run(environment | {"API_KEY": KEY}, "producer_sim", *arguments, patience_s=120)
+    return run(environment | {"API_KEY": API_KEY}, "producer_sim", *arguments, patience_s=120)
 
 
 def verified(environment: Environment, ledger: Path, api: Replica) -> dict[str, Any]:
@@ -98,7 +88,7 @@ def test_answers_that_do_not_come_in_time_are_told_from_wrong_data(
     start: Callable[..., Replica], environment: Environment, tmp_path: Path
 ) -> None:
     start()
-    settings = environment | {"API_KEYS": sha256(KEY.encode()).hexdigest()}
+    settings = environment | {"API_KEYS": sha256(API_KEY.encode()).hexdigest()}
     # It gives a statement up at once, as a busy one does in the end.
     settings |= {"DATABASE_STATEMENT_TIMEOUT_S": "0.5"}
     api = Replica(settings, log_file=tmp_path / "api.log", command=("-m", "api", "run"))
@@ -144,7 +134,7 @@ async def test_telling_the_api_again_changes_nothing_and_another_fleet_is_refuse
         " (SELECT count(*) FROM vehicle_meter_assignment),"
         " (SELECT count(*) FROM charging_session WHERE ended_at IS NOT NULL)"
     )
-    async with Product(url=api.address, api_key=KEY) as product:
+    async with Product(url=api.address, api_key=API_KEY) as product:
         for _ in range(2):
             await enrol(product, truth.devices, assignments, interval_us=truth.interval_us)
             await enter_sessions(product, sessions)

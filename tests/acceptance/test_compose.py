@@ -2,38 +2,26 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from deploy.replica import ROOT, Replica
-from tests.acceptance.conftest import Environment, environ, query
+from tests.acceptance.conftest import API_KEY, Environment, environ, query
 
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 SIMULATOR = SERVICES["simulator"]
 IN_COMPOSE = "http://api:8000"
-KEY = "the-key-of-this-test"
-# A small world of the last day that ends now, where compose has a large one that goes on.
+# A small world of the last day that ends now; compose has a large one that goes on.
 SMALL = ["--devices", "20", "--interval", "300", "--duration", "24h", "--rate", "max"]
 
 
 def named_in_the_example() -> set[str]:
     lines = (ROOT / "deploy" / "compose" / ".env.example").read_text().splitlines()
     return {line.split("=")[0] for line in lines if line and not line.startswith("#")}
-
-
-@pytest.fixture
-def api(environment: Environment, tmp_path: Path) -> Iterator[Replica]:
-    """The API, for those who have the key."""
-    settings = environment | {"API_KEYS": sha256(KEY.encode()).hexdigest()}
-    served = Replica(settings, log_file=tmp_path / "api.log", command=("-m", "api", "run"))
-    yield served
-    served.kill()
 
 
 def test_the_simulator_registers_its_world_with_the_api_that_it_waits_for() -> None:
@@ -46,14 +34,14 @@ def test_the_simulator_registers_its_world_with_the_api_that_it_waits_for() -> N
     assert {"API_KEY", "API_KEYS"} <= named_in_the_example()
 
 
-def test_prometheus_asks_the_api_where_its_metrics_take_no_key() -> None:
+def test_prometheus_asks_the_api_at_the_port_whose_metrics_take_no_key() -> None:
     settings = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     [job] = [one for one in settings["scrape_configs"] if one["job_name"] == "api"]
     [found] = job["dns_sd_configs"]
     api = SERVICES["api"]
     assert found["names"] == ["api"]
     assert found["port"] == api["environment"]["METRICS_PORT"]
-    # Whoever reaches this machine has no way to it.
+    # It cannot be reached from outside this machine.
     assert api["ports"] == ["127.0.0.1:8000:8000"]
 
 
@@ -68,7 +56,7 @@ def test_the_simulator_of_compose_makes_vehicles_with_meters_each_time_it_starts
             [sys.executable, "-m", "producer_sim", *words],
             # Ledgers are written to the working folder, as in the container.
             cwd=tmp_path,
-            env=environ(environment) | {"API_KEY": KEY, "PYTHONPATH": str(ROOT)},
+            env=environ(environment) | {"API_KEY": API_KEY, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=100,
@@ -88,7 +76,7 @@ def test_the_simulator_of_compose_makes_vehicles_with_meters_each_time_it_starts
     assert with_meter > 30
     answer = httpx.get(
         f"{api.address}/v1/analytics/fleet/performance",
-        headers={"Authorization": f"Bearer {KEY}"},
+        headers={"Authorization": f"Bearer {API_KEY}"},
         timeout=60,
     )
     statuses = answer.json()["vehicles"]

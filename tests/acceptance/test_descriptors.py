@@ -29,9 +29,9 @@ def test_a_replica_reaches_postgresql_however_many_connections_idle_at_its_pages
     assert {name.lower() for name in SECURITY_HEADERS} <= headers.keys()
     port = int(replica.address.rpartition(":")[2])
     with ExitStack() as idle:
-        for _ in range(300):
+        for _ in range(150):  # more than it may have descriptors
             idle.enter_context(socket.create_connection(("127.0.0.1", port)))
-        until(lambda: replica.metric(REFUSED) >= 250, what="those past the bound refused")
+        until(lambda: replica.metric(REFUSED) >= 100, what="those past the bound refused")
         assert replica.metric("telemetry_http_connections") <= 50
         query(environment, END_ALL)
         produce(environment, "telemetry.meter", meter_messages(200))

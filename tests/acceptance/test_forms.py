@@ -44,7 +44,7 @@ def stored(environment: Environment, stream: Stream) -> dict[str, bool]:
     return dict(found)
 
 
-def test_every_form_is_stored_where_the_prefix_is_to_be_stripped(
+def test_every_form_is_stored_if_the_prefix_is_to_be_stripped(
     start: Start, environment: Environment
 ) -> None:
     start(SCHEMA_REGISTRY_PREFIX="strip")

@@ -54,7 +54,7 @@ def series(replica: Replica, name: str) -> int:
     return sum(line.startswith(name) for line in replica.get("/metrics")[1].splitlines())
 
 
-def test_an_idle_partition_has_no_lag_also_after_a_restart(
+def test_an_idle_partition_has_no_lag_even_after_a_restart(
     start: Start, environment: Environment
 ) -> None:
     produce(environment, METER, meter_messages(500))
@@ -68,12 +68,12 @@ def test_an_idle_partition_has_no_lag_also_after_a_restart(
 
 
 def no_lag(replica: Replica) -> bool:
-    """Whether the lag of all partitions has been measured, and there is none."""
+    """Return whether the lag of all partitions has been measured, and there is none."""
     return series(replica, LAG) == 24 and replica.metric(LAG) == replica.metric(AGE) == 0
 
 
 @pytest.mark.parametrize("commit", [True, False])
-def test_what_transactions_leave_behind_is_no_lag_also_after_a_restart(
+def test_what_transactions_leave_behind_is_not_lag_even_after_a_restart(
     start: Start, environment: Environment, commit: bool
 ) -> None:
     """A partition ends in a transaction's mark, or in aborted messages and their mark."""
@@ -166,7 +166,7 @@ def test_a_record_is_no_older_than_since_there_was_nothing_to_read_whatever_its_
 def test_after_an_outage_of_all_replicas_a_backlog_has_its_real_age(
     start: Start, environment: Environment, any_time: None, stamp: Callable[[], int]
 ) -> None:
-    """By the records where they can be believed, else since the group last stored something."""
+    """By the records if they can be believed, else since the group last stored something."""
     query(
         environment,
         "UPDATE ingest_offset SET updated_at = now() - interval '1 hour' RETURNING 1",

@@ -1,6 +1,5 @@
-"""A day begins that nobody has made a partition for: the maintainer is as good as off."""
+"""A day begins that has no partition yet: the maintainer is as good as off."""
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +7,7 @@ import psycopg
 
 from deploy.replica import Replica
 from tests.acceptance.conftest import Environment, produce, query, until
+from tests.acceptance.readings import meter_message
 from tests.acceptance.series import DEAD, STORED
 
 MADE_LATE = "telemetry_history_partitions_made_late_total"
@@ -16,14 +16,8 @@ MADE_LATE = "telemetry_history_partitions_made_late_total"
 def readings_from_now_on(count: int) -> Iterator[tuple[bytes, bytes]]:
     now = datetime.now(UTC)
     for number in range(count):
-        device = f"mtr-{number % 100:05d}"
-        reading = {
-            "meterId": device,
-            "kwhConsumedAc": number / 1_000,
-            "voltage": 230.0,
-            "timestamp": (now + timedelta(milliseconds=number)).isoformat(),
-        }
-        yield device.encode(), json.dumps(reading).encode()
+        at = now + timedelta(milliseconds=number)
+        yield meter_message(f"mtr-{number % 100:05d}", at, number / 1_000)
 
 
 def drop_the_days_from_today_on(environment: Environment) -> None:

@@ -26,6 +26,7 @@ def test_real_and_chaotic_readings_survive_the_death_of_a_replica(
 ) -> None:
     # Few letters are kept whole, so that the others are compared too.
     settings = {"BATCH_MAX_ROWS": "500", "DEAD_LETTERS_WHOLE_PER_HOUR": "1"}
+    settings |= {"KAFKA_SESSION_TIMEOUT_MS": "3000"}  # until the dead one is missed
     doomed, survivor = start(**settings), start(**settings)
     ledgers = [tmp_path / "recorded", tmp_path / "live"]
     share_partitions(doomed, survivor)

@@ -58,9 +58,9 @@ def test_a_run_of_nothing_but_gaps_fails_and_keeps_no_truth(
 
 
 def test_a_run_that_is_stopped_before_the_broker_answers_fails(environment: Environment) -> None:
-    with socket.socket() as nobody:  # the port is taken, and nobody listens
-        nobody.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.socket() as silent:  # the port is taken, and no server listens
+        silent.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
         with subprocess.Popen(
             [sys.executable, "-m", "producer_sim", "run", "--no-ledger", "--quiet"],
             cwd=ROOT,

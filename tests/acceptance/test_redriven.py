@@ -1,26 +1,21 @@
 """`verify` follows readings that were dead-lettered, redriven, and stored as their copies."""
 
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from deploy.replica import ROOT, Replica
-from tests.acceptance.conftest import Environment, environ, query, until
+from tests.acceptance.conftest import Environment, Start, query, until
+from tests.acceptance.program import run
 
 PER_DEVICE = 10
 STORED = "SELECT (SELECT count(*) FROM meter_history), (SELECT count(*) FROM vehicle_history)"
 
 
-def ended(environment: Environment, *arguments: str) -> int:
+def ended(environment: Environment, *command: str) -> int:
     """Run a command, and return its exit code."""
-    command = [sys.executable, "-m", *arguments]
-    env = environ(environment)
-    return subprocess.run(command, cwd=ROOT, env=env, timeout=120, check=False).returncode
+    return run(environment, *command, patience_s=120).returncode
 
 
-def test_readings_refused_for_want_of_a_registration_are_right_once_redriven(
-    start: Callable[..., Replica], environment: Environment, tmp_path: Path
+def test_readings_refused_as_unregistered_are_right_once_redriven(
+    start: Start, environment: Environment, tmp_path: Path
 ) -> None:
     ledger = str(tmp_path / "ledger")
     replica = start(REGISTERED_DEVICES_ONLY="true")

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import SupportsIndex
 
@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from consumer.flush.sink import Sink
 from deploy.replica import PATIENCE_S, Replica
 from telemetry.streams import METER, VEHICLE
-from tests.acceptance.conftest import Environment, query, until
+from tests.acceptance.conftest import Environment, Start, query, until
 from tests.acceptance.member import a_member, eventually, send
-from tests.acceptance.readings import meter_messages, vehicle_messages
+from tests.acceptance.readings import meter_message, meter_messages, vehicle_messages
 from tests.acceptance.series import DEAD, STORED
 from tests.acceptance.work import ended, held
 
@@ -57,9 +57,9 @@ def checks(replica: Replica) -> dict[str, bool]:
 
 
 def test_a_table_that_is_gone_keeps_its_own_stream_waiting_and_no_other(
-    start: Callable[..., Replica], environment: Environment
+    start: Start, environment: Environment
 ) -> None:
-    replica = start()
+    replica = start(DATABASE_RETRY_MAX_S="0.5")
     replica.wait_for("partitions_opened")
     until(lambda: replica.get("/health/ready")[0] == 200, what="ready")
     change(environment, "ALTER TABLE meter_current_state RENAME TO elsewhere")
@@ -76,7 +76,7 @@ def test_a_table_that_is_gone_keeps_its_own_stream_waiting_and_no_other(
         # It waits by itself, again and again: nothing of the replica flips meanwhile.
         retries = replica.metric("telemetry_flush_retries_total{")
         until(
-            lambda retries=retries: replica.metric("telemetry_flush_retries_total{") > retries,  # type: ignore[misc]  # likewise
+            lambda retries=retries: replica.metric("telemetry_flush_retries_total{") > retries,  # type: ignore[misc]  # a lambda's default
             what="another try",
         )
         assert replica.metric(REFUSED) == 1
@@ -98,9 +98,9 @@ def test_a_table_that_is_gone_keeps_its_own_stream_waiting_and_no_other(
 
 
 def test_a_day_that_may_not_be_made_keeps_the_partition_of_its_reading_waiting_alone(
-    start: Callable[..., Replica], environment: Environment, role: str
+    start: Start, environment: Environment, role: str
 ) -> None:
-    """As with a role that owns nothing: its late readings need days that nobody made ahead."""
+    """As with a role that owns nothing: its late readings need days that were not made ahead."""
     url, own = conninfo_to_dict(environment["DATABASE_URL"]), environment["DATABASE_URL"]
     # The days ahead are there, as its owner has made them.
     for stream in (METER, VEHICLE):
@@ -115,16 +115,12 @@ def test_a_day_that_may_not_be_made_keeps_the_partition_of_its_reading_waiting_a
     replica = start(
         DATABASE_URL=f"postgresql://{role}:secret@{host}/{url['dbname']}",
         PARTITIONS_AHEAD_DAYS="1",
+        DATABASE_RETRY_MAX_S="0.5",
     )
     replica.wait_for("partitions_opened")
-    late = {
-        "meterId": "mtr-late",
-        "kwhConsumedAc": 1.0,
-        "voltage": 230.0,
-        "timestamp": (datetime.now(UTC) - timedelta(days=40)).isoformat(),
-    }
+    late = meter_message("mtr-late", datetime.now(UTC) - timedelta(days=40), 1.0)
     first, second = (TopicPartition(METER.topic, number) for number in range(2))
-    send(environment, first, [(b"mtr-late", json.dumps(late).encode())])
+    send(environment, first, [late])
     line = replica.wait_for("database_refuses")
     assert (line["work"], line["topic"], line["partition"]) == ("flush", METER.topic, 0)
     assert (line["sqlstate"], line["role"]) == ("42501", role)

@@ -197,7 +197,7 @@ def test_a_static_member_comes_back_to_its_partitions_without_a_rebalance(
     second = start(KAFKA_GROUP_INSTANCE_ID="two", KAFKA_SESSION_TIMEOUT_MS="30000")
     for replica in (first, second):
         until(
-            lambda replica=replica: replica.metric("telemetry_assigned_partitions") == 12,  # type: ignore[misc]
+            lambda replica=replica: replica.metric("telemetry_assigned_partitions") == 12,  # type: ignore[misc]  # a lambda's default
             what="the partitions are shared",
         )
     opened = len(second.events("partitions_opened"))
@@ -244,8 +244,9 @@ def test_a_static_member_that_was_killed_is_replaced_by_the_next_of_its_name(
 def test_a_static_member_that_was_suspended_comes_back_unless_its_name_is_taken(
     start: Start, environment: Environment, is_replaced: bool
 ) -> None:
-    replica = start(KAFKA_GROUP_INSTANCE_ID="one")
-    other = start(KAFKA_GROUP_INSTANCE_ID="two")
+    soon = {"KAFKA_SESSION_TIMEOUT_MS": "3000"}
+    replica = start(KAFKA_GROUP_INSTANCE_ID="one", **soon)
+    other = start(KAFKA_GROUP_INSTANCE_ID="two", **soon)
     until(lambda: replica.metric("telemetry_assigned_partitions") == 12, what="shared")
     replica.process.send_signal(signal.SIGSTOP)
     until(lambda: other.metric("telemetry_assigned_partitions") == 24, what="it is missed")

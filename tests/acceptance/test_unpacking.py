@@ -50,7 +50,7 @@ def peak_mib(replica: Replica) -> int:
     return int(peak) >> 10
 
 
-def test_a_batch_of_too_much_stops_its_partition_alone_and_can_be_skipped(
+def test_a_batch_that_is_too_large_stops_only_its_partition_and_can_be_skipped(
     start: Start, environment: Environment
 ) -> None:
     replica = start()

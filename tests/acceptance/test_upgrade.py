@@ -54,7 +54,7 @@ def start(environment: Environment, tmp_path: Path) -> Iterator[Start]:
 
     def start_one(tree: Path, service: str) -> Replica:
         replica = Replica(
-            environment | {"PYTHONPATH": str(tree)},
+            environment if tree == ROOT else environment | {"PYTHONPATH": str(tree)},
             log_file=tmp_path / f"{service}-{len(started)}.log",
             command=("-m", service, "run"),
             folder=tree,
@@ -82,7 +82,7 @@ def share(*replicas: Replica) -> None:
     """Wait until they have equal parts of the partitions."""
     for replica in replicas:
         until(
-            lambda replica=replica: replica.metric(ASSIGNED) == 24 / len(replicas),  # type: ignore[misc]  # likewise
+            lambda replica=replica: replica.metric(ASSIGNED) == 24 / len(replicas),  # type: ignore[misc]  # mypy infers no default's type
             what="the partitions are shared",
         )
 
@@ -93,7 +93,7 @@ def register(api: Replica, meter: str) -> int:
         json.dumps({"meterId": meter}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  likewise
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own API
         return int(answer.status)
 
 

@@ -19,16 +19,13 @@ from runtime.http.server import configuration
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import create_topics
 from runtime.settings import load
+from tests.asked import JSON, PATIENCE_S, asked, topics_made
 from tests.databases import Template
 
 Rows = psycopg.Connection[DictRow]
 Environment = dict[str, str]
 Client = httpx.AsyncClient
 Serve = Callable[..., AbstractAsyncContextManager[Client]]
-
-PATIENCE_S = 30.0
-# Bodies are given to the client as bytes, too.
-JSON = {"Content-Type": "application/json"}
 
 
 class _Server(uvicorn.Server):
@@ -101,22 +98,6 @@ async def client(make_app: Callable[..., FastAPI]) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def asked(app: FastAPI) -> AsyncIterator[Client]:
-    """Run the application and ask it over ASGI."""
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
-            base_url="http://localhost",
-            headers=JSON,
-            timeout=PATIENCE_S,
-        ) as one,
-    ):
-        await _topics_made()
-        yield one
-
-
-@asynccontextmanager
 async def served(app: FastAPI) -> AsyncIterator[Client]:
     """Run the application and ask it over TCP: what streams does so only there."""
     listening = socket.create_server(("127.0.0.1", 0))
@@ -138,19 +119,12 @@ async def served(app: FastAPI) -> AsyncIterator[Client]:
         ) as one:
             while not server.started:
                 await asyncio.sleep(0.01)
-            await _topics_made()
+            await topics_made()
             yield one
     finally:
         app.state.parts.live.end()
         server.should_exit = True
         await running
-
-
-async def _topics_made() -> None:
-    # aiokafka leaves a connection open that it is just making when it is cancelled.
-    looked_for = [task for task in asyncio.all_tasks() if task.get_name() == "topics"]
-    if looked_for:
-        await asyncio.wait(looked_for, timeout=1.0)
 
 
 async def until_ready(client: Client, status: int, **checks: bool) -> None:

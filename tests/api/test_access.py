@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 
-from tests.api.conftest import Client, asked, problem
+from tests.api.conftest import Client, problem
+from tests.asked import asked
 
 KEYS = ("first-key", "zweiter Schlüssel", "   ")
 DIGESTS = ", ".join(hashlib.sha256(key.encode()).hexdigest().upper() for key in KEYS)
@@ -46,7 +47,7 @@ async def test_a_key_is_a_bearer_token_or_the_password_of_basic(
             {"Authorization": "Basic Zmlyc3Qta2V5"},
             basic("first-key", ""),
             basic("", ""),
-            # There is a digest of this blank key, but a blank key is none.
+            # This blank key has a digest, but a blank key is never accepted.
             basic("", KEYS[2]),
         ]
         for headers in bad:
@@ -57,7 +58,7 @@ async def test_a_key_is_a_bearer_token_or_the_password_of_basic(
         # Of two, a proxy may have checked the other one.
         twice = [("Authorization", "Bearer first-key"), ("Authorization", "Bearer first-key")]
         problem(await client.get(PATH, headers=twice), 401)
-        # Unknown paths ask for a key, too, so that nobody learns which paths exist.
+        # Unknown paths ask for a key, too, so that a stranger does not learn which exist.
         answer = await client.get("/nothing")
         problem(answer, 401)
         assert answer.headers["www-authenticate"].startswith("Basic")
@@ -147,7 +148,7 @@ async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
     problem(answers[-1], 429)
 
 
-async def test_metrics_take_a_key_where_there_are_keys(make_app: Callable[..., FastAPI]) -> None:
+async def test_metrics_take_a_key_if_there_are_keys(make_app: Callable[..., FastAPI]) -> None:
     async with asked(make_app(API_KEYS=DIGESTS)) as client:
         answer = await client.get("/metrics")
         problem(answer, 401)

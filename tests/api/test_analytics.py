@@ -142,7 +142,7 @@ async def test_an_invalid_window_is_refused_with_its_field(client: Client, rows:
             problem(await client.get(f"{PATHS}/{path}", params=given), 422, field)
     longest = {"start": stamp(END - timedelta(days=31)), "end": stamp(END)}
     assert (await client.get(f"{PATHS}/performance/v", params=longest)).status_code == 200
-    # By default the last 24 hours, before the end where there is one.
+    # By default the last 24 hours, before the end if there is one.
     found = (await client.get(f"{PATHS}/performance/v", params={"end": stamp(END)})).json()
     assert found["window"]["start"] == stamp(END - timedelta(hours=24))
 

@@ -12,11 +12,12 @@ import pytest
 from fastapi import FastAPI
 
 from deploy.local.stack import Addresses
-from tests.api.conftest import Client, asked, problem, served
+from tests.api.conftest import Client, problem, served
 from tests.api.operations import operations
 from tests.api.readings import encode, meter, vehicle
 from tests.api.topic import Topic
 from tests.api.waiting import until
+from tests.asked import asked
 
 INGEST = "/v1/telemetry"
 BATCH = f"{INGEST}/meter/batch"

@@ -9,9 +9,10 @@ import pytest
 from fastapi import FastAPI
 
 from api.live import stream as live_module
-from tests.api.conftest import PATIENCE_S, Client, Rows, served
+from tests.api.conftest import Client, Rows, served
 from tests.api.readings import MINUTE, NOW, store_vehicle
 from tests.api.waiting import until
+from tests.asked import PATIENCE_S
 
 PERFORMANCE = "/v1/analytics/performance/v-1"
 # Nothing ends by its time.

@@ -1,6 +1,5 @@
 """docs/api.md lists every path; its walk-through and the README's work as they stand."""
 
-import asyncio
 import hashlib
 import json
 import os
@@ -14,8 +13,8 @@ from fastapi import FastAPI
 
 from deploy.local.stack import Addresses
 from deploy.replica import PATIENCE_S, ROOT, Replica
-from tests.acceptance.conftest import start_at_the_end
 from tests.api.process import Process
+from tests.at_the_end import start_at_the_end
 from tests.needed import program
 
 TEXT = (ROOT / "docs" / "api.md").read_text()
@@ -34,7 +33,7 @@ def test_the_walk_through_works_as_it_stands(
     servers: Addresses, database_url: str, group: str, tmp_path: Path
 ) -> None:
     [script] = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    asyncio.run(start_at_the_end(servers, database_url, group))
+    start_at_the_end(servers.kafka_bootstrap_servers, database_url, group)
     settings = {"DATABASE_URL": database_url, "CONSUMER_GROUP": group, "API_KEYS": DIGEST}
     done = walked([sys.executable, "-W", "error", "-c", script], servers, settings, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -46,7 +45,7 @@ def test_the_walk_through_of_the_readme_works_as_it_stands(
 ) -> None:
     program("curl", package="curl")
     [script] = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    asyncio.run(start_at_the_end(servers, database_url, group))
+    start_at_the_end(servers.kafka_bootstrap_servers, database_url, group)
     settings = {"DATABASE_URL": database_url, "CONSUMER_GROUP": group}
     done = walked(["bash", "-euc", script], servers, settings, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,9 +14,10 @@ from api.ingest.batches import MOST_READINGS
 from deploy.local.stack import Addresses
 from producer_sim.sending.partitions import Partitions
 from runtime.kafka.topics import DEFAULT_PARTITIONS
-from tests.api.conftest import Client, asked, problem, served
+from tests.api.conftest import Client, problem, served
 from tests.api.readings import NOW, encode, meter, stamp, vehicle
 from tests.api.topic import Topic
+from tests.asked import asked
 
 PATHS = "/v1/telemetry"
 SPACED = (
@@ -262,7 +263,7 @@ async def test_more_than_8_mib_is_refused_with_a_length_and_without(
         problem(await client.post(PATHS + path, content=whole), 413)
         if path != "/meter/nobody":  # whose body is never looked at
             problem(await client.post(PATHS + path, content=chunks()), 413)
-        # Exactly as many are read, and are then no reading.
+        # A body of exactly the limit is read, and is not a reading.
         problem(await client.post(f"{PATHS}/meter", content=whole[1:]), 422)
 
 

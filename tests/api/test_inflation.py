@@ -75,7 +75,7 @@ async def test_an_unknown_coding_is_refused_with_the_list_of_known_ones(client: 
         document = problem(answer, 415)
         assert answer.headers["accept-encoding"] == "gzip, deflate, zstd"
         if "," in coding:
-            assert "one Content-Encoding at a time" in str(document["detail"])
+            assert "only one Content-Encoding" in str(document["detail"])
         else:
             assert coding[:64] in str(document["detail"])
         assert len(answer.content) < 1_000
@@ -114,7 +114,7 @@ async def test_a_body_that_inflates_to_over_8_mib_is_refused_with_a_length_and_w
         for path in (PATH, f"{PATH}/batch", "/v1/devices/meters"):
             problem(await client.post(path, content=bomb, headers=headers), 413)
             problem(await client.post(path, content=chunks(bomb), headers=headers), 413)
-        # Exactly as many are read, and are then no reading.
+        # A body of exactly the limit is read, and is not a reading.
         problem(await client.post(PATH, content=compress(b" " * most), headers=headers), 422)
         # What is sent has the same limit as it stands.
         noise = compress(os.urandom(most + 1_000))

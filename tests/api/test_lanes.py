@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
+from tests.api.conftest import Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, encode, meter, store_meter, store_vehicle
 from tests.api.waiting import until
+from tests.asked import PATIENCE_S
 
 PERFORMANCE = "/v1/analytics/performance/v-1"
 CURRENT = "/v1/telemetry/vehicle/v-1/current"

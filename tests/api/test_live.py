@@ -19,9 +19,10 @@ from api.live import stream as live_module
 from api.live.event import Event as NewState
 from api.live.listener import Listener
 from api.routes import live as live_routes
-from tests.api.conftest import PATIENCE_S, Client, Rows, problem, served
+from tests.api.conftest import Client, Rows, problem, served
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
 from tests.api.waiting import until
+from tests.asked import PATIENCE_S
 
 PATH = "/v1/live"
 KEYS = ("one-key", "another-key", "a-third-key")
@@ -150,7 +151,7 @@ async def test_an_id_that_no_device_can_have_is_not_listened_for(client: Client)
     for name in ("vehicleId", "meterId"):
         for wrong in ("", "a b", "x" * 65):
             asked = {name: ["m-1", wrong]}
-            # First without a body, for a stream of nothing would have no end.
+            # First without a body, because a stream of nothing would have no end.
             assert (await client.head(PATH, params=asked)).status_code == 422
             problem(await client.get(PATH, params=asked), 422, f"{name}.1")
 

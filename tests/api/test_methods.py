@@ -5,11 +5,12 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from deploy.local.stack import Addresses
-from tests.api.conftest import asked, problem, served
+from tests.api.conftest import problem, served
 from tests.api.operations import operations
 from tests.api.readings import encode, meter
 from tests.api.topic import Topic
 from tests.api.waiting import until
+from tests.asked import asked
 
 METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"}
 

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from psycopg import OperationalError
 
 from api.readiness import Readiness
-from tests.api.conftest import Client, asked, problem, until_ready
+from tests.api.conftest import Client, problem, until_ready
+from tests.asked import asked
 
 READY = "/health/ready"
 NO_VEHICLE = "127.0.0.1:1"

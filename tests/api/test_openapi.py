@@ -3,13 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import Case, GenerationMode
-from schemathesis.core.failures import Failure, FailureGroup
-from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.api.conftest import Client, Environment
 from tests.api.process import Process
@@ -22,6 +17,13 @@ ENDLESS = "/v1/live"
 
 
 def test_the_api_does_what_its_description_says(environment: Environment, tmp_path: Path) -> None:
+    # Slow to import, and every worker collects this file.
+    import schemathesis  # noqa: PLC0415
+    from schemathesis import GenerationMode  # noqa: PLC0415
+    from schemathesis.core.failures import Failure, FailureGroup  # noqa: PLC0415
+    from schemathesis.core.result import Ok  # noqa: PLC0415
+    from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: PLC0415
+
     with Process(environment, log_file=tmp_path / "api.log") as process:
         described = schemathesis.openapi.from_url(f"{process.address}/openapi.json")
         faults: list[str] = []
@@ -43,7 +45,7 @@ def test_the_api_does_what_its_description_says(environment: Environment, tmp_pa
                     one.as_strategy(generation_mode=GenerationMode.NEGATIVE),
                 )
             )
-            def answers_as_described(case: Case[Any]) -> None:
+            def answers_as_described(case: schemathesis.Case[Any]) -> None:
                 nonlocal tried
                 tried += 1
                 case.call_and_validate(excluded_checks=[positive_data_acceptance])

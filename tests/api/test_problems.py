@@ -5,8 +5,9 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.readings import NOW, store_meter, store_vehicle
+from tests.asked import asked
 
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -59,7 +60,7 @@ async def test_a_browser_is_shown_a_page_for_a_path_that_does_not_exist(client: 
         answer = await client.get(path, headers=browser)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
-        assert "There is no such path" in answer.text
+        assert "This path does not exist" in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
     # The API answers every client alike.
     problem(await client.get("/v1/sessions/", headers=browser), 404)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from api.queries.windows import DEFAULT
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.operations import operations
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
+from tests.asked import asked
 
 HISTORY = "/v1/telemetry/meter/m/history"
 WINDOWS = (
@@ -48,18 +49,18 @@ async def test_the_nearest_known_name_is_suggested(client: Client) -> None:
     ):
         answer = await client.get(path, params={name: "x"})
         document = problem(answer, 422, name)
-        wanted = f"{name}: is not known here; the nearest that is known is {nearest}"
+        wanted = f"{name}: is not known here; the nearest known name is {nearest}"
         assert document["detail"] == f"query parameter {wanted}"
     answer = await client.get("/v1/devices/meters/m?verbose")
-    assert "no query parameter is known here" in str(problem(answer, 422, "verbose")["detail"])
-    # What is far from all is told them all: begin=end would be worse than no help.
+    assert "this path takes no query parameters" in str(problem(answer, 422, "verbose")["detail"])
+    # A name that is far from all gets the whole list: "end" for begin would be worse than no help.
     for path, name, known in (
         (HISTORY, "begin", "start, end, limit, after"),
         ("/v1/sessions/active", "vehicle_id", "limit, after"),
     ):
         document = problem(await client.get(path, params={name: "x"}), 422, name)
         assert document["detail"] == (
-            f"query parameter {name}: is not known here; known are {known}"
+            f"query parameter {name}: is not known here; this path takes {known}"
         )
     page = await client.get("/vehicles?p=veh")
     assert page.status_code == 422
@@ -96,7 +97,11 @@ async def test_the_ends_of_a_window_have_three_names(client: Client, rows: Rows)
             assert [found["start"], found["end"]] == list(window.values())
         for path in WINDOWS:
             wrong = await client.get(path, params={first: FAR["end"], last: FAR["start"]})
-            problem(wrong, 422, "start")
+            document = problem(wrong, 422, first)
+            assert document["detail"] == f"{first}: should be earlier than the end"
+            for wrong_value in ("yesterday", "x" * 65):
+                document = problem(await client.get(path, params={last: wrong_value}), 422, last)
+                assert str(document["detail"]).startswith(f"{last}: ")
 
 
 async def test_two_names_of_one_end_are_refused(client: Client) -> None:
@@ -127,7 +132,7 @@ async def test_more_parameters_than_any_path_takes_are_not_parsed(client: Client
     names = [f"vehicleId=v-{number}" for number in range(100)]
     names += [f"meterId=m-{number}" for number in range(100)]
     told = str(problem(await client.get(f"/health/live?{'&'.join(names)}"), 422, "vehicleId"))
-    assert "no query parameter is known here" in told
+    assert "this path takes no query parameters" in told
     for path in ("/health/live", "/v1/sessions", "/vehicles"):
         answer = await client.get(f"{path}?{'&'.join(f'f{number}' for number in range(251))}")
         assert answer.status_code == 422

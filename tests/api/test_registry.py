@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.paging import pages
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
+from tests.asked import asked
 
 DEVICES = "/v1/devices"
 SESSIONS = "/v1/sessions"
@@ -63,6 +64,8 @@ async def test_a_device_is_registered_once_shown_and_changed(
     wanted = device | times | {"readingIntervalSeconds": 30}
     assert (changed.status_code, changed.json()) == (200, wanted)
     assert (await client.get(one)).json() == wanted
+    unchanged = await client.patch(one, json={})
+    assert (unchanged.status_code, unchanged.json()) == (200, wanted)
     assert (await client.get(path)).json() == {"items": [changed.json()], "next": None}
     optional = "location" if kind == "meters" else "model"
     assert (await client.patch(one, json={optional: None})).json()[optional] is None

@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from httpx import Response
 
 from api.queries import charges
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.paging import pages
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
+from tests.asked import asked
 
 DEVICES = "/v1/devices"
 SESSIONS = "/v1/sessions"

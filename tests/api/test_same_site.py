@@ -10,9 +10,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Scope
 
 from api.middleware.same_site import SameSite
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.operations import operations
 from tests.api.readings import NOW, encode, meter, store_vehicle
+from tests.asked import asked
 
 METERS = "/v1/devices/meters"
 READING = "/v1/telemetry/meter"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.api.conftest import PATIENCE_S
+from tests.asked import PATIENCE_S
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -109,7 +109,7 @@ def _tell(result: Result) -> None:
 
 
 if __name__ == "__main__":
-    # Who ends this with SIGTERM wants the servers ended, too.
+    # SIGTERM ends the servers, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         typer.run(main)

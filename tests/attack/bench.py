@@ -30,7 +30,7 @@ def fleet_of(
 
 
 def nothing(site: Site) -> Result:
-    """Look at the site while nobody attacks it."""
+    """Look at the site while it is not attacked."""
     site.sight.begin()
     time.sleep(_IDLE_S)
     return Result(name=IDLE, who="", seen=site.sight.end(), seconds=_IDLE_S)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psycopg
@@ -22,13 +21,13 @@ import psycopg
 from benchmarks.backlog import Backlog, read_ends
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, LogLine, Replica, ReplicaError
+from deploy.stored_offsets import Place
 from tests.attack.crowd import Ask, crowd
 from tests.attack.fleet import Fleet
 from tests.attack.line import HOST, Answer, ask, request
 from tests.attack.sight import Sight
 from tests.attack.topics import Topics
 from tests.faults.servers import Servers
-from tests.stored_offsets import Place
 
 MOST_DESCRIPTORS = 1_024
 MOST_ADDRESSES_KIB = 4 << 20
@@ -109,12 +108,7 @@ class Site:
             self._cleanup = cleanup.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cleanup.close()
 
     # Processes.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaError, Message
 
+from deploy.stored_offsets import Place, stored_offsets
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from telemetry.streams import METER, STREAMS
 from tests import kafka_clients
 from tests.api.readings import encode, meter, stamp, vehicle
 from tests.record_batches import send_batch
-from tests.stored_offsets import Place, stored_offsets
 
 if TYPE_CHECKING:
     from tests.attack.site import Site

@@ -1,5 +1,6 @@
 """Every bad input that we know, and the reason that it ends with: one corpus for all tests."""
 
+import functools
 import gzip
 import json
 
@@ -53,6 +54,11 @@ def _bytes(stream: Stream, now_us: int) -> dict[str, Input]:
     }
 
 
+@functools.cache
+def _million_names() -> bytes:
+    return ("{" + ",".join(map('"%d":0'.__mod__, range(1_000_000))) + "}").encode()
+
+
 def _structure(stream: Stream, now_us: int) -> dict[str, Input]:
     def besides(device: str, members: str) -> bytes:
         return reading(stream, device, now_us)[:-1] + f",{members}}}".encode()
@@ -66,7 +72,6 @@ def _structure(stream: Stream, now_us: int) -> dict[str, Input]:
     for name in untold:
         del least[name]
     many = ",".join(f'"{number:x}":0' for number in range(7_000))
-    million = b"{" + b",".join(b'"%d":0' % number for number in range(1_000_000)) + b"}"
     repeated = b'{"%s":null,' % first.encode() + reading(stream, "dev-last", now_us)[1:]
     without = json.loads(reading(stream, "dev-without", now_us))
     del without["timestamp"]
@@ -88,7 +93,7 @@ def _structure(stream: Stream, now_us: int) -> dict[str, Input]:
         "string": (b'"reading"', Reason.NOT_AN_OBJECT),
         "number": (b"12.5", Reason.NOT_AN_OBJECT),
         "empty object": (b"{}", Reason.MISSING_FIELD),
-        "a million names": (million, Reason.OVERSIZED),
+        "a million names": (_million_names(), Reason.OVERSIZED),
         "as many names as fit": (besides("dev-names", many), None),
         "name of 1 MB": (besides("dev-name", f'"{"k" * 999_000}":1'), Reason.OVERSIZED),
         "65,536 bytes": (reading(stream, "dev-fits", now_us).ljust(65_536), None),

@@ -1,7 +1,7 @@
 """What an answer has to be: slow and obvious, one reading after the other, in exact fractions.
 
 Written from the rules in docs/energy.md and not from the functions in schema/: it steps through
-every microsecond that matters, where the SQL has sets.
+every microsecond that matters, and the SQL works on sets.
 """
 
 from collections.abc import Sequence
@@ -215,7 +215,7 @@ def _is_assigned(world: World, vehicle: str, meter: str, at: int) -> bool:
 def _joined(
     owned: Sequence[tuple[Device, str, int, int]],
 ) -> list[tuple[Device, str, int, int]]:
-    """Join times that follow each other without a gap: nobody else had the meter in between."""
+    """Join times that follow each other without a gap: no other one had the meter in between."""
     joined: list[tuple[Device, str, int, int]] = []
     for device, name, first, last in owned:
         if joined and joined[-1][1] == name and joined[-1][3] == first:

@@ -30,7 +30,7 @@ def test_what_was_rolled_up_as_something_else_is_void(connection: Connection) ->
     register(connection, "interval", seconds=900)
     store(connection, Batch([(10, 1.0), (70, 1.0)]))
     register(connection, "interval", seconds=60)
-    # As if the note had been worked off by somebody who did not see the change yet.
+    # As if the note had been worked off by a session that did not see the change yet.
     connection.execute("TRUNCATE rollup_due")
     window = (DAY_US, DAY_US + 2 * HOUR_US)
     assert by_fleet(connection, *window) == one_by_one(connection, *window)
@@ -86,7 +86,7 @@ def test_a_reading_follows_one_of_the_hour_before(connection: Connection) -> Non
 
 
 def register(connection: Connection, kind: str, *, seconds: int, stream: str = "vehicle") -> None:
-    """Say what the device is."""
+    """Register the device."""
     connection.execute(
         f"INSERT INTO {stream} ({stream}_id, reading_kind, reading_interval_seconds)"
         f" VALUES (%(device)s, %(kind)s, %(seconds)s) ON CONFLICT ({stream}_id) DO UPDATE"

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -51,6 +52,11 @@ class Trap:
         """Return the trap that `str` has written."""
         point, action, times, byte = text.split(":")
         return cls(point, action, int(times), int(byte))
+
+
+def trap_file(witness: Path, pid: int) -> Path:
+    """Return the file, beside the witness's, in which a process finds a trap that is set later."""
+    return witness.with_name(f"trap-{pid}")
 
 
 def arm(trap: Trap) -> None:

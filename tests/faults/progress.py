@@ -1,15 +1,11 @@
-"""How the stored offsets move, watched in PostgreSQL."""
+"""How the stored offsets move."""
 
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
-import psycopg
+from deploy.stored_offsets import Offsets, Place
 
-from tests.stored_offsets import Offsets, Place, stored_offsets
-
-_LOOK_S = 0.03
+LOOK_S = 0.03
 _PATIENCE_S = 90.0
 
 
@@ -18,31 +14,26 @@ class Stalled(Exception):  # noqa: N818  the field's word
 
 
 class Progress:
-    """Looks at the offsets all the time; while PostgreSQL is away there is nothing to see."""
+    """What an onlooker has seen of the offsets; another thread may wait for more."""
 
-    def __init__(self, *, database_url: str, consumer_group: str) -> None:
-        self._database_url = database_url
-        self._consumer_group = consumer_group
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+    def __init__(self) -> None:
         self._looked = threading.Condition()
         self.offsets: Offsets = {}
         self._moved_at: dict[Place, float] = {}
         self._last_move = time.monotonic()
         self._longest_stand = 0.0
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
+    def note(self, offsets: Offsets) -> None:
+        """Take what an onlooker has just seen."""
+        now = time.monotonic()
+        moved = [place for place in offsets if offsets[place] != self.offsets.get(place)]
+        with self._looked:
+            if moved:
+                self._longest_stand = max(self._longest_stand, now - self._last_move)
+                self._last_move = now
+            self._moved_at |= dict.fromkeys(moved, now)
+            self.offsets = offsets
+            self._looked.notify_all()
 
     @property
     def stored(self) -> int:
@@ -76,26 +67,4 @@ class Progress:
         assert callable(condition)
         with self._looked:
             if not self._looked.wait_for(condition, timeout=_PATIENCE_S):
-                raise Stalled(f"waited {_PATIENCE_S:.0f} s in vain for {what}")
-
-    def _look(self) -> None:
-        while not self._done.is_set():
-            try:
-                with psycopg.connect(
-                    self._database_url, autocommit=True, connect_timeout=3
-                ) as connection:
-                    while not self._done.wait(_LOOK_S):
-                        self._note(stored_offsets(connection, self._consumer_group))
-            except psycopg.Error:
-                self._done.wait(_LOOK_S)
-
-    def _note(self, offsets: Offsets) -> None:
-        now = time.monotonic()
-        moved = [place for place in offsets if offsets[place] != self.offsets.get(place)]
-        with self._looked:
-            if moved:
-                self._longest_stand = max(self._longest_stand, now - self._last_move)
-                self._last_move = now
-            self._moved_at |= dict.fromkeys(moved, now)
-            self.offsets = offsets
-            self._looked.notify_all()
+                raise Stalled(f"waited {_PATIENCE_S:.0f} s for {what}")

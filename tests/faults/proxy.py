@@ -7,7 +7,6 @@ import struct
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 UP, DOWN = "up", "down"
@@ -67,12 +66,7 @@ class Proxy:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -109,8 +103,8 @@ class Proxy:
         if listener is not None:
             self._loop.remove_reader(listener)
             listener.close()
-        # The pipes, not those who serve them: asyncio complains of a cancelled one (3.11). Again
-        # and again, for a client may have been let in whose link is still being made.
+        # The pipes, not the tasks that serve them: asyncio complains of a cancelled one (3.11).
+        # Again and again, because the link of a client may still be in the making.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for link in self._links:
                 for pipe in link.pipes:

@@ -11,17 +11,18 @@ one step. The promises are those of docs/guarantees.md.
 """
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import duckdb
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from deploy.beside import beside
+from deploy.stored_offsets import Offsets, Place, stored_offsets
 from telemetry.streams import STREAMS, Stream
-from tests.stored_offsets import Offsets, Place, stored_offsets
 
 _LOOK_S = 0.2
 _KEPT = 200
@@ -43,8 +44,7 @@ class Reader:
         self._database_url = database_url
         self._bootstrap = bootstrap
         self._consumer_group = consumer_group
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._reading = ExitStack()
         self._committed: dict[Place, int] = {}
         self._instants: list[Instant] = []
         self.looks = 0
@@ -52,21 +52,15 @@ class Reader:
         self.failure: Exception | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._reading.enter_context(beside(self._read))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
         """Look no more."""
-        self._done.set()
-        self._thread.join()
+        self._reading.close()
         if self.failure is not None:
             self.violations.append(f"the reader ended: {self.failure!r}")
             self.failure = None
@@ -86,27 +80,43 @@ class Reader:
             unknown = tables.execute(
                 "SELECT count(*) FROM readings WHERE delivery <> 'acknowledged'"
             ).fetchone()
-            if unknown != (0,):
+            if unknown != (0,) or not self._instants:
                 return []
-            tables.execute("CREATE TABLE seen (topic text, partition int, next_offset bigint)")
-            return list(filter(None, (self._difference(tables, one) for one in self._instants)))
+            due = self._rows_due(tables)
+        return [
+            f"a reader saw {one.rows} rows where the offsets stood for {rows}"
+            for one, rows in zip(self._instants, due, strict=True)
+            if rows != one.rows
+        ]
 
-    def _difference(self, tables: duckdb.DuckDBPyConnection, instant: Instant) -> str | None:
-        tables.execute("DELETE FROM seen")
-        tables.executemany(
-            "INSERT INTO seen VALUES (?, ?, ?)",
-            [[*place, offset] for place, offset in instant.offsets.items()],
+    def _rows_due(self, tables: duckdb.DuckDBPyConnection) -> list[int]:
+        """Return for each instant how many different readings lie below its offsets."""
+        # Only what has no copy is sent under another key, so copies are in one partition.
+        tables.execute(
+            "CREATE TABLE counted AS SELECT topic, partition, record_offset,"
+            " row_number() OVER (PARTITION BY topic, partition ORDER BY record_offset) AS rows"
+            " FROM (SELECT topic, partition, min(record_offset) AS record_offset FROM readings"
+            " GROUP BY topic, partition, device_id, recorded_at)"
         )
-        row = tables.execute(
-            "SELECT count(DISTINCT (topic, device_id, recorded_at)) FROM readings"
-            " JOIN seen USING (topic, partition) WHERE record_offset < next_offset"
-        ).fetchone()
-        assert row is not None
-        if row[0] == instant.rows:
-            return None
-        return f"a reader saw {instant.rows} rows where the offsets stood for {row[0]}"
+        places = [
+            (number, topic, partition, offset)
+            for number, one in enumerate(self._instants)
+            for (topic, partition), offset in one.offsets.items()
+        ]
+        tables.execute(
+            "CREATE TABLE seen AS SELECT unnest($1) AS instant, unnest($2) AS topic,"
+            " unnest($3) AS partition, unnest($4) AS next_offset",
+            [list(column) for column in zip(*places, strict=True)],
+        )
+        found = tables.execute(
+            "SELECT instant, coalesce(sum(rows), 0)::bigint"
+            " FROM seen ASOF LEFT JOIN counted ON seen.topic = counted.topic"
+            " AND seen.partition = counted.partition AND seen.next_offset > counted.record_offset"
+            " GROUP BY instant ORDER BY instant"
+        ).fetchall()
+        return [rows for _, rows in found]
 
-    def _read(self) -> None:
+    def _read(self, over: threading.Event) -> None:
         consumer = Consumer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -115,18 +125,18 @@ class Reader:
             }
         )
         try:
-            while not self._done.is_set():
+            while not over.is_set():
                 try:
                     with psycopg.connect(
                         self._database_url, autocommit=True, connect_timeout=3
                     ) as connection:
                         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                         connection.read_only = True
-                        while not self._done.wait(_LOOK_S):
+                        while not over.wait(_LOOK_S):
                             self._look(connection, consumer)
                 except psycopg.OperationalError:  # the server is away: this is a fault, not a find
-                    self._done.wait(_LOOK_S)
-        except Exception as error:  # noqa: BLE001  a thread's: kept for whoever stops the reader
+                    over.wait(_LOOK_S)
+        except Exception as error:  # noqa: BLE001  a thread's: kept until the reader is stopped
             self.failure = error
         finally:
             consumer.close()

@@ -15,6 +15,7 @@ from deploy.local.postgres import server as postgres
 from deploy.local.postgres.server import PostgresServer, new_password
 from deploy.local.postgres.unprivileged import remove_data
 from deploy.local.process import ServerProcess
+from tests import brief_jvm
 from tests.faults.proxy import Proxy
 
 Server = TypeVar("Server")
@@ -172,7 +173,7 @@ def _single(folder: Path, plain: int, proxied: int, controller: int) -> Iterator
                 port=plain,
                 controller_port=controller,
                 settings=_listeners(plain, proxied, controller, advertised=proxy.port),
-                jvm=kafka.BRIEF,
+                jvm=brief_jvm.options(),
             )
         )
         try:
@@ -204,6 +205,7 @@ def _cluster(folder: Path, ports: Sequence[int]) -> Iterator[Kafka]:
         port=ports[3],
         controller_port=voters[1],
         voters=voters,
+        jvm=brief_jvm.options(),
     )
     others = [
         replace(

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from consumer.flush.flush import Flush
-from consumer.flush.history import Outcome
+from consumer.flush.outcome import Outcome
 from consumer.flush.sink import Sink
-from tests.stored_offsets import Place
+from deploy.stored_offsets import Place
 
 BEGUN, ENDED = "begun", "ended"
 
@@ -49,7 +49,7 @@ class Testimony:
     """Flushes that went back: of one process, or such as were stored before.
 
     While a broker is away that coordinates the group, two processes may both believe that they own
-    a partition; what one of them begins in vain is no step back.
+    a partition; a flush that one of them begins, and that is refused, does not count.
     """
 
     @classmethod

@@ -7,7 +7,6 @@ with World(servers, folder=…, seed=7) as world:
     violations = world.judge()
 """
 
-import asyncio
 import os
 import random
 import signal
@@ -19,21 +18,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from psycopg import sql
 
 from consumer.postgres.migrations import schema_text
 from deploy.replica import ROOT, Replica
+from deploy.stored_offsets import watched
 from producer_sim.oracle.verify import verify
-from runtime.kafka.settings import KafkaSettings
-from runtime.kafka.topics import DEFAULT_PARTITIONS, create_topics
-from telemetry.streams import STREAMS
-from tests.faults.failpoints import Trap
-from tests.faults.progress import Progress
+from tests.at_the_end import start_at_the_end
+from tests.faults.failpoints import Trap, trap_file
+from tests.faults.progress import LOOK_S, Progress
 from tests.faults.reader import Reader
 from tests.faults.servers import Kafka, Servers
 from tests.faults.witness import Testimony
@@ -92,22 +88,23 @@ class World:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.database_url = self._create_database()
-        asyncio.run(self._start_at_the_end())
         bootstrap = self.kafka.bootstrap if self.kafka else ""
-        self.progress = self._cleanup.enter_context(
-            Progress(database_url=self.database_url, consumer_group=self.group)
+        start_at_the_end(bootstrap, self.database_url, self.group)
+        self.progress = Progress()
+        self._cleanup.enter_context(
+            watched(
+                self.progress.note,
+                database_url=self.database_url,
+                consumer_group=self.group,
+                interval_s=LOOK_S,
+            )
         )
         self.reader = self._cleanup.enter_context(
             Reader(database_url=self.database_url, bootstrap=bootstrap, consumer_group=self.group)
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for simulator in self._simulators:
             simulator.kill()
             simulator.wait()
@@ -146,7 +143,7 @@ class World:
             "DATABASE_URL": url,
             "CONSUMER_GROUP": self.group,
             "KAFKA_SESSION_TIMEOUT_MS": str(int(SESSION_TIMEOUT_S * 1_000)),
-            "KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+            "KAFKA_HEARTBEAT_INTERVAL_MS": "250",
             "FLUSH_INTERVAL_MS": "100",
             "BATCH_MAX_ROWS": "2000",
             "LAG_INTERVAL_S": "1",
@@ -176,7 +173,7 @@ class World:
 
     def arm(self, replica: Replica, trap: Trap) -> None:
         """Set a trap in a replica that runs."""
-        self._witness.with_name("trap").write_text(str(trap))
+        trap_file(self._witness, replica.process.pid).write_text(str(trap))
         replica.process.send_signal(signal.SIGUSR1)
 
     def kill(self, replica: Replica) -> None:
@@ -331,26 +328,3 @@ class World:
         with psycopg.connect(url) as connection:
             connection.execute(schema_text())
         return url
-
-    async def _start_at_the_end(self) -> None:
-        """Let the group begin where the topics end: earlier scenarios' messages are not its own."""
-        assert self.kafka is not None
-        kafka = KafkaSettings(bootstrap_servers=self.kafka.bootstrap)
-        await create_topics(kafka)
-        places = [
-            TopicPartition(stream.topic, number)
-            for stream in STREAMS
-            for number in range(DEFAULT_PARTITIONS)
-        ]
-        consumer = AIOKafkaConsumer(**kafka.aiokafka())
-        await consumer.start()
-        try:
-            ends = await consumer.end_offsets(places)
-        finally:
-            await consumer.stop()
-        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
-            for place, offset in ends.items():
-                await connection.execute(
-                    "INSERT INTO ingest_offset VALUES (%s, %s, %s, %s)",
-                    [self.group, place.topic, place.partition, offset],
-                )

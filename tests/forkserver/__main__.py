@@ -39,7 +39,7 @@ class Request:
 
     @classmethod
     def read(cls, asking: socket.socket) -> Self | None:
-        """Return the next request, or None when nobody is left to ask."""
+        """Return the next request, or None when no process is left to ask."""
         head, files, *_ = socket.recv_fds(asking, LENGTH.size, STANDARD_FILES)
         if not head:
             return None

@@ -10,13 +10,13 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
+from consumer.flush.copies import Copies
 from consumer.flush.decode import Decoded, decode_batch
 from consumer.flush.flush import Flush
-from consumer.flush.history import Copies
 from consumer.flush.sink import Sink
 from consumer.kafka.records import Record
 from consumer.metrics import Metrics
-from consumer.postgres.connection import Connection
+from consumer.postgres.connection import Connection, connect
 from consumer.postgres.database import Database
 from consumer.postgres.refusals import Work
 from consumer.settings import DatabaseSettings
@@ -111,6 +111,13 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
                 await connection.execute(
                     "INSERT INTO ingest_offset VALUES (%s, %s, %s, 0)", [GROUP, stream, partition]
                 )
+        yield connection
+
+
+@pytest.fixture
+async def replica(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
+    """A session as a replica has it."""
+    async with await connect(database_settings) as connection:
         yield connection
 
 

@@ -1,4 +1,4 @@
-"""What the price of rows that the database rejects is, in statements."""
+"""How many statements it costs to find the rows that the database rejects."""
 
 import math
 import tempfile

@@ -1,4 +1,4 @@
-"""Devices that nobody knows: counted, and removed once they are silent; what comes is kept."""
+"""Unregistered devices: counted, and removed once they are silent; what comes is kept."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ ROLLED_LEFT = "SELECT DISTINCT device_id FROM energy_rollup ORDER BY 1"
 
 @pytest.fixture
 async def operator(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
-    """The session of whoever removes devices."""
+    """The session that removes devices."""
     connection = await connect(database_settings)
     try:
         yield connection
@@ -73,7 +73,7 @@ async def test_devices_are_counted_by_stream_and_registration(
         counting.cancel()
 
 
-async def test_a_silent_device_that_nobody_knows_goes_with_all_that_is_of_it(
+async def test_a_silent_unregistered_device_is_removed_with_all_its_data(
     sink: Sink, connection: Connection, operator: Connection
 ) -> None:
     await heard(sink, connection, "x-1", "x-2")
@@ -149,7 +149,7 @@ async def test_a_device_of_which_a_flush_is_under_way_is_passed_over(
     assert await rows(connection, DEVICES_LEFT) == [("x",)]
 
 
-async def test_nobody_rolls_up_while_a_devices_readings_go(
+async def test_no_replica_rolls_up_while_a_devices_readings_are_removed(
     sink: Sink, connection: Connection, operator: Connection
 ) -> None:
     await heard(sink, connection, "x")

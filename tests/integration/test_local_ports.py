@@ -14,6 +14,7 @@ from deploy.local.progress import Silence
 from deploy.local.stack import Addresses
 from deploy.local.startup import Startup, kafka_process, postgres_process
 from deploy.local.state import read
+from tests import brief_jvm
 
 
 @pytest.fixture
@@ -59,5 +60,5 @@ def test_kafka_starts_on_another_port_and_does_not_take_a_stranger_for_itself(
     if host not in (ports.HOST, "localhost"):
         pytest.skip("the tests' Kafka is not on this machine")
     look_free_once(int(port), monkeypatch)
-    address = Startup(folder=folder, progress=Silence()).kafka()
+    address = Startup(folder=folder, progress=Silence(), jvm=brief_jvm.options()).kafka()
     assert address.rpartition(":")[2] != port

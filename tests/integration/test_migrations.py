@@ -179,6 +179,29 @@ async def test_a_schema_without_a_version_is_too_old(connection: Connection, cha
         await require_schema(connection)
 
 
+# As Flyway made it before version 5, and one of which only the columns' types differ.
+FLYWAYS = (
+    "CREATE TABLE schema_version (installed_rank integer PRIMARY KEY, version varchar(50),"
+    " description varchar(200), type varchar(20), script varchar(1000), checksum integer,"
+    " installed_by varchar(100), installed_on timestamp, execution_time integer, success boolean)"
+)
+OF_TEXT = "CREATE TABLE schema_version (version text, name text, oldest_code text)"
+
+
+@pytest.mark.parametrize("text", [FLYWAYS, OF_TEXT])
+async def test_a_table_of_versions_that_is_another_program_s_is_named_and_left_alone(
+    database_url: str, text: str
+) -> None:
+    named = "the table schema_version is another program's"
+    async with another_schema(database_url, "elsewhere", text) as connection:
+        for question in (apply_schema, plan_schema, check_schema, require_schema):
+            with pytest.raises(UnfitSchema, match=named) as raised:
+                await question(connection)
+            assert "\n" not in str(raised.value)
+        tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'elsewhere'::regnamespace"
+        assert await rows(connection, f"{tables} AND relkind = 'r'") == [(1,)]
+
+
 async def test_what_waits_for_a_session_does_not_keep_others_waiting(
     database_url: str, older: str
 ) -> None:

@@ -111,7 +111,7 @@ async def test_a_server_that_answers_is_not_available_until_the_work_is_done(
 
 
 @pytest.mark.parametrize("sqlstate", ["42501", "0A000", "XX000", "P0001", "WAT01"])
-async def test_a_refused_statement_is_told_waits_alone_and_is_no_outage(
+async def test_a_refused_statement_is_reported_waits_alone_and_is_not_an_outage(
     database: Database, sink: Sink, connection: Connection, logs: list[EventDict], sqlstate: str
 ) -> None:
     await raise_in_upserts(connection, sqlstate)
@@ -122,7 +122,7 @@ async def test_a_refused_statement_is_told_waits_alone_and_is_no_outage(
     )
     async with running(storing):
         await eventually(lambda: len(tries) >= 4)
-        # Nobody else waits.
+        # Nothing else waits.
         await database.patiently(lambda: ask(database), work=CHECK)
         assert database.failures == 0
         (line,) = of(logs, "database_refuses")
@@ -286,7 +286,7 @@ async def test_upkeep_that_cannot_work_opens_no_breaker_but_its_own(
 async def test_an_error_of_the_data_that_no_message_caused_is_told_and_waits(
     database: Database, metrics: Metrics, connection: Connection, logs: list[EventDict]
 ) -> None:
-    """Here of the offset's own row: bisecting the batch would find nobody to blame."""
+    """Here of the offset's own row: bisecting the batch would find no row at fault."""
     await connection.execute("ALTER TABLE ingest_offset ADD CHECK (next_offset < 1) NOT VALID")
     async with aclosing(Sink(database=database, metrics=metrics, timeout=30)) as sink:
         flush = flush_of([meter_value()])

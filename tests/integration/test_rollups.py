@@ -37,7 +37,7 @@ async def test_a_flush_notes_each_device_and_hour_once(sink: Sink, connection: C
     assert {("mtr-1", number(3 * hour)), ("mtr-2", number(3 * hour)), ("mtr-1", number(hour))} <= (
         touched
     )
-    assert len(touched) == len(list(devices))  # type: ignore[call-overload]  # likewise
+    assert len(touched) == len(list(devices))  # type: ignore[call-overload]  # an array
 
 
 async def test_a_flush_without_readings_notes_nothing(sink: Sink, connection: Connection) -> None:

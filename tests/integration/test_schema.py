@@ -1,13 +1,20 @@
 """The schema on a real PostgreSQL."""
 
 import asyncio
+import os
 import re
+import signal
+import subprocess
+import sys
 
+import psycopg
 import pytest
 
 from consumer.postgres.connection import Connection, connect
 from consumer.postgres.schema import apply_schema, check_schema
 from consumer.settings import DatabaseSettings
+from deploy.replica import PATIENCE_S, ROOT
+from runtime.postgres import locks
 from tests.integration.conftest import rows
 
 
@@ -19,6 +26,53 @@ async def test_applying_twice_and_at_once_changes_nothing(
     assert await check_schema(connection) == []
     for replica in replicas:
         await replica.close()
+
+
+async def test_a_second_apply_says_that_it_waits_and_outlasts_the_limits_of_its_session(
+    database_url: str, connection: Connection
+) -> None:
+    limits = {"database_statement_timeout_s": 1, "database_lock_timeout_s": 1}
+    second = await connect(
+        DatabaseSettings.model_validate({"database_url": database_url, **limits})
+    )
+    told: list[str] = []
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.SCHEMA])
+        applying = asyncio.create_task(apply_schema(second, tell=told.append))
+        while not await rows(
+            connection,
+            "SELECT FROM pg_stat_activity WHERE wait_event = 'advisory'"
+            " AND datname = current_database()"
+            " AND clock_timestamp() - query_start > interval '1.2 s'",
+        ):
+            assert not applying.done()
+            await connection.execute("SELECT pg_stat_clear_snapshot()")
+            await asyncio.sleep(0.05)
+    await applying
+    await second.close()
+    assert told == ["another `schema apply` or `schema check` is running, waiting"]
+
+
+def test_a_second_apply_ends_at_once_when_it_is_interrupted(database_url: str) -> None:
+    """Ctrl-C in a terminal is SIGINT to the process."""
+    with psycopg.connect(database_url) as first:
+        first.execute("SELECT pg_advisory_xact_lock(%s)", [locks.SCHEMA])
+        second = subprocess.Popen(
+            [sys.executable, "-m", "consumer", "schema", "apply"],
+            env=os.environ | {"DATABASE_URL": database_url},
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with second:
+            assert second.stderr is not None
+            assert "waiting" in second.stderr.readline()
+            second.send_signal(signal.SIGINT)
+            said = second.stderr.read()
+            assert second.wait(PATIENCE_S) != 0
+        assert "Traceback" not in said
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        assert first.execute(waiting).fetchall() == []
 
 
 async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
@@ -57,6 +111,10 @@ async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
         ("ALTER TABLE charging_session ALTER session_id DROP IDENTITY", "charging_session"),
         ("ALTER TABLE rollup_due ALTER devices SET STORAGE EXTENDED", "rollup_due"),
         ("DROP VIEW reading", "view reading"),
+        (
+            "REVOKE SELECT ON schema_version FROM PUBLIC",
+            "grant of SELECT on schema_version to PUBLIC",
+        ),
         ("ALTER TYPE register_state ADD ATTRIBUTE extra text", "type register_state"),
         # A type that is another for the catalogue is another for what returns it.
         ("ALTER TYPE text_range RENAME TO other", r"type text_range|function exactly\(text\)"),
@@ -91,6 +149,24 @@ async def test_a_difference_is_named(connection: Connection, change: str, named:
     differences = await check_schema(connection)
     assert differences
     assert all(re.match(f"(?:{named}):", line) for line in differences)
+
+
+async def test_a_grant_of_the_schema_is_made_again_and_those_of_the_operator_are_left_alone(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        "REVOKE SELECT ON schema_version FROM PUBLIC; GRANT SELECT ON meter TO PUBLIC;"
+        " GRANT ALL ON meter_history TO pg_monitor"
+    )
+    assert await check_schema(connection) == [
+        "grant of SELECT on schema_version to PUBLIC: is not there"
+    ]
+    await apply_schema(connection)
+    assert await check_schema(connection) == []
+    await connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+    assert await check_schema(connection) == []
+    kept = "SELECT has_table_privilege('pg_monitor', 'meter_history', 'INSERT')"
+    assert await rows(connection, kept) == [(True,)]
 
 
 async def test_another_definition_of_a_view_is_a_difference(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL on which nobody answers, while the other end still acknowledges."""
+"""Connections to PostgreSQL on which no answer comes, while the other end still acknowledges."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ async def test_a_loop_that_was_busy_is_not_taken_for_a_network_that_is_silent(
             asked = asyncio.create_task(connection.execute("SELECT 1"))
             while connection.info.transaction_status != TransactionStatus.ACTIVE:
                 await asyncio.sleep(0)
-            time.sleep(0.3)  # noqa: ASYNC251  the answer comes meanwhile, and nobody reads it
+            time.sleep(0.3)  # noqa: ASYNC251  the answer comes meanwhile, and is not read
             await asked
         await connection.execute("SELECT 1")  # it has not been broken
 

@@ -1,10 +1,7 @@
 """One flush on a real PostgreSQL: all of a batch or nothing, each message to its one end."""
 
-import asyncio
 import base64
-import random
 import struct
-from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
@@ -12,30 +9,18 @@ from functools import partial
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
-from consumer.errors import CommitUnknown, Fenced
-from consumer.flush.history import PATIENCE, Copies, Outcome
-from consumer.flush.sink import Sink, Unsettled
+from consumer.errors import Fenced
+from consumer.flush.outcome import Outcome
+from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
 from consumer.postgres.database import Database
 from telemetry.reasons import Reason
 from telemetry.streams import VEHICLE
-from tests.conftest import FOLDER
 from tests.integration.conftest import FLUSH, NOW, flush_of, meter_value, record, rows
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def server_errors(database_url: str) -> Callable[[], int]:
-    """Count the errors that the server's log has of the test's database."""
-    log = FOLDER / "logs" / "postgres.log"
-    if not log.exists():
-        pytest.skip("the server is none of ours: its log is out of reach")
-    line = f"@{conninfo_to_dict(database_url)['dbname']} ERROR: "
-    return lambda: log.read_text(errors="replace").count(line)
 
 
 def reasons(outcome: Outcome) -> list[Reason]:
@@ -96,98 +81,6 @@ async def test_current_state_keeps_the_newest_by_event_time(
     await sink.flush(flush_of([meter_value(ago=5 * MINUTE, kwh=1)], believed=1))
     assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_current_state") == [(9,)]
     assert await rows(connection, "SELECT count(*) FROM meter_history") == [(2,)]
-
-
-async def test_copies_and_conflicts_within_a_batch_are_told_apart(
-    sink: Sink, connection: Connection
-) -> None:
-    values = [meter_value(kwh=1), meter_value(kwh=2), meter_value(kwh=1)]
-    outcome = await sink.flush(flush_of(values))
-    assert (outcome.stored, outcome.duplicates) == (1, 1)
-    assert [(letter.position, letter.reason) for letter in outcome.dead_letters] == [
-        (1, Reason.CONFLICTING_DUPLICATE)
-    ]
-    assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_history") == [(1,)]
-
-
-async def test_copies_and_conflicts_with_what_is_stored_are_told_apart(
-    sink: Sink, connection: Connection
-) -> None:
-    await sink.flush(flush_of([meter_value(kwh=1)]))
-    again = [
-        meter_value(kwh=2),  # conflicts
-        meter_value(kwh=1),  # a copy of the stored one, though not of the one before
-        meter_value("mtr-2", kwh=3),  # new
-        meter_value("mtr-2", kwh=4),  # conflicts with the new one
-        meter_value("mtr-2", kwh=3),  # a copy of the new one
-    ]
-    outcome = await sink.flush(flush_of(again, believed=1))
-    assert (outcome.stored, outcome.duplicates) == (1, 2)
-    assert sorted(letter.position for letter in outcome.dead_letters) == [0, 3]
-    query = "SELECT meter_id, kwh_consumed_ac FROM {} ORDER BY 1"
-    for table in ("meter_history", "meter_current_state"):
-        assert await rows(connection, query.format(table)) == [("mtr-1", 1), ("mtr-2", 3)]
-    dead = await rows(connection, "SELECT value FROM dead_letter ORDER BY record_offset")
-    assert dead == [(again[0],), (again[3],)]
-
-
-async def test_beside_copies_late_readings_are_stored_and_newer_ones_too(
-    sink: Sink, connection: Connection
-) -> None:
-    first = [meter_value(ago=minutes * MINUTE, kwh=minutes) for minutes in (9, 5)]
-    await sink.flush(flush_of(first))
-    late, newer = meter_value(ago=7 * MINUTE, kwh=7), meter_value(ago=1 * MINUTE, kwh=1)
-    known = Copies()
-    for believed, values, stored, copies in (
-        (2, [first[0], late, newer, first[1]], 2, 2),  # the first copies that are met
-        (6, [late, meter_value(ago=8 * MINUTE, kwh=8), first[0]], 1, 2),  # others are known of
-        (9, [meter_value(ago=6 * MINUTE, kwh=6)], 1, 0),  # and none any more
-        (10, [late], 0, 1),
-    ):
-        outcome = await sink.flush(flush_of(values, believed=believed, copies=known))
-        assert (outcome.stored, outcome.duplicates) == (stored, copies)
-        assert not outcome.dead_letters
-    history = await rows(connection, "SELECT kwh_consumed_ac FROM meter_history ORDER BY 1")
-    assert history == [(1,), (5,), (6,), (7,), (8,), (9,)]
-    assert await rows(connection, "SELECT kwh_consumed_ac FROM meter_current_state") == [(1,)]
-
-
-async def test_only_the_first_copy_of_many_batches_is_an_error_in_the_server_s_log(
-    sink: Sink, connection: Connection, server_errors: Callable[[], int]
-) -> None:
-    """By turns a batch is new and a copy of the one before; other partitions have none."""
-    known, before = Copies(), server_errors()
-    for turn in range(40):
-        values = [meter_value(f"mtr-{turn // 2}-{n}") for n in range(5)]
-        outcome = await sink.flush(flush_of(values, believed=5 * turn, copies=known))
-        assert (outcome.stored, outcome.duplicates) == ((0, 5) if turn % 2 else (5, 0))
-        await sink.flush(flush_of([meter_value(f"p1-{turn}")], believed=turn, partition=1))
-    assert server_errors() - before == 1
-
-
-async def test_copies_are_expected_until_many_batches_had_none() -> None:
-    copies = Copies()
-    expected = []
-    for met in (False, True, *[False] * PATIENCE, False, True):
-        copies.note(met=met)
-        expected.append(copies.are_expected)
-    assert expected == [False, *[True] * PATIENCE, False, False, True]
-
-
-async def test_rows_that_are_stored_beyond_the_current_state_are_found_too(
-    sink: Sink, connection: Connection
-) -> None:
-    by_hand = meter_value(ago=1 * MINUTE, kwh=3)
-    await sink.flush(flush_of([meter_value(ago=9 * MINUTE)]))
-    await sink.flush(flush_of([by_hand], believed=1))
-    await connection.execute(
-        "UPDATE meter_current_state SET recorded_at = recorded_at - '1 h'::interval"
-    )
-    # That copies come in is known by the second.
-    known = Copies()
-    for believed in (2, 3):
-        outcome = await sink.flush(flush_of([by_hand], believed=believed, copies=known))
-        assert (outcome.stored, outcome.duplicates) == (0, 1)
 
 
 async def test_another_unique_rule_on_history_rejects_the_reading_that_breaks_it(
@@ -273,8 +166,9 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
     headers = (
         ("trace", b"\x00\xff"),
         ("nul\x00", None),
-        ("latin-\udce9", b"1"),  # as the source hands out a byte that is no UTF-8
+        ("latin-\udce9", b"1"),  # as the source hands out a byte that is not UTF-8
         ("\ufffd", b""),
+        ("Łódź", b""),
         ("trace", b"2"),
     )
     letters = [
@@ -290,6 +184,7 @@ async def test_dead_letters_keep_bytes_key_headers_and_time(
         ["nul\ufffd", None, base64.b64encode(b"nul\x00").decode()],
         ["latin-\ufffd", base64.b64encode(b"1").decode(), base64.b64encode(b"latin-\xe9").decode()],
         ["\ufffd", ""],
+        ["Łódź", ""],
         ["trace", base64.b64encode(b"2").decode()],
     ]
     assert await rows(connection, query) == [
@@ -322,27 +217,6 @@ async def test_a_partition_that_was_dropped_meanwhile_is_made_again(
     assert outcome.stored == 1
 
 
-async def test_concurrent_flushes_of_the_same_devices_do_not_lose_or_double(
-    database: Database, metrics: Metrics, connection: Connection
-) -> None:
-    """A device may turn up in two partitions, where a key is missing or wrong."""
-    values = [meter_value(f"mtr-{place % 50}", ago=place * MINUTE) for place in range(500)]
-    chance = random.Random(7)
-    async with (
-        aclosing(Sink(database=database, metrics=metrics, timeout=30)) as one,
-        aclosing(Sink(database=database, metrics=metrics, timeout=30)) as other,
-    ):
-        flushes = []
-        for sink, partition in ((one, 0), (other, 1)):
-            chance.shuffle(values)
-            flush = flush_of(values, partition=partition)
-            flushes.append(database.patiently(partial(sink.flush, flush), work=FLUSH))
-        outcomes = await asyncio.gather(*flushes)
-    assert sum(outcome.stored for outcome in outcomes) == 500
-    assert sum(outcome.duplicates for outcome in outcomes) == 500
-    assert not any(outcome.dead_letters for outcome in outcomes)
-
-
 async def test_one_outage_is_met_once_however_many_connections_broke_in_it(
     database: Database, metrics: Metrics, connection: Connection
 ) -> None:
@@ -364,95 +238,3 @@ async def test_one_outage_is_met_once_however_many_connections_broke_in_it(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND application_name = 'wattline-consumer'"
             )
-
-
-@pytest.mark.parametrize("survives", [True, False])
-async def test_a_commit_whose_answer_is_lost_is_settled_by_asking(
-    sink: Sink, connection: Connection, forget_standby: Callable[[], None], *, survives: bool
-) -> None:
-    """The commit hangs on a standby that does not exist; ending its backend loses the answer."""
-    await sink.flush(flush_of([meter_value()]))
-    flush = flush_of([meter_value("mtr-2")], believed=1)
-    if survives:
-        await wait_for_a_standby(connection)
-    else:
-        await connection.execute("SELECT pg_advisory_lock(1)")
-        await connection.execute(
-            "CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS"
-            " 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END'"
-        )
-        await connection.execute(
-            "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON meter_current_state"
-            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_here()"
-        )
-    flushing = asyncio.create_task(sink.flush(flush))
-    await _end_backend_that_waits(connection, event="SyncRep" if survives else "advisory")
-    with pytest.raises(CommitUnknown):
-        await flushing
-    forget_standby()
-    await connection.execute("SELECT pg_advisory_unlock_all()")
-    stored_before = await rows(connection, "SELECT count(*) FROM meter_history")
-    assert stored_before == [(2 if survives else 1,)]
-    outcome = await sink.flush(flush)
-    assert (outcome.stored, outcome.dead_letters) == (1, [])
-    assert await rows(connection, "SELECT count(*) FROM meter_history") == [(2,)]
-
-
-async def test_an_id_that_a_crash_took_away_is_another_transactions_by_now(
-    sink: Sink, connection: Connection
-) -> None:
-    """A crash forgets ids that were not written down yet, and they are given out again."""
-    flush = flush_of([meter_value()])
-    cursor = await connection.execute("SELECT pg_current_xact_id()::text")
-    row = await cursor.fetchone()
-    assert row is not None
-    somebody_elses = row[0]
-    # As after a COMMIT without answer.
-    sink._unsettled = Unsettled(flush, somebody_elses, Outcome(stored=1))
-    outcome = await sink.flush(flush)
-    assert (outcome.stored, outcome.duplicates) == (1, 0)
-    assert await rows(connection, "SELECT count(*) FROM meter_history") == [(1,)]
-
-
-async def wait_for_a_standby(connection: Connection) -> None:
-    """Let every commit of the server wait for a standby that does not exist, from now on."""
-    await connection.execute("CREATE TABLE probe ()")
-    await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await connection.execute("SELECT pg_reload_conf()")
-    waits = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    async with await psycopg.AsyncConnection.connect(
-        connection.info.dsn, password=connection.info.password, autocommit=True
-    ) as prober:
-        # The server takes note in its own time: a commit that waits shows that it has.
-        while True:
-            probing = asyncio.create_task(prober.execute("INSERT INTO probe DEFAULT VALUES"))
-            while not probing.done():
-                if await rows(connection, waits):
-                    await _end_backend_that_waits(connection, event="SyncRep")
-                    await asyncio.wait([probing])
-                    probing.exception()
-                    return
-                await asyncio.sleep(0.01)
-            await probing
-
-
-@pytest.fixture
-def forget_standby(database_url: str) -> Iterator[Callable[[], None]]:
-    """Let commits wait for nobody again; at the end, too, whatever happened to the test."""
-
-    def forget() -> None:
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
-            connection.execute("SELECT pg_reload_conf()")
-
-    yield forget
-    forget()
-
-
-async def _end_backend_that_waits(connection: psycopg.AsyncConnection, *, event: str) -> None:
-    query = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event = %s AND pid <> pg_backend_pid()"
-    )
-    while not await (await connection.execute(query, [event])).fetchall():
-        await asyncio.sleep(0.01)

@@ -75,7 +75,7 @@ def serving(
 # Until it is closed, its event loop runs in this thread, and asyncio tests cannot run beside it.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; skip where there is none, and in CI fail."""
+    """Chromium; skip if there is none, and in CI fail."""
     chromium = program(*PROGRAMS, package="chromium")
     with sync_playwright() as playwright:
         # As root, in which containers often run, Chromium's own sandbox does not start.

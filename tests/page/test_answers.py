@@ -93,7 +93,7 @@ def test_an_outage_of_postgresql_is_a_page_that_says_so(
     servers: Addresses, site: Site, tmp_path: Path
 ) -> None:
     nowhere = "postgresql://nobody:nothing@127.0.0.1:9/none"
-    with serving(nowhere, servers, tmp_path) as api:
+    with serving(nowhere, servers, tmp_path, DATABASE_POOL_TIMEOUT_S="0.2") as api:
         for path in ("/", "/vehicles", "/vehicles/veh-00003"):
             answer = httpx.get(api.address + path, timeout=60)
             assert answer.status_code == 503

@@ -2,13 +2,11 @@
 
 import asyncio
 import re
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from pathlib import Path
 
 import httpx
 import psycopg
@@ -16,18 +14,43 @@ import pytest
 from confluent_kafka import TopicPartition
 from pydantic import SecretStr
 
+from api.app import create_app
 from api.figures.energies import total
 from api.figures.figures import Figures
 from api.page.words import DASH, kwh
 from api.postgres.database import Database
-from api.settings import PoolSettings
+from api.settings import PoolSettings, Settings
 from deploy.local.stack import Addresses
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from tests import kafka_clients
-from tests.page.conftest import Site, serving
+from tests.asked import asked
+from tests.page.conftest import Site
 
 NOWHERE = "127.0.0.1:9"
+
+Show = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def show(servers: Addresses, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Show:
+    """Run the API in this process, with settings that differ; it looks around all the time."""
+    monkeypatch.setattr("api.figures.intake._LOOK_S", 0.2)
+    monkeypatch.setattr("api.figures.figures.NOW_KEPT_S", 0.1)
+    monkeypatch.setattr("api.figures.pace._LEAST_S", 0)
+    usual = {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+    }
+
+    @asynccontextmanager
+    async def shown(**settings: str) -> AsyncIterator[httpx.AsyncClient]:
+        for name, value in (usual | settings).items():
+            monkeypatch.setenv(name, value)
+        async with asked(create_app(Settings())) as client:
+            yield client
+
+    return shown
 
 
 def tile(page: str, name: str) -> str:
@@ -55,28 +78,16 @@ def number(text: str) -> float:
     return float(text.removesuffix(" kWh").replace(",", ""))
 
 
-def whole(address: str, path: str = "/") -> str:
-    """Return a page once nothing on it is still being computed or asked."""
-    with httpx.Client(base_url=address, timeout=60) as client:
-        return until(client, lambda page: "being" not in page, path)
+async def whole(client: httpx.AsyncClient) -> str:
+    """Return the fleet's page once nothing on it is still being computed, asked or measured."""
+    return await until(client, lambda page: "being" not in page)
 
 
-def until(client: httpx.Client, is_so: Callable[[str], bool], path: str = "/") -> str:
-    """Return the page once it is so."""
-    while not is_so(page := client.get(path).raise_for_status().text):
-        time.sleep(0.2)
+async def until(client: httpx.AsyncClient, is_so: Callable[[str], bool]) -> str:
+    """Return the fleet's page once it is so."""
+    while not is_so(page := (await client.get("/")).raise_for_status().text):
+        await asyncio.sleep(0.05)
     return page
-
-
-@contextmanager
-def shown(
-    servers: Addresses, database_url: str, folder: Path, **environment: str
-) -> Iterator[httpx.Client]:
-    with (
-        serving(database_url, servers, folder, **environment) as api,
-        httpx.Client(base_url=api.address, timeout=60) as client,
-    ):
-        yield client
 
 
 def stored(
@@ -131,31 +142,27 @@ def fill_ten_hours(connection: psycopg.Connection[tuple[object, ...]], now: date
     connection.commit()
 
 
-def test_a_silent_stream_does_not_hide_the_other(
-    servers: Addresses, database_url: str, tmp_path: Path
-) -> None:
+async def test_a_silent_stream_does_not_hide_the_other(show: Show, database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         second, hours = timedelta(seconds=1), timedelta(hours=3)
         stored(connection, "meter", "mtr-1", taken_ago=3 * second, stored_ago=second)
         stored(connection, "vehicle", "veh-1", taken_ago=hours, stored_ago=hours)
-    with shown(servers, database_url, tmp_path) as client:
-        page = client.get("/").text
+    async with show() as client:
+        page = (await client.get("/")).text
     assert "lag: stored 2.0 s after" in tile(page, "Newest reading stored")
     assert tile(page, "Vehicles live").startswith("0 of 1")
     assert tile(page, "Meters live").startswith("1 of 1")
 
 
-def test_a_clock_that_is_ahead_does_not_hide_silence(
-    servers: Addresses, database_url: str, tmp_path: Path
-) -> None:
+async def test_a_clock_that_is_ahead_does_not_hide_silence(show: Show, database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         stored_ago, ahead = timedelta(minutes=7), timedelta(seconds=290)
         for stream in ("meter", "vehicle"):
             stored(
                 connection, stream, "fast", taken_ago=stored_ago - 2 * ahead, stored_ago=stored_ago
             )
-    with shown(servers, database_url, tmp_path) as client:
-        page = client.get("/").text
+    async with show() as client:
+        page = (await client.get("/")).text
     said = tile(page, "Newest reading stored")
     assert said.startswith("7 min ago")
     assert said.endswith("no newer one was stored in the last 5 min")
@@ -177,11 +184,11 @@ def ends_of(servers: Addresses) -> dict[tuple[str, int], int]:
         }
 
 
-def test_what_waits_in_kafka_is_shown_while_every_consumer_is_stopped(
-    servers: Addresses, database_url: str, group: str, tmp_path: Path
+async def test_what_waits_in_kafka_is_shown_while_every_consumer_is_stopped(
+    show: Show, servers: Addresses, database_url: str, group: str
 ) -> None:
-    with shown(servers, database_url, tmp_path, CONSUMER_GROUP=group) as client:
-        whole(str(client.base_url))  # by now the topics are there
+    async with show(CONSUMER_GROUP=group) as client:
+        await whole(client)  # by now the topics are there
         ends = ends_of(servers)
         with psycopg.connect(database_url, autocommit=True) as connection:
             for (topic, partition), end in ends.items():
@@ -193,28 +200,31 @@ def test_what_waits_in_kafka_is_shown_while_every_consumer_is_stopped(
             for at in range(5):
                 producer.produce(STREAMS[at % 2].topic, b"{}", uuid.uuid4().bytes)
             assert not producer.flush(30)
-        page = until(client, lambda page: "does a consumer run?" in page)
-        said = tile(page, "Waiting in Kafka")
+        said = ""
+        while not (said.startswith("5 messages") and "does a consumer run?" in said):
+            page = await whole(client)
+            said = tile(page, "Waiting in Kafka")
         assert said == f"5 messages group {group} took in none for 7 min: does a consumer run?"
         assert 'class="tile alarm"><dt>Waiting in Kafka' in page
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(
                 "UPDATE ingest_offset SET next_offset = next_offset + 5, updated_at = now()"
             )
-        page = until(client, lambda page: "has taken in all of them" in page)
+        page = await until(client, lambda page: "has taken in all of them" in page)
         assert tile(page, "Waiting in Kafka").startswith("0 messages")
 
 
-def test_a_kafka_that_does_not_answer_is_reported_and_delays_no_page(
-    servers: Addresses, database_url: str, tmp_path: Path
+async def test_a_kafka_that_does_not_answer_is_reported_and_delays_no_page(
+    show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with shown(servers, database_url, tmp_path, KAFKA_BOOTSTRAP_SERVERS=NOWHERE) as client:
-        said = tile(whole(str(client.base_url)), "Waiting in Kafka")
+    monkeypatch.setattr("api.figures.ends._ANSWER_S", 0.2)
+    async with show(KAFKA_BOOTSTRAP_SERVERS=NOWHERE) as client:
+        said = tile(await whole(client), "Waiting in Kafka")
     assert said == f"{DASH} not known: Kafka does not answer"
 
 
-def test_offsets_and_dead_letters_of_another_group_are_not_counted_as_the_groups(
-    servers: Addresses, database_url: str, group: str, tmp_path: Path
+async def test_offsets_and_dead_letters_of_another_group_are_not_counted_as_the_groups(
+    show: Show, database_url: str, group: str
 ) -> None:
     with psycopg.connect(database_url) as connection:
         for other in ("night-shift", "reports"):
@@ -225,8 +235,8 @@ def test_offsets_and_dead_letters_of_another_group_are_not_counted_as_the_groups
             "INSERT INTO dead_letter (consumer_group, topic, partition, record_offset, reason,"
             " detail) VALUES ('reports', 'telemetry.meter', 0, 3, 'empty_value', '')"
         )
-    with shown(servers, database_url, tmp_path, CONSUMER_GROUP=group) as client:
-        page = whole(str(client.base_url))
+    async with show(CONSUMER_GROUP=group) as client:
+        page = await whole(client)
     said = tile(page, "Waiting in Kafka")
     assert f"group {group} never took in any, but night-shift, reports did" in said
     assert "Is CONSUMER_GROUP right?" in said
@@ -234,15 +244,13 @@ def test_offsets_and_dead_letters_of_another_group_are_not_counted_as_the_groups
     assert letters == "0 no message was refused; 1 of other groups"
 
 
-def test_a_fleet_of_ten_hours_is_judged_by_them(
-    servers: Addresses, database_url: str, tmp_path: Path
-) -> None:
+async def test_a_fleet_of_ten_hours_is_judged_by_them(show: Show, database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         fill_ten_hours(connection, datetime.now(UTC).replace(microsecond=0))
-    with shown(servers, database_url, tmp_path) as client:
-        page = whole(str(client.base_url))
-        one = client.get("/vehicles/veh-0").text
-        idle = client.get("/vehicles/veh-2").text
+    async with show() as client:
+        page = await whole(client)
+        one = (await client.get("/vehicles/veh-0")).text
+        idle = (await client.get("/vehicles/veh-2")).text
     assert "Since the first reading of a vehicle" in page
     said = {row[0]: row[1:] for row in cells(page, 'class="statuses"')}
     assert [said[status][0] for status in ("optimal", "critical", "insufficient data")] == list(
@@ -256,8 +264,9 @@ def test_a_fleet_of_ten_hours_is_judged_by_them(
     assert "its meters drew 0.060 kWh; 0.1 kWh is needed." in words_of(idle)
 
 
-def test_tiles_statuses_chart_and_table_of_the_fleet_add_up(site: Site) -> None:
-    page = whole(site.address)
+async def test_tiles_statuses_chart_and_table_of_the_fleet_add_up(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.address, timeout=60) as client:
+        page = await until(client, lambda page: "being computed" not in page)
     *statuses, everyone = cells(page, 'class="statuses"')
     for column in (1, 2, 3):
         told = [number(row[column]) for row in statuses if row[column] != DASH]
@@ -308,8 +317,8 @@ async def test_late_readings_are_added_to_the_day_and_its_hours_at_once(
         )
 
 
-def test_a_missing_measure_is_a_dash_and_breaks_no_page(
-    servers: Addresses, database_url: str, tmp_path: Path
+async def test_a_missing_measure_is_a_dash_and_breaks_no_page(
+    show: Show, database_url: str
 ) -> None:
     with psycopg.connect(database_url) as connection:
         fill_ten_hours(connection, datetime.now(UTC).replace(microsecond=0))
@@ -319,10 +328,10 @@ def test_a_missing_measure_is_a_dash_and_breaks_no_page(
         connection.execute("UPDATE vehicle_current_state SET soc = NULL, battery_temp = NULL")
         connection.execute("UPDATE vehicle_history SET soc = NULL WHERE vehicle_id = 'veh-0'")
         connection.execute("UPDATE vehicle_history SET battery_temp = NULL")
-    with shown(servers, database_url, tmp_path) as client:
-        listed = cells(client.get("/vehicles").text, "<table>")
-        one = client.get("/vehicles/veh-0").raise_for_status().text
-        other = client.get("/vehicles/veh-1").raise_for_status().text
+    async with show() as client:
+        listed = cells((await client.get("/vehicles")).text, "<table>")
+        one = (await client.get("/vehicles/veh-0")).raise_for_status().text
+        other = (await client.get("/vehicles/veh-1")).raise_for_status().text
     assert listed[0][2:4] == [DASH, DASH]
     assert tile(one, "Newest reading").startswith(f"{DASH} charged, {DASH}")
     # A measure that is always missing has no line.

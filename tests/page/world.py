@@ -10,8 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import psycopg
+import pyarrow as pa
+from pyarrow.csv import WriteOptions, write_csv
 
-from producer_sim.devices.fleet import Fleet, Mode
+from producer_sim.devices.fleet import Fleet, Mode, Tick
 
 SIZE = 60
 DAYS = 2
@@ -44,33 +46,12 @@ def fill(connection: Connection, now: datetime) -> World:
     steps = DAYS * 24 * 60
     start = (now_us // MINUTE_US - steps) * MINUTE_US
     fleet = Fleet(size=SIZE, seed=7, start_us=start, interval_us=MINUTE_US)
-    charging: list[np.ndarray] = []
+    ticks, charging = [], []
+    for _ in range(steps):
+        ticks.append(fleet.advance())
+        charging.append(fleet.mode == Mode.CHARGING)
     with connection.cursor() as cursor:
-        rows = []
-        for _ in range(steps):
-            tick = fleet.advance()
-            charging.append(fleet.mode == Mode.CHARGING)
-            rows.append(tick)
-        for table, columns in (
-            ("meter_history", "meter_id, recorded_at, kwh_consumed_ac, voltage"),
-            ("vehicle_history", "vehicle_id, recorded_at, soc, kwh_delivered_dc, battery_temp"),
-        ):
-            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                for minute, tick in enumerate(rows):
-                    for place in range(SIZE):
-                        if _is_lost(table, place, minute, steps):
-                            continue
-                        at = EPOCH + timedelta(microseconds=int(tick.recorded_at[place]))
-                        dc = float(tick.kwh_delivered_dc[place])
-                        values: tuple[object, ...]
-                        if table == "meter_history":
-                            ac = float(tick.kwh_consumed_ac[place])
-                            values = (_meter(place), at, ac, float(tick.voltage[place]))
-                        else:
-                            dc *= 1.3 if place == IMPLAUSIBLE else 1.0
-                            soc, heat = float(tick.soc[place]), float(tick.battery_temp[place])
-                            values = (_vehicle(place), at, soc, dc, heat)
-                        copy.write_row(values)
+        _copy_histories(cursor, ticks)
         cursor.execute(
             "INSERT INTO meter_current_state SELECT DISTINCT ON (meter_id) meter_id, recorded_at,"
             " kwh_consumed_ac, voltage, recorded_at + interval '1.4 seconds' FROM meter_history"
@@ -106,16 +87,56 @@ def _meter(place: int) -> str:
     return f"mtr-{place:05}"
 
 
-def _is_lost(table: str, place: int, minute: int, steps: int) -> bool:
-    """Gaps: hours of a vehicle, a while of its meter; one vehicle fell silent long ago."""
-    before_end = steps - minute
-    if place == SILENT:
-        return before_end < 600
-    if place == GAPPY:
-        if table == "vehicle_history":
-            return 700 < before_end < 860 or 300 < before_end < 330
-        return 420 < before_end < 520
-    return False
+def _copy_histories(cursor: psycopg.Cursor[tuple[object, ...]], ticks: list[Tick]) -> None:
+    """Write the readings, but for those that are lost."""
+    at = np.array([tick.recorded_at for tick in ticks])
+    ac = np.array([tick.kwh_consumed_ac for tick in ticks])
+    dc = np.array([tick.kwh_delivered_dc for tick in ticks])
+    dc[:, IMPLAUSIBLE] *= 1.3
+    volts = np.array([tick.voltage for tick in ticks])
+    soc = np.array([tick.soc for tick in ticks])
+    heat = np.array([tick.battery_temp for tick in ticks])
+    for table, columns, name, measures in (
+        ("meter_history", "meter_id, recorded_at, kwh_consumed_ac, voltage", _meter, (ac, volts)),
+        (
+            "vehicle_history",
+            "vehicle_id, recorded_at, soc, kwh_delivered_dc, battery_temp",
+            _vehicle,
+            (soc, dc, heat),
+        ),
+    ):
+        kept = ~_lost(table, len(ticks))
+        ids = np.tile([name(place) for place in range(SIZE)], (len(ticks), 1))
+        rows = pa.table(
+            [
+                pa.array(ids[kept]),
+                pa.array(at[kept], pa.timestamp("us", tz="UTC")),
+                *(pa.array(measure[kept]) for measure in measures),
+            ],
+            names=columns.split(", "),
+        )
+        with (
+            cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv)") as copy,
+            pa.BufferOutputStream() as text,
+        ):
+            write_csv(rows, text, WriteOptions(include_header=False))
+            copy.write(text.getvalue().to_pybytes())
+
+
+def _lost(table: str, steps: int) -> np.ndarray:
+    """Return which readings are lost, by minute and vehicle: hours of one, and of its meter.
+
+    One vehicle fell silent long ago.
+    """
+    before_end = steps - np.arange(steps)
+    lost = np.zeros((steps, SIZE), bool)
+    lost[:, SILENT] = before_end < 600
+    if table == "vehicle_history":
+        lost[:, GAPPY] = (before_end > 700) & (before_end < 860)
+        lost[:, GAPPY] |= (before_end > 300) & (before_end < 330)
+    else:
+        lost[:, GAPPY] = (before_end > 420) & (before_end < 520)
+    return lost
 
 
 def _make_days(connection: Connection, now: datetime) -> None:

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
 from deploy.local.kafka import node as kafka
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port
-from tests import kafka_clients
+from tests import brief_jvm, kafka_clients
 from tests.needed import program
 
 USER, PASSWORD = "wattline", "hunter2"
@@ -92,7 +92,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         port=ports["plain"],
         controller_port=controller,
         settings=_settings(ports, controller, authority),
-        jvm=kafka.BRIEF,
+        jvm=brief_jvm.options(),
     )
     process = kafka.start(node)
     try:

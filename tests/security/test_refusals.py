@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[Callable[[Secured], Settings], str]] = {
         lambda secured: tls(secured, "sasl"),
         "KAFKA_SECURITY_PROTOCOL is SSL, and the port ends the connection",
     ),
-    "a password where none is taken": (
+    "a password to a port that takes none": (
         lambda secured: sasl(secured, "tls"),
         "KAFKA_SECURITY_PROTOCOL is SASL_SSL, and the port takes no passwords",
     ),

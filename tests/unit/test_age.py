@@ -1,4 +1,4 @@
-"""How old what waits is, whatever the records' own times say."""
+"""The age of what waits, whatever the records' own times say."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_after_an_outage_of_all_replicas_a_backlog_is_as_old_as_it_says() -> Non
     assert age.seconds(ms(NOON - 4 * HOUR), now=NOON) == 4 * HOUR
 
 
-def test_a_backlog_is_as_old_as_it_says_also_where_some_of_it_was_stored_a_moment_ago() -> None:
+def test_a_backlog_is_as_old_as_it_says_even_if_some_of_it_was_stored_a_moment_ago() -> None:
     assert Age(stored_at=NOON - 1).seconds(ms(NOON - 4 * HOUR), now=NOON) == 4 * HOUR
 
 

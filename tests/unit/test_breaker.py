@@ -1,4 +1,4 @@
-"""The breaker lets everybody through, or one trial at a time, or waits."""
+"""The breaker lets all attempts through, or one trial at a time, or none."""
 
 import asyncio
 import contextlib
@@ -55,11 +55,11 @@ class Server:
         return [state for state, _ in self.changes]
 
 
-async def test_a_closed_breaker_lets_everybody_through_at_once() -> None:
+async def test_a_closed_breaker_lets_all_through_at_once() -> None:
     server = Server()
     asking = [asyncio.create_task(server.ask()) for _ in range(5)]
     await server.reached.wait()
-    await asyncio.sleep(0)  # one turn of the loop: nobody queues
+    await asyncio.sleep(0)  # one turn of the loop: no attempt queues
     assert server.under_way == 5
     server.answering.set()
     await asyncio.gather(*asking)
@@ -128,7 +128,7 @@ async def test_a_cancelled_trial_opens_it_again_and_frees_the_queue() -> None:
     assert server.breaker.state is State.CLOSED
 
 
-async def test_who_is_cancelled_in_the_queue_frees_it_too() -> None:
+async def test_an_attempt_that_is_cancelled_in_the_queue_frees_it_too() -> None:
     server = Server()
     await server.fail(ConnectionRefusedError())
     pausing = asyncio.create_task(server.ask())
@@ -140,7 +140,7 @@ async def test_who_is_cancelled_in_the_queue_frees_it_too() -> None:
     assert server.breaker.state is State.CLOSED
 
 
-async def test_an_error_that_is_no_outage_closes_it_for_the_server_has_answered() -> None:
+async def test_an_error_that_is_not_an_outage_closes_it_because_the_server_has_answered() -> None:
     server = Server()
     await server.fail(ConnectionRefusedError())
     await server.fail(ValueError())

@@ -280,7 +280,7 @@ def test_either_form_is_read_by_column_whichever_came_before(stream: Stream) -> 
     assert len(by_row(decoded.columns)) == len(values)
 
 
-def test_a_schema_registrys_prefix_is_stripped_where_it_is_asked_for() -> None:
+def test_a_schema_registrys_prefix_is_stripped_if_it_is_asked_for() -> None:
     prefix = b"\0\0\0\0\x2a"
     values = [
         prefix + meter_value(),

@@ -29,7 +29,7 @@ FAULTS_OF_THE_TIME = [
 CONTRACT_ORDER = [
     *("empty_value", "oversized", "malformed_json", "not_an_object", "missing_field", "wrong_type"),
     *("invalid_device_id", "out_of_range", "invalid_timestamp", "future_timestamp", "too_old"),
-    # The one that the contract's list is extended by: given only where an option asks for it.
+    # The contract's list is extended by this one, which is given only if an option asks for it.
     *("unregistered_device", "conflicting_duplicate", "rejected_by_database"),
 ]
 FAULTY = {

@@ -1,5 +1,6 @@
 """The lag of the whole group, as a replica shows it that owns nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -10,6 +11,8 @@ from aiokafka import TopicPartition
 
 from consumer import group_lag
 from consumer.group_lag import GroupLag
+from consumer.kafka import admin
+from consumer.kafka.admin import Group
 from consumer.kafka.ends import Look
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets
@@ -21,7 +24,20 @@ PLACE = TopicPartition("telemetry.meter", 3)
 
 
 class Ends:
-    """Logs that all begin at 100."""
+    """Logs that all begin at 100 and end at 1,000. Only one look is ever taken."""
+
+    def __init__(self) -> None:
+        self.others: list[TopicPartition] = []
+        self.looks = 0
+        self.is_asked_again = asyncio.Event()
+
+    async def next(self) -> Look:
+        self.looks += 1
+        if self.looks > 1:
+            self.is_asked_again.set()
+            await asyncio.Event().wait()
+        ends = dict.fromkeys(self.others, 1_000)
+        return Look(0.0, high=ends, stable=ends, missing=frozenset())
 
     async def earliest(self, partitions: set[TopicPartition]) -> Offsets:
         return dict.fromkeys(partitions, 100)
@@ -57,10 +73,17 @@ def database() -> Database:
 
 
 @pytest.fixture
-def lag(metrics: Metrics, database: Database, monkeypatch: pytest.MonkeyPatch) -> GroupLag:
+def ends() -> Ends:
+    return Ends()
+
+
+@pytest.fixture
+def lag(
+    ends: Ends, metrics: Metrics, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> GroupLag:
     monkeypatch.setattr(group_lag, "read_offsets", read_offsets)
     return GroupLag(
-        ends=cast("Any", Ends()),
+        ends=cast("Any", ends),
         kafka=KafkaSettings(bootstrap_servers="localhost:9092"),
         consumer_group="test",
         source=cast("Any", None),
@@ -111,3 +134,20 @@ async def test_a_partition_of_which_nothing_was_stored_lags_from_its_earliest_re
 ) -> None:
     database.stored = {}
     assert await look(lag, metrics, end=1_000) == 900
+
+
+async def test_already_the_first_look_shows_the_partitions_of_all_replicas(
+    lag: GroupLag, ends: Ends, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def list_leaders(*_: object) -> dict[TopicPartition, int]:
+        return {PLACE: 1}
+
+    async def read_group(*_: object) -> Group:
+        return Group(is_settled=True, members=())
+
+    monkeypatch.setattr(admin, "list_leaders", list_leaders)
+    monkeypatch.setattr(admin, "read_group", read_group)
+    running = asyncio.create_task(lag.run())
+    await ends.is_asked_again.wait()
+    running.cancel()
+    assert shown(metrics) == 10

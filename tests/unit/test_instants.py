@@ -17,7 +17,7 @@ usual = st.builds(
     st.sampled_from(["seconds", "milliseconds", "microseconds"]),
     st.sampled_from(["Z", "+00:00"]),
 )
-# One character is another: mostly no timestamp, or a time, a date or a zone that there is not.
+# One character is changed: mostly this is not a timestamp, or its time, date or zone is invalid.
 spoilt = st.builds(
     lambda text, place, char: text[: place % len(text)] + char + text[place % len(text) + 1 :],
     usual,

@@ -9,9 +9,7 @@ from deploy.local.status import status
 
 
 @pytest.mark.parametrize("url", ["{away},127.0.0.1:{there}", "{away},127.0.0.1:{away_port}"])
-def test_a_database_of_several_hosts_is_reachable_where_one_answers(
-    tmp_path: Path, url: str
-) -> None:
+def test_a_database_of_several_hosts_is_reachable_if_one_answers(tmp_path: Path, url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         away_port = gone.getsockname()[1]
     with socket.create_server(("127.0.0.1", 0)) as server:

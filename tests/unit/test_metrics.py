@@ -45,7 +45,7 @@ def value(series: Series, name: str, **labels: str) -> float | None:
 
 
 def used() -> Metrics:
-    """Return metrics of which each has been touched once."""
+    """Return metrics, each of which has been changed once."""
     metrics = Metrics()
     metrics.count_flush(
         topic=METER.topic,

@@ -12,7 +12,7 @@ from tests.needed import program
 
 @pytest.fixture
 def spin() -> None:
-    """Skip where Spin or its compiler is missing; in CI, fail."""
+    """Skip if Spin or its compiler is missing; in CI, fail."""
     program("spin", package="spin")
     program("gcc", package="gcc")
 

@@ -81,9 +81,9 @@ async def looked_at(*, is_refused: bool) -> list[bool]:
             ended.set_result(None)
 
     for owned in list(schedule.owned):
-        pipeline._dispatch = partial(look, owned)  # type: ignore[method-assign]
+        pipeline._dispatch = partial(look, owned)  # type: ignore[method-assign]  # to be told
         if is_refused:
-            pipeline._look_again = partial(look, owned)  # type: ignore[method-assign]
+            pipeline._look_again = partial(look, owned)  # type: ignore[method-assign]  # to be told
             pipeline._refuse(owned, Exception())
         else:
             assert owned.flight is not None

@@ -19,6 +19,7 @@ from api.postgres.database import Database
 from api.settings import PoolSettings
 from deploy.replica import ROOT
 from producer_sim.settings import DatabaseSettings, ProductSettings
+from runtime.settings import describe
 from telemetry.reasons import Reason
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -57,12 +58,12 @@ def commands_of(command: Any, words: str = "") -> Iterator[str]:
 
 
 def test_every_setting_of_the_consumer_is_listed_with_its_default() -> None:
-    assert rows("Settings of the consumer") == wanted_rows(consumer.settings.describe())
+    assert rows("Settings of the consumer") == wanted_rows(describe(consumer.settings.SECTIONS))
 
 
 def test_every_setting_of_the_api_is_listed_that_is_not_as_the_consumers() -> None:
-    shared = consumer.settings.describe()
-    own = [setting for setting in api.settings.describe() if setting not in shared]
+    shared = describe(consumer.settings.SECTIONS)
+    own = [setting for setting in describe(api.settings.SECTIONS) if setting not in shared]
     assert rows("Settings of the API") == wanted_rows(own)
 
 

@@ -51,7 +51,7 @@ def told() -> Told:
     return Told()
 
 
-def test_the_line_says_what_was_refused_whom_and_where_help_is(told: Told) -> None:
+def test_the_line_names_what_was_refused_the_role_and_the_help(told: Told) -> None:
     DENIED.add_note("making days of meter_history, of 2026-02-10")
     told.note("a", METERS, DENIED)
     (line,) = told.lines
@@ -125,7 +125,7 @@ def test_what_was_never_refused_ends_without_a_word(told: Told) -> None:
     assert told.lines == []
 
 
-def test_a_code_that_a_trigger_made_up_is_no_label(told: Told) -> None:
+def test_a_code_that_a_trigger_made_up_is_not_a_label(told: Told) -> None:
     error = psycopg.DatabaseError("not today")
     error.sqlstate = "WAT01"
     told.note("a", METERS, error)

@@ -1,4 +1,4 @@
-"""What is read next and what is flushed next, rule by rule. Times are in seconds of no clock."""
+"""What is read next and what is flushed next, rule by rule. Times are plain numbers of seconds."""
 
 from aiokafka import TopicPartition
 

@@ -20,12 +20,11 @@ from consumer.settings import (
     HistorySettings,
     Settings,
     SourceSettings,
-    describe,
 )
 from runtime.http.settings import HttpSettings
 from runtime.kafka.settings import KafkaSettings
 from runtime.logs import LogSettings
-from runtime.settings import SettingsError, load
+from runtime.settings import SettingsError, describe, load
 
 NEEDED = {
     "KAFKA_BOOTSTRAP_SERVERS": "broker:9092",
@@ -44,7 +43,7 @@ SASL = {
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Remove this machine's own settings."""
-    names = {name for name, _, _ in describe()}
+    names = {name for name, _, _ in describe(SECTIONS)}
     for name in list(os.environ):
         if name.upper() in names:
             monkeypatch.delenv(name)
@@ -245,7 +244,7 @@ def test_secrets_are_in_no_representation(environment: pytest.MonkeyPatch) -> No
         for shown in (repr(section), str(section), str(section.model_dump())):
             assert "hunter" not in shown
         assert "hunter" not in section.model_dump_json()
-    assert "hunter" not in str(describe())
+    assert "hunter" not in str(describe(SECTIONS))
 
 
 @pytest.mark.parametrize(
@@ -274,7 +273,7 @@ def test_sections_are_frozen(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_is_described_once(environment: pytest.MonkeyPatch) -> None:
-    rows = describe()
+    rows = describe(SECTIONS)
     names = [name for name, _, _ in rows]
     assert len(set(names)) == len(names)
     assert {*NEEDED, *SASL, "CONSUMER_GROUP", "BATCH_MAX_ROWS", "FLUSH_INTERVAL_MS"} <= {*names}

@@ -222,7 +222,7 @@ def test_a_missed_fault_and_a_false_fault_are_found() -> None:
         found = violated(
             lambda found, items=items: compare_anomalies(
                 items, expected, window, found, exact=False
-            )  # type: ignore[misc]
+            )  # type: ignore[misc]  # a lambda's default
         )
         assert found == {"wrong_status", check}
 

@@ -54,6 +54,12 @@ def test_times_without_an_end_or_before_2000_are_wrong_use(arguments: list[str])
     assert ended.exception is None or isinstance(ended.exception, SystemExit)
 
 
+def test_wrong_use_ends_with_a_line_that_says_error() -> None:
+    ended = CliRunner().invoke(app, ["run", "--api", "http://localhost"])
+    assert ended.exit_code == 2
+    assert ended.stderr == "error: --api needs --world: other devices need not be registered\n"
+
+
 @pytest.mark.parametrize("text", ["-", "-1", "-0s", "--1h", "24h", "yesterday"])
 def test_a_text_that_is_not_a_start_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):

@@ -1,7 +1,7 @@
 """The sender against the test broker inside librdkafka, which needs no server."""
 
-import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from producer_sim.ledger.ledger import Ledger, parts
 from producer_sim.runs.load import Load
 from producer_sim.runs.plan import Plan
 from producer_sim.sending import sender as sender_module
+from producer_sim.sending import transmit as transmit_module
 from producer_sim.sending.pace import Pace, Policy
 from producer_sim.sending.sender import Sender, SenderError
 from producer_sim.sending.stop import Stop
 from producer_sim.sending.transmit import transmit
+from runtime.kafka.librdkafka_log import SILENT
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from telemetry.timestamps import SECOND_US
@@ -36,9 +38,6 @@ PLAN = Plan(
     fleet_name=None,
     shares=Shares.of(0.2),
 )
-SILENT = logging.getLogger("test.librdkafka")
-SILENT.addHandler(logging.NullHandler())
-SILENT.propagate = False
 
 
 @pytest.fixture
@@ -248,3 +247,20 @@ def test_an_empty_ledger_fails_the_check_in_one_line(
     assert result.exit_code == 1
     assert result.output.count("\n") == 1
     assert "holds no acknowledged message" in result.output
+
+
+def test_a_broker_that_takes_connections_and_does_not_answer_keeps_no_stop_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transmit_module, "_ANSWER_SECONDS", 0.2)
+    stop, said = Stop(), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        stop.request()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        kafka = KafkaSettings(bootstrap_servers=address)
+        assert not transmit_module.create_missing_topics(kafka, stop, say)
+    assert said == [f"waiting for the broker at {address}: no answer within 0.2 s"]

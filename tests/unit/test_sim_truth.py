@@ -20,7 +20,7 @@ AC, DC, AC_LIVED, DC_LIVED, METER_READINGS, VEHICLE_READINGS = range(6)
 
 
 def closed(directory: Path, metadata: dict[str, Any], truth: Truth | None = None) -> Path:
-    """Return a ledger that holds no messages, and a truth where one is given."""
+    """Return a ledger that holds no messages, and a truth if one is given."""
     ledger = Ledger(directory=directory, metadata=metadata, now_us=START_US)
     if truth is not None:
         ledger.note(truth=write_truth(directory, truth))

@@ -1,6 +1,7 @@
 """Background tasks end when they are cancelled, even if a cancellation is lost."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -34,3 +35,23 @@ async def test_a_task_that_has_ended_is_no_reason_to_wait() -> None:
     await ended
     await tasks.cancel([ended])
     await tasks.cancel([])
+
+
+async def test_a_loop_that_asks_learns_of_a_cancellation_that_was_lost() -> None:
+    async def loses_it() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            assert tasks.was_cancelled()
+
+    async def is_late() -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        return tasks.was_cancelled()
+
+    losing = asyncio.create_task(loses_it())
+    await asyncio.sleep(0)
+    losing.cancel()
+    await losing
+    assert not await asyncio.create_task(is_late())

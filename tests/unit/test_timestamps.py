@@ -16,7 +16,7 @@ YEAR_10000 = 253_402_300_800_000_000
 
 
 def obvious(text: str) -> int | None:
-    """Read a timestamp letter by letter, the slow way; None if it is none."""
+    """Read a timestamp letter by letter, the slow way; None if the text is not one."""
     for place, letter in enumerate(text[:19]):
         allowed = {4: "-", 7: "-", 10: "Tt", 13: ":", 16: ":"}.get(place, "0123456789")
         if letter not in allowed:

@@ -88,7 +88,7 @@ def test_bytes_are_those_of_aiokafkas_own_decoder(
     ours = getattr(unpacking, decoder)
     try:
         expected = getattr(theirs, decoder)(packed)
-    except Exception:  # noqa: BLE001  they raise whatever comes
+    except Exception:  # noqa: BLE001  aiokafka's decoders raise any error
         with pytest.raises(Malformed):
             ours(packed)
     else:
@@ -98,7 +98,7 @@ def test_bytes_are_those_of_aiokafkas_own_decoder(
 @by_packing
 @settings(max_examples=40)
 @given(data=DATA, place=st.integers(0), change=st.binary(max_size=1))
-def test_bytes_that_have_changed_are_malformed_where_aiokafkas_decoder_fails(
+def test_bytes_that_have_changed_are_malformed_if_aiokafkas_decoder_fails(
     pack: Callable[[bytes], bytes], decoder: str, data: bytes, place: int, change: bytes
 ) -> None:
     packed = bytearray(pack(data))
@@ -106,7 +106,7 @@ def test_bytes_that_have_changed_are_malformed_where_aiokafkas_decoder_fails(
     packed[place : place + 1 if change else None] = change  # another byte, or it is cut off
     try:
         expected = getattr(theirs, decoder)(bytes(packed))
-    except Exception:  # noqa: BLE001  likewise
+    except Exception:  # noqa: BLE001  aiokafka's decoders raise any error
         expected = None
     try:
         ours = bytes(getattr(unpacking, decoder)(bytes(packed)))
@@ -133,7 +133,7 @@ def test_beyond_the_limit_is_too_large(pack: Callable[[bytes], bytes], decoder: 
         getattr(unpacking, decoder)(pack(b"x" * (8 * MIB + 1)))
 
 
-def test_a_length_that_a_snappy_block_only_claims_is_no_memory() -> None:
+def test_a_length_that_a_snappy_block_only_claims_takes_no_memory() -> None:
     claimed = b"\xff\xff\xff\xff\x07abc"
     with pytest.raises(TooLarge):
         unpacking.snappy_decode(claimed)
@@ -149,18 +149,18 @@ def test_records_of_a_large_batch_are_read_and_its_room_is_free_again(
 ) -> None:
     sent = [(b"k", b"x" * MIB, ()), *records, (None, b"y" * MIB, ())]
     found = records_of(batch_of(sent, codec=codec))  # type: ignore[arg-type]  # as sent
-    assert [(one.key, one.value) for one in found] == [one[:2] for one in sent]  # type: ignore[index]  # likewise
+    assert [(one.key, one.value) for one in found] == [one[:2] for one in sent]  # type: ignore[index]  # all are tuples
 
 
 @by_codec
-def test_a_batch_of_too_much_is_told_with_its_end(codec: int) -> None:
+def test_a_batch_that_is_too_large_is_reported_with_its_end(codec: int) -> None:
     data = batch_of([GOOD] * 3) + batch_of([(b"k", b"x" * 5 * MIB, ())] * 2, codec=codec, offset=3)
     with pytest.raises(Unreadable, match="unpacks to over 8,388,608 bytes") as error:
         records_of(data)
     assert (error.value.offset, error.value.end, error.value.is_certain) == (3, 5, True)
 
 
-def test_a_batch_of_too_much_that_is_not_compressed_is_told_too() -> None:
+def test_a_batch_that_is_too_large_without_compression_is_reported_too() -> None:
     with pytest.raises(Unreadable, match="has over 8,388,608 bytes") as error:
         records_of(batch_of([(b"k", b"x" * 9 * MIB, ())], offset=7), offset=7)
     assert (error.value.offset, error.value.end) == (7, 8)
@@ -189,7 +189,7 @@ def old_set(magic: int, codec: int, values: list[bytes]) -> bytes:
     return bytes(packed)
 
 
-def test_compressed_bytes_that_are_none_are_told_with_the_end_of_their_batch() -> None:
+def test_bytes_that_are_not_in_their_codec_are_reported_with_the_end_of_their_batch() -> None:
     """Its producer sent it so: the checksum is right."""
     data = bytearray(batch_of([(b"k", b"x" * 1_000, ())] * 2, codec=CODECS["zstd"]))
     attributes = struct.calcsize(">qiibI")
@@ -264,7 +264,7 @@ async def test_small_batches_have_room_always() -> None:
     assert second.read() == 13
 
 
-def test_who_waits_longest_has_the_next_room_and_one_that_is_not_read_holds_up_nobody() -> None:
+def test_the_partition_that_waits_longest_has_the_next_room_and_one_not_read_delays_none() -> None:
     held = unpacking.zstd_decode(theirs.zstd_encode(b"x" * 6 * MIB))
     for place in (OTHER, PLACE):
         ROOM.reader = place
@@ -287,7 +287,7 @@ def test_what_has_no_room_is_not_unpacked_again_before_there_is_more() -> None:
     assert ROOM.is_worth_a_try(OTHER)
 
 
-async def test_records_in_front_of_a_batch_of_too_much_are_handed_out_first() -> None:
+async def test_records_in_front_of_a_batch_that_is_too_large_are_handed_out_first() -> None:
     partition = Partition(0, of_values(10, MIB))
     assert partition.read() == 2
     for _ in range(2):
@@ -296,7 +296,7 @@ async def test_records_in_front_of_a_batch_of_too_much_are_handed_out_first() ->
         assert (error.value.partition, error.value.offset, error.value.end) == (PLACE, 2, 12)
 
 
-def test_a_room_is_no_memory_before_it_is_written_to() -> None:
+def test_a_room_takes_no_memory_before_it_is_written_to() -> None:
     unpacked = unpacking.zstd_decode(theirs.zstd_encode(b"x" * 2 * MIB))
     assert isinstance(unpacked, np.ndarray)
     assert len(unpacked) == 2 * MIB

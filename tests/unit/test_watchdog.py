@@ -28,5 +28,5 @@ def test_a_good_reason_to_store_nothing_counts_until_the_next_check() -> None:
         watchdog.check(now=1_301.0, last_sign_of_life=0.0)
 
 
-def test_the_start_is_no_sign_that_a_replica_is_stuck() -> None:
+def test_the_start_does_not_make_a_replica_seem_stuck() -> None:
     Watchdog(timeout_s=1.0, well_at=5_000.0).check(now=5_001.0, last_sign_of_life=4_000.0)

@@ -1,5 +1,5 @@
--- Current states written since a time. There is no index for this, which the consumer would have to
--- update with every reading; the tables have one row a device.
+-- Current states written since a time. The tables are read whole: they have one row a device, and the
+-- consumer would have to update an index on updated_at with every reading.
 SELECT 'meter' AS kind, meter_id AS device_id, recorded_at, updated_at, kwh_consumed_ac AS kwh, voltage,
        NULL::float8 AS soc, NULL::float8 AS battery_temp
 FROM meter_current_state WHERE updated_at > %(since)s

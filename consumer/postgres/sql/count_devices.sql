@@ -1,4 +1,4 @@
--- How many devices are registered, and how many were heard of that never were.
+-- How many devices are registered, and how many sent readings and are not.
 SELECT 'meter', (SELECT count(*) FROM meter),
        (SELECT count(*) FROM meter_current_state AS known
         WHERE NOT EXISTS (SELECT FROM meter WHERE meter.meter_id = known.meter_id))

@@ -1,6 +1,6 @@
 -- What a schema holds, one line of text each: every column, key, check, exclusion and storage setting
--- of its tables, less the daily partitions, and its indexes, triggers, views, types, functions and
--- aggregates. What takes more than a line is told by its digest.
+-- of its tables, less the daily partitions, and its indexes, triggers, views, grants to PUBLIC, types,
+-- functions and aggregates. A text of more than a line is shown by its digest.
 SELECT object, fact
 FROM (
     -- Of tables, views and composite types alike.
@@ -45,7 +45,7 @@ FROM (
     WHERE class.relnamespace = %(schema)s::regnamespace
       AND class.relkind = 'r' AND NOT class.relispartition
     UNION ALL
-    -- Those of a constraint are told with it. Each is an object of its own, so that another's is left alone.
+    -- Those of a constraint are described with it. Each is an object of its own, so that others are left alone.
     SELECT 'index ' || class.relname,
            regexp_replace(pg_get_indexdef(class.oid), '^(.* ON )(ONLY )?.*?( USING )', '\1' || tables.relname || '\3')
     FROM pg_index AS index
@@ -67,6 +67,19 @@ FROM (
     SELECT 'view ' || class.relname, 'definition ' || md5(pg_get_viewdef(class.oid))
     FROM pg_class AS class
     WHERE class.relnamespace = %(schema)s::regnamespace AND class.relkind = 'v'
+    UNION ALL
+    -- The files grant to PUBLIC only; other grants, and who owns what, are the operator's. Each is an object of
+    -- its own, so that another one to PUBLIC is left alone, as are those that the role's defaults bring.
+    SELECT concat('grant of ', granted.privilege_type, ' on ', class.relname, ' to PUBLIC'), 'granted'
+    FROM pg_class AS class
+    CROSS JOIN LATERAL aclexplode(class.relacl) AS granted
+    WHERE class.relnamespace = %(schema)s::regnamespace
+      AND class.relkind IN ('r', 'p', 'v') AND NOT class.relispartition
+      AND granted.grantee = 0
+      AND NOT EXISTS (SELECT FROM pg_default_acl AS defaults, aclexplode(defaults.defaclacl) AS usual
+                      WHERE defaults.defaclrole = class.relowner AND defaults.defaclnamespace = 0
+                        AND defaults.defaclobjtype = 'r' AND usual.grantee = 0
+                        AND usual.privilege_type = granted.privilege_type)
     UNION ALL
     SELECT 'type ' || type.typname,
            concat('range of ', format_type(range.rngsubtype, NULL), ' collate ' || coll.collname)

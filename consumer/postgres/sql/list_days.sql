@@ -1,6 +1,6 @@
--- The tables of the two histories, whoever attached them, and the days that an interrupted removal
--- left behind. No table is locked, so that a flush that needs a day does not wait behind the removal
--- of another: pg_get_expr with a table's oid would lock it, and so would asking for its size.
+-- The tables of the two histories, also those attached by hand, and the days that an interrupted
+-- removal left behind. No table is locked, so that a flush that needs a day does not wait behind the
+-- removal of another: pg_get_expr with a table's oid would lock it, and so would asking for its size.
 SELECT history, name, state, replace(bounds[1] || ' to ' || bounds[2], '''', '') AS range,
        extract(epoch FROM CASE bounds[1] WHEN 'MINVALUE' THEN '-infinity'
                           ELSE trim('''' FROM bounds[1]) END::timestamptz)::float8 / 86400 AS first,

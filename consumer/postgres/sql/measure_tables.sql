@@ -1,5 +1,5 @@
 -- Rows are estimated as the planner does it, by the density that the last ANALYZE found; null: not
--- known. To ask for a size is to wait for a session that drops the table.
+-- known. Asking for a size waits for a session that drops the table.
 SELECT name,
        CASE
            WHEN pg_relation_size(class.oid) = 0 THEN 0

@@ -1,5 +1,5 @@
 -- What all partitions have spent of this hour's allowances. What other flushes are spending just now
--- is not seen: to see it would be to wait for them.
+-- is not seen, because this would have to wait for them.
 SELECT reason, sum(letters)::bigint, sum(bytes)::bigint
 FROM dead_letter_hour
 WHERE consumer_group = %(consumer_group)s

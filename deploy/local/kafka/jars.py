@@ -58,7 +58,7 @@ def parse(text: str) -> tuple[Jar, ...]:
             continue
         coordinates, _, digest = line.strip().partition(" sha256:")
         parts = coordinates.split(":")
-        if len(parts) != 3 or not all(parts) or len(digest) != SHA256_HEX:  # noqa: PLR2004
+        if len(parts) != 3 or not all(parts) or len(digest) != SHA256_HEX:  # noqa: PLR2004  the three of a jar
             raise JarError(f"{LOCK.name}: line {number} is not 'group:artifact:version sha256:…'")
         jars.append(Jar(group=parts[0], artifact=parts[1], version=parts[2], sha256=digest))
     return tuple(jars)

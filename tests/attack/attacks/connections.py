@@ -1,4 +1,4 @@
-"""Connections that are held: idle, with a body that trickles, with an answer nobody reads."""
+"""Connections that are held: idle, with a body that trickles, with an answer that is not read."""
 
 import time
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from tests.attack.attack import ANYBODY, attack
 from tests.attack.crowd import at_once
 from tests.attack.line import REFUSED, Line, ask, head, request
 from tests.attack.site import MOST_DESCRIPTORS, Site
+from tests.attack.trickle import expect_ends
 
 _MORE_THAN_ALL = MOST_DESCRIPTORS + 200
 _OTHERS = 20
@@ -21,7 +22,7 @@ _SPARE_S = 6.0
 def idle_connections(site: Site) -> None:
     """More idle connections than the API has descriptors."""
     with _kept(site) as (line, reading), _idle(site, site.port):
-        # Kafka and PostgreSQL are reached all the same, by who is connected already.
+        # Clients that are connected already still reach Kafka and PostgreSQL.
         line.send(reading)
         site.expect(site.note(line.answer()).said == "202", "no reading was taken meanwhile")
         line.send(request("GET", "/v1/devices/meters?limit=1", key=site.keys[1]))
@@ -45,23 +46,11 @@ def body_trickled(site: Site) -> None:
     """Fifty bodies that are sent a byte at a time, half of them with a key."""
     timeout = site.brief_or(_TIMEOUT_BRIEF_S, _TIMEOUT_S)
     lines = [Line(site.port) for _ in range(50)]
-    count = len(lines)
-    try:
-        for number, line in enumerate(lines):
-            key = {"Authorization": f"Bearer {site.keys[0]}"} if number % 2 else {}
-            said = {"Content-Type": "application/json", "Content-Length": "60000", **key}
-            line.send(head("POST", "/v1/telemetry/meter", said))
-        deadline = time.monotonic() + timeout + _SPARE_S
-        while lines and time.monotonic() < deadline:
-            for line in list(lines):
-                if not line.send(b" ") or line.ends_within(0.01):
-                    line.socket.close()
-                    lines.remove(line)
-                    site.said["ended"] += 1
-        site.expect(not lines, f"{len(lines)} of {count} bodies are still waited for")
-    finally:
-        for line in lines:
-            line.socket.close()
+    for number, line in enumerate(lines):
+        key = {"Authorization": f"Bearer {site.keys[0]}"} if number % 2 else {}
+        said = {"Content-Type": "application/json", "Content-Length": "60000", **key}
+        line.send(head("POST", "/v1/telemetry/meter", said))
+    expect_ends(site, lines, b" ", seconds=timeout + _SPARE_S, what="bodies")
 
 
 @attack(ANYBODY)

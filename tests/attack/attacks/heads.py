@@ -1,10 +1,9 @@
 """Request heads that are too large, or do not come to an end."""
 
-import time
-
 from tests.attack.attack import ANYBODY, attack
 from tests.attack.line import CLOSED, HOST, Line
 from tests.attack.site import Site
+from tests.attack.trickle import expect_ends
 
 _BEGIN = f"GET /health/live HTTP/1.1\r\nHost: {HOST}\r\n".encode()
 _MIB = 1 << 20
@@ -32,22 +31,11 @@ def head_many_small(site: Site) -> None:
 @attack(ANYBODY, short=True)
 def head_trickled(site: Site) -> None:
     """Fifty heads that are sent a byte at a time."""
+    timeout = site.brief_or(_TIMEOUT_BRIEF_S, _TIMEOUT_S)
     lines = [Line(site.port) for _ in range(50)]
-    deadline = time.monotonic() + site.brief_or(_TIMEOUT_BRIEF_S, _TIMEOUT_S) + _SPARE_S
     for line in lines:
         line.send(_BEGIN + b"X-Slow: ")
-    count = len(lines)
-    try:
-        while lines and time.monotonic() < deadline:
-            for line in list(lines):
-                if not line.send(b"a") or line.ends_within(0.01):
-                    line.socket.close()
-                    lines.remove(line)
-                    site.said["ended"] += 1
-        site.expect(not lines, f"{len(lines)} of {count} heads are still waited for")
-    finally:
-        for line in lines:
-            line.socket.close()
+    expect_ends(site, lines, b"a", seconds=timeout + _SPARE_S, what="heads")
 
 
 def _send(site: Site, message: bytes) -> None:

@@ -25,7 +25,7 @@ def live_from_the_beginning(site: Site) -> None:
         received = _received(lines[0])
         site.remarks.append(f"one of them got {received:,} bytes")
         answer = site.note(site.ask("GET", "/v1/devices/meters?limit=1", number=1))
-        site.expect(answer.said == "200", f"somebody else was told {answer.said}")
+        site.expect(answer.said == "200", f"another client was told {answer.said}")
         site.expect(received < site.fleet.pairs * 20, "all was sent, from the beginning on")
     finally:
         for line in lines:

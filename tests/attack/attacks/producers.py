@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from confluent_kafka import Producer
 
+from deploy.stored_offsets import Place
 from telemetry.streams import METER, VEHICLE
 from tests.api.readings import encode, meter, stamp
 from tests.attack.attack import PRODUCER, attack
 from tests.attack.crowd import at_once
 from tests.attack.site import Site
 from tests.attack.topics import ATTACKED, ZSTD
-from tests.stored_offsets import Place
 
 _MIB = 1 << 20
 _VALUE = 64 << 10

@@ -33,7 +33,7 @@ def slow_questions(site: Site) -> None:
         time.sleep(0.5)
         for path in ("/v1/telemetry/vehicle/veh-2/current", "/v1/devices/meters?limit=1"):
             answer = site.note(site.ask("GET", path, number=1, patience=5.0))
-            site.expect(answer.said == "200", f"{path}: somebody else was told {answer.said}")
+            site.expect(answer.said == "200", f"{path}: another client was told {answer.said}")
         ready = site.note(site.ask("GET", "/health/ready"))
         site.expect(ready.said == "200", f"/health/ready was told {ready.said}")
         for line in lines:

@@ -29,7 +29,7 @@ def assignments_of_a_second(site: Site) -> None:
 
     said = site.flood(ask, size=4, seconds=site.brief_or(1, 10))
     site.expect_only(said, "201", "409", "429", "503", CLOSED)
-    site.expect(said["409"], f"there is no bound: {said['201']:,} were taken")
+    site.expect(said["409"], f"nothing limits them: {said['201']:,} were taken")
     window = f"start={stamp(begin)}&end={stamp(begin + timedelta(days=20))}"
     answer = site.note(site.ask("GET", f"/v1/analytics/performance/veh-2?{window}", number=1))
     site.expect(answer.said == "200", f"the vehicle's energy was told {answer.said}")

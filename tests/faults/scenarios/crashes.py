@@ -12,13 +12,15 @@ from deploy.replica import Replica
 from telemetry.streams import STREAMS
 from tests.faults.failpoints import POINTS, Trap
 from tests.faults.scenario import LeftOut, scenario
-from tests.faults.world import SESSION_TIMEOUT_S, World
+from tests.faults.world import World
 
 _COPY_BYTES = 20_000
+_DOOMED = ("one", "two")
 _CALLS_TO_START = 15
 _IN_DDL = {"partition_attaching", "partition_attached"}
 _IN_REVOKE = {"revoking", "revoked"}
 _IN_DRAIN = {"draining", "drained"}
+_ONCE_A_SECOND = {"offset_committing", "offset_committed"}
 _MOST_TELLING = {"begun", "copying"}
 """A batch not yet begun, which the fence must refuse; and a lock that no timeout frees."""
 
@@ -27,45 +29,74 @@ _MOST_TELLING = {"begun", "copying"}
 def killed_at_every_point(world: World, cycles: int) -> None:
     """kill -9 at every step of a batch, in the revoke callback, in DDL, in the drain."""
     world.start_replica("other").wait_for("partitions_opened")
-    doomed = world.start_replica("doomed")
-    doomed.wait_for("partitions_opened")
+    doomed = [world.start_replica(name) for name in _DOOMED]
+    for replica in doomed:
+        replica.wait_for("partitions_opened")
     world.begin_flow()
     for _ in range(cycles):
-        for point in POINTS:
-            doomed = _kill_at(world, point, doomed)
+        for points in _in_pairs():
+            doomed = _kill_at(world, points, doomed)
 
 
-def _kill_at(world: World, point: str, doomed: Replica) -> Replica:
-    """Set a trap, bring about what leads there, and return what takes the dead replica's place."""
-    trap = Trap(
-        point,
-        times=1 if point in _IN_DDL | _IN_REVOKE | _IN_DRAIN else world.chance.randint(1, 8),
-        byte=world.chance.randrange(_COPY_BYTES),
-    )
-    if point in _IN_DDL:  # at its start it makes the days that are missing
-        world.kill(doomed)
+def _in_pairs() -> list[tuple[str, str]]:
+    """Return all points, two together that need the same to be passed; an odd one comes twice."""
+    special = _IN_REVOKE | _IN_DDL | _IN_DRAIN
+    pairs: list[tuple[str, str]] = []
+    for wanted in (POINTS.keys() - special, _IN_REVOKE, _IN_DDL, _IN_DRAIN):
+        points = [point for point in POINTS if point in wanted]
+        points += points[: len(points) % 2]
+        pairs += zip(points[::2], points[1::2], strict=True)
+    return pairs
+
+
+def _kill_at(world: World, points: tuple[str, str], doomed: list[Replica]) -> list[Replica]:
+    """Set a trap for each replica, bring about what leads there, and return their successors."""
+    traps = [
+        Trap(
+            point,
+            times=world.chance.randint(1, _most_passes(point)),
+            byte=world.chance.randrange(_COPY_BYTES),
+        )
+        for point in points
+    ]
+    if _IN_DDL.issuperset(points):  # at its start a replica makes the days that are missing
+        for replica in doomed:
+            world.kill(replica)
         _remove_last_day(world)
-        doomed = world.start_replica("doomed", trap=trap)
+        doomed = [
+            world.start_replica(name, trap=trap) for name, trap in zip(_DOOMED, traps, strict=True)
+        ]
     else:
-        world.arm(doomed, trap)
-    if point in _IN_REVOKE:
+        for replica, trap in zip(doomed, traps, strict=True):
+            world.arm(replica, trap)
+    if _IN_REVOKE.issuperset(points):
         third = world.start_replica()
         third.wait_for("partitions_opened")
         world.stop(third)
-    if point in _IN_DRAIN:
-        doomed.process.terminate()
-    world.expect(world.wait_until_sprung(doomed), f"{point} was never passed")
-    world.cycles += 1
-    return _replace(world)
+    if _IN_DRAIN.issuperset(points):
+        for replica in doomed:
+            replica.process.terminate()
+    for replica, point in zip(doomed, points, strict=True):
+        world.expect(world.wait_until_sprung(replica), f"{point} was never passed")
+        world.cycles += 1
+    return _replace(world, *_DOOMED)
 
 
-def _replace(world: World) -> Replica:
-    """Start what takes the dead replica's place; it has to consume within a few seconds."""
+def _most_passes(point: str) -> int:
+    """Return how often a point may be passed before its trap springs."""
+    if point in _IN_DDL | _IN_REVOKE | _IN_DRAIN:
+        return 1
+    return 2 if point in _ONCE_A_SECOND else 8
+
+
+def _replace(world: World, *names: str) -> list[Replica]:
+    """Start what takes the dead replicas' places; they have to consume within a few seconds."""
     died = time.monotonic()
-    successor = world.start_replica("doomed")
+    successors = [world.start_replica(name) for name in names]
     world.recovered(since=died)
-    successor.wait_for("partitions_opened")  # others may have been quicker
-    return successor
+    for replica in successors:
+        replica.wait_for("partitions_opened")  # others may have been quicker
+    return successors
 
 
 def _remove_last_day(world: World) -> None:
@@ -111,7 +142,7 @@ def killed_at_every_send(world: World, cycles: int) -> None:
         world.expect(world.wait_until_sprung(doomed), f"there was no call {number}")
         world.cycles += 1
         if number % _CALLS_TO_START == 0:
-            world.kill(_replace(world))
+            world.kill(_replace(world, "doomed")[0])
 
 
 @scenario(short=2, long=24, watched=False)
@@ -135,6 +166,5 @@ def _suspend_at(world: World, point: str) -> None:
     woken = time.monotonic()
     zombie.process.send_signal(signal.SIGCONT)
     world.progress.wait_for_all(since=woken)
-    world.kill(zombie)
+    world.stop(zombie)  # in order, so that the group forgets it at once
     world.cycles += 1
-    time.sleep(SESSION_TIMEOUT_S)  # until the group has forgotten it

@@ -20,7 +20,7 @@ def _end(world: World) -> None:
     world.remarks.append(f"the longest stand was {stand:.1f} s")
     world.expect(stand < LONGEST_STAND_S, f"nothing was stored for {stand:.1f} s")
     redone = world.testimony.redone
-    world.expect(redone == 0, f"{redone} messages were begun twice though nobody died")
+    world.expect(redone == 0, f"{redone} messages were begun twice though no replica died")
 
 
 @scenario(short=0, long=34)

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from deploy.local.stack import Addresses
-from tests.acceptance.broker import Broker
 from tests.acceptance.conftest import Environment
+from tests.acceptance.own_broker.broker import Broker
 from tests.acceptance.program import Ended, run
 
 TOPICS = "telemetry.meter, telemetry.vehicle"
@@ -16,19 +16,10 @@ TOPICS = "telemetry.meter, telemetry.vehicle"
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that nobody has asked anything yet."""
+    """A broker that no client has asked anything yet."""
     broker = Broker.started(tmp_path_factory.mktemp("broker"))
     yield broker
     broker.kill()
-
-
-@pytest.fixture
-def environment(broker: Broker, database_url: str, group: str) -> Environment:
-    return {
-        "KAFKA_BOOTSTRAP_SERVERS": broker.node.address,
-        "DATABASE_URL": database_url,
-        "CONSUMER_GROUP": group,
-    }
 
 
 @pytest.fixture
@@ -73,7 +64,7 @@ def test_letters_of_a_topic_that_is_not_there_are_not_redriven(
     sent = command(environment, "dead-letters redrive")
     assert (sent.returncode, sent.stdout) == (1, "sent 0, left out 0\n")
     [line] = sent.stderr.splitlines()
-    assert "there is no topic telemetry.meter" in line
+    assert "the topic telemetry.meter does not exist" in line
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A broker of the test's own, that it may kill."""
+"""A broker that tests may kill."""
 
 import signal
 from collections.abc import Sequence
@@ -9,10 +9,11 @@ from deploy.local.kafka import node as kafka
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import free_ports, started_on
 from deploy.local.process import ServerProcess
+from tests import brief_jvm
 
 
 class Broker:
-    """A broker of the test's own, to be killed and started again in the same place."""
+    """A broker that is killed and started again in the same place."""
 
     def __init__(self, folder: Path, *, port: int, controller_port: int) -> None:
         self.node = KafkaNode(
@@ -22,7 +23,7 @@ class Broker:
             controller_port=controller_port,
             # It comes back when its last session has run out, and the tests wait for that.
             settings={"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"},
-            jvm=kafka.BRIEF,
+            jvm=brief_jvm.options(),
         )
         self.process: ServerProcess | None = None
 
@@ -44,6 +45,10 @@ class Broker:
     def start(self) -> None:
         self.process = kafka.start(self.node)
         kafka.wait_ready(self.node, self.process)
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.is_alive()
 
     def kill(self) -> None:
         assert self.process is not None
