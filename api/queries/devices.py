@@ -58,15 +58,11 @@ async def update_device(
 ) -> DictRow | None:
     """Change what is given of a device; return it, or None if it is not registered.
 
-<<<<<<< HEAD
-    Raises UniqueViolation if another device has a property that only one may have.
-    """
-=======
-    Without changes it stays as it is, the time of its last change too.
+    Without changes it stays as it is, the time of its last change too. Raises UniqueViolation if
+    another device has a property that only one may have.
     """
     if not changes:
         return await select_device(connection, stream, device_id)
->>>>>>> w/finish
     return await first_row(
         connection, BY_STREAM[stream].update_device, device_id=device_id, changes=Jsonb(changes)
     )

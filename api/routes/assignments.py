@@ -1,7 +1,7 @@
 """Which meter charges a vehicle, and when."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, Path
 from psycopg.errors import ExclusionViolation
@@ -27,6 +27,7 @@ from api.queries.assignments import (
     set_assignment_times,
 )
 from api.queries.windows import EARLIEST, instant, utc_day
+from api.routes.answers import CHANGE, MANY, NEW, REMOVE
 from api.routes.json_body import JsonRoute
 from api.times import format_time
 
@@ -36,16 +37,9 @@ AssignmentId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 _OF_VEHICLE = "/vehicles/{vehicle_id}/assignments"
 
 OVERLAP = "the vehicle is assigned to a meter in that time already"
-_NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
-_REMOVE: dict[str, Any] = {
-    "status_code": 204,
-    "responses": describe_problems(401, 404, 422, 429, 503),
-}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 
 
-@router.post(_OF_VEHICLE, **_NEW)
+@router.post(_OF_VEHICLE, **NEW)
 async def assign(
     parts: TheParts, vehicle_id: DevicePath, assignment: Annotated[NewAssignment, Body()]
 ) -> Assignment:
@@ -66,7 +60,7 @@ async def assign(
     return Assignment.model_validate(row)
 
 
-@router.get(_OF_VEHICLE, **_MANY)
+@router.get(_OF_VEHICLE, **MANY)
 async def list_assignments(
     parts: TheParts, vehicle_id: DevicePath, limit: Limit = 100, after: After = None
 ) -> Page[Assignment]:
@@ -83,7 +77,7 @@ async def list_assignments(
     return page_of(rows, limit, Assignment.model_validate, lambda row: [format_time(row["start"])])
 
 
-@router.get("/meters/{meter_id}/assignments", **_MANY)
+@router.get("/meters/{meter_id}/assignments", **MANY)
 async def list_meters_assignments(
     parts: TheParts, meter_id: DevicePath, limit: Limit = 100, after: After = None
 ) -> Page[VehicleAssignment]:
@@ -106,7 +100,7 @@ async def list_meters_assignments(
     )
 
 
-@router.patch(_OF_VEHICLE + "/{assignment_id}", **_ONE)
+@router.patch(_OF_VEHICLE + "/{assignment_id}", **CHANGE)
 async def change_assignment(
     parts: TheParts,
     vehicle_id: DevicePath,
@@ -141,7 +135,7 @@ async def change_assignment(
     return Assignment.model_validate(row)
 
 
-@router.delete(_OF_VEHICLE + "/{assignment_id}", **_REMOVE)
+@router.delete(_OF_VEHICLE + "/{assignment_id}", **REMOVE)
 async def remove_assignment(
     parts: TheParts, vehicle_id: DevicePath, assignment_id: AssignmentId
 ) -> None:

@@ -23,7 +23,7 @@ from api.models.readings import MeterState, VehicleState
 from api.pagination import After, Limit, Page, page_of, read_id
 from api.parameters import DevicePath
 from api.parts import Parts, TheParts
-from api.problems import Problem, describe_problems
+from api.problems import Problem
 from api.queries.devices import (
     delete_device,
     insert_devices,
@@ -34,6 +34,7 @@ from api.queries.devices import (
     update_device,
 )
 from api.queries.windows import CLOCKS_DIFFER, instant
+from api.routes.answers import CHANGE, MANY, NEW, ONE, REMOVE
 from api.routes.json_body import JsonRoute
 from api.routes.state import current_meter, current_vehicle
 from api.times import format_time
@@ -41,11 +42,7 @@ from telemetry.streams import METER, VEHICLE, Stream
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/devices", tags=["devices"])
 
-_NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
-_CHANGE: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
-_REMOVE: dict[str, Any] = {"status_code": 204, **_ONE}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
+_REMOVE: dict[str, Any] = {"status_code": 204, **ONE}
 # The columns that are NOT NULL.
 _REQUIRED = (
     "reading_kind",
@@ -67,7 +64,7 @@ async def register_meter(parts: TheParts, meter: Annotated[NewMeter, Body()]) ->
     return Meter.model_validate(await _insert(parts, METER, meter.meter_id, meter))
 
 
-@router.get("/meters", **_MANY)
+@router.get("/meters", **MANY)
 async def list_meters(
     parts: TheParts,
     *,
@@ -87,7 +84,7 @@ async def show_meter(parts: TheParts, meter_id: DevicePath) -> Meter:
     return Meter.model_validate(await _select(parts, METER, meter_id))
 
 
-@router.patch("/meters/{meter_id}", **_CHANGE)
+@router.patch("/meters/{meter_id}", **CHANGE)
 async def change_meter(
     parts: TheParts, meter_id: DevicePath, change: Annotated[MeterChange, Body()]
 ) -> Meter:
@@ -99,13 +96,13 @@ async def change_meter(
     return Meter.model_validate(await _update(parts, METER, meter_id, change))
 
 
-@router.delete("/meters/{meter_id}", **_REMOVE)
+@router.delete("/meters/{meter_id}", **REMOVE)
 async def remove_meter(parts: TheParts, meter_id: DevicePath) -> None:
     """Remove a meter from the registry. Its readings, assignments and sessions stay."""
     await _delete(parts, METER, meter_id)
 
 
-@router.get("/meters/{meter_id}/state", **_ONE)
+@router.get("/meters/{meter_id}/state", **ONE)
 async def meter_state(parts: TheParts, meter_id: DevicePath) -> MeterState:
     """The meter's newest reading."""
     return await current_meter(parts, meter_id)
@@ -117,7 +114,7 @@ async def register_vehicle(parts: TheParts, vehicle: Annotated[NewVehicle, Body(
     return Vehicle.model_validate(await _insert(parts, VEHICLE, vehicle.vehicle_id, vehicle))
 
 
-@router.get("/vehicles", **_MANY)
+@router.get("/vehicles", **MANY)
 async def list_vehicles(
     parts: TheParts, *, label: Filter = None, limit: Limit = 100, after: After = None
 ) -> Page[Vehicle]:
@@ -132,7 +129,7 @@ async def show_vehicle(parts: TheParts, vehicle_id: DevicePath) -> Vehicle:
     return Vehicle.model_validate(await _select(parts, VEHICLE, vehicle_id))
 
 
-@router.patch("/vehicles/{vehicle_id}", **_CHANGE)
+@router.patch("/vehicles/{vehicle_id}", **CHANGE)
 async def change_vehicle(
     parts: TheParts, vehicle_id: DevicePath, change: Annotated[VehicleChange, Body()]
 ) -> Vehicle:
@@ -144,13 +141,13 @@ async def change_vehicle(
     return Vehicle.model_validate(await _update(parts, VEHICLE, vehicle_id, change))
 
 
-@router.delete("/vehicles/{vehicle_id}", **_REMOVE)
+@router.delete("/vehicles/{vehicle_id}", **REMOVE)
 async def remove_vehicle(parts: TheParts, vehicle_id: DevicePath) -> None:
     """Remove a vehicle from the registry. Its readings, assignments and sessions stay."""
     await _delete(parts, VEHICLE, vehicle_id)
 
 
-@router.get("/vehicles/{vehicle_id}/state", **_ONE)
+@router.get("/vehicles/{vehicle_id}/state", **ONE)
 async def vehicle_state(parts: TheParts, vehicle_id: DevicePath) -> VehicleState:
     """The vehicle's newest reading."""
     return await current_vehicle(parts, vehicle_id)

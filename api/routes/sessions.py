@@ -26,6 +26,7 @@ from api.queries.sessions import (
     set_session_times,
 )
 from api.queries.windows import CLOCKS_DIFFER, instant, utc_day
+from api.routes.answers import CHANGE, MANY, NEW, ONE, REMOVE
 from api.routes.json_body import JsonRoute
 from telemetry.readings import DEVICE_ID
 
@@ -49,11 +50,6 @@ Until = Annotated[
     ),
 ]
 DeviceFilter = Annotated[str | None, Query(pattern=f"^{DEVICE_ID}$", max_length=64)]
-_NEW: dict[str, Any] = {"status_code": 201, "responses": describe_problems(401, 409, 422, 429, 503)}
-_ONE: dict[str, Any] = {"responses": describe_problems(401, 404, 422, 429, 503)}
-_END: dict[str, Any] = {"responses": describe_problems(401, 404, 409, 422, 429, 503)}
-_REMOVE: dict[str, Any] = {"status_code": 204, **_ONE}
-_MANY: dict[str, Any] = {"responses": describe_problems(401, 422, 429, 503)}
 # The device that each constraint allows one session at a time.
 _EXCLUDED = {"vehicle_in_one_session": "vehicle", "meter_in_one_session": "meter"}
 
@@ -82,7 +78,7 @@ async def start_session(parts: TheParts, start: Annotated[SessionStart, Body()])
     return Session.model_validate(session | energy)
 
 
-@router.post("/{session_id}/end", **END)
+@router.post("/{session_id}/end", **CHANGE)
 async def end_session(
     parts: TheParts, session_id: SessionId, end: Annotated[SessionEnd | None, Body()] = None
 ) -> Session:
@@ -110,7 +106,7 @@ async def end_session(
     return Session.model_validate(session | energy)
 
 
-@router.patch("/{session_id}", **_END)
+@router.patch("/{session_id}", **CHANGE)
 async def change_session(
     parts: TheParts, session_id: SessionId, change: Annotated[SessionChange, Body()]
 ) -> Session:
@@ -143,7 +139,7 @@ async def change_session(
     return Session.model_validate(session | energy)
 
 
-@router.delete("/{session_id}", **_REMOVE)
+@router.delete("/{session_id}", **REMOVE)
 async def remove_session(parts: TheParts, session_id: SessionId) -> None:
     """Remove a charge, as if it had never been entered."""
     async with parts.database.entry() as connection:
@@ -151,7 +147,7 @@ async def remove_session(parts: TheParts, session_id: SessionId) -> None:
             raise _no_session(session_id)
 
 
-@router.get("", **_MANY)
+@router.get("", **MANY)
 async def list_sessions(
     parts: TheParts,
     *,

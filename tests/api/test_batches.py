@@ -7,9 +7,10 @@ from typing import Any, cast
 import pytest
 from fastapi import FastAPI
 
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.paging import pages
 from tests.api.readings import encode
+from tests.asked import asked
 
 DEVICES = "/v1/devices"
 PATHS = {kind: f"{DEVICES}/{kind}/batch" for kind in ("meters", "vehicles", "assignments")}

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from tests.api.conftest import Client, Rows, asked, problem
+from tests.api.conftest import Client, Rows, problem
 from tests.api.paging import pages
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
+from tests.asked import asked
 
 DEVICES, SESSIONS = "/v1/devices", "/v1/sessions"
 ASSIGNMENTS = f"{DEVICES}/vehicles/v/assignments"
