@@ -1,29 +1,31 @@
-"""Reads the readings of devices, as far back and as far on as a window's answer needs them."""
+"""Reads the readings of devices, as far back and as far on as an answer needs them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 
-from energy.device import Device
+from energy.device import Kind
 from energy.history import is_complete_at
 from energy.line import Line
 from energy.readings import Readings
-from energy.units import HOUR_US, MINUTE_US, Ints, to_nano
-from runtime.statements import statements_of
-from telemetry.streams import METER, VEHICLE, Stream
+from energy.stored.asked import Asked
+from energy.stored.statements import by_stream
+from energy.stored.times import EARLIEST_US, as_datetime, as_us
+from energy.units import HOUR_US, Ints, to_nano
+from telemetry.streams import Stream
 
-# How far before a window a register is looked at, until nothing before matters any more.
+# How far before the asked time a register is looked at, until nothing before matters any more.
 BACK_US = (2 * HOUR_US, 24 * HOUR_US, 14 * 24 * HOUR_US)
-# What follows a reading within the hour may tell what it was.
-ON_US = HOUR_US + MINUTE_US
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
+# For so long after a reading others tell what it was.
+ON_US = HOUR_US
 
-_statement = statements_of("energy.stored")
+_READINGS = by_stream("readings")
+_FOLLOWING = by_stream("following")
+
+Connection = AsyncConnection[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,104 +36,104 @@ class Columns:
     value: Ints
 
 
-def _composed(stream: Stream) -> bytes:
-    energy = "kwh_consumed_ac" if stream is METER else "kwh_delivered_dc"
-    return (
-        sql.SQL(_statement("readings"))
-        .format(
-            history=sql.Identifier(stream.history),
-            id=sql.Identifier(stream.id_column),
-            kwh=sql.Identifier(energy),
-        )
-        .as_bytes()
-    )
-
-
-_BY_STREAM = {stream: _composed(stream) for stream in (METER, VEHICLE)}
-
-
-async def read(
-    connection: AsyncConnection[Any],
-    stream: Stream,
-    devices: Sequence[tuple[str, Device]],
-    start: int,
-    end: int,
+async def read_readings(
+    connection: Connection, stream: Stream, asked: Sequence[Asked]
 ) -> tuple[Line, Readings]:
-    """Return the readings of devices that decide what lies in start < t <= end (µs since 1970).
+    """Return the readings that decide the energy of what is asked, in its order.
 
-    The connection's arrays are loaded by `load_arrays`. Raises psycopg.Error.
+    The connection loads arrays by `load_arrays`. Raises psycopg.Error.
     """
-    found: list[Columns | None] = [None] * len(devices)
-    missing = list(range(len(devices)))
-    longest = max((facts.facts.interval_us for _, one in devices for facts in one.dated), default=0)
+    found: dict[int, Columns] = {}
+    missing = list(range(len(asked)))
     for back in (*BACK_US, None):
-        after = _BEGINNING if back is None else _datetime(start - back - longest)
-        until = _datetime(end + ON_US + longest)
-        ids = [devices[place][0] for place in missing]
-        rows = await _rows(connection, stream, ids, after, until)
-        for place, columns in zip(missing, rows, strict=True):
-            found[place] = columns
-        if back is None:
-            break
-        missing = [
-            place
+        rows = [
+            (
+                asked[place].device_id,
+                EARLIEST_US
+                if back is None
+                else asked[place].start - back - asked[place].longest_interval_us,
+                asked[place].end + ON_US + asked[place].longest_interval_us,
+            )
             for place in missing
-            if not _is_complete(found[place], devices[place][1], start, _microseconds(after))
         ]
+        found |= zip(missing, await _within(connection, stream, rows), strict=True)
+        missing = [place for place in missing if not _reaches_back(found[place], asked[place])]
         if not missing:
             break
-    all_of_them = [one for one in found if one is not None]
-    return _on_line(all_of_them, [device for _, device in devices], start, end)
+    columns = [found[place] for place in range(len(asked))]
+    await _add_following(connection, stream, asked, columns)
+    return _on_line(columns, asked)
 
 
-async def _rows(
-    connection: AsyncConnection[Any],
-    stream: Stream,
-    devices: Sequence[str],
-    after: datetime,
-    until: datetime,
+async def _within(
+    connection: Connection, stream: Stream, rows: Sequence[tuple[str, int, int]]
 ) -> list[Columns]:
+    """Return the readings of each (device, after, until), in µs since 1970."""
+    devices = [device for device, _, _ in rows]
+    after = [as_datetime(time) for _, time, _ in rows]
+    until = [as_datetime(time) for _, _, time in rows]
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(
-            _BY_STREAM[stream], {"devices": list(devices), "after": after, "until": until}
+            _READINGS[stream],
+            {
+                "devices": devices,
+                "after": after,
+                "until": until,
+                "earliest": min(after),
+                "latest": max(until),
+            },
         )
         return [Columns(row["at"], to_nano(row["kwh"])) for row in await cursor.fetchall()]
 
 
-def _is_complete(columns: Columns | None, device: Device, start: int, after: int) -> bool:
-    """Return whether the readings reach back far enough; without one before, all are there."""
-    if columns is None:
-        return False
-    if not len(columns.at) or columns.at[0] > after:
-        return True
-    # The first one was read before all others, so it stands alone.
-    line = Line.of(columns.at[:1] - HOUR_US, columns.at[-1:])
+def _reaches_back(columns: Columns, asked: Asked) -> bool:
+    line = Line.of(columns.at[:1], columns.at[-1:])
     readings = Readings.of(
-        columns.at[1:], columns.value[1:], np.array([len(columns.at) - 1]), [device], line
+        columns.at, columns.value, np.array([len(columns.at)]), [asked.device], line
     )
-    return is_complete_at(readings, device, start, int(line.shift[0]))
+    shift = int(line.shift[0]) if len(columns.at) else 0
+    return is_complete_at(readings, asked.device, asked.start, shift)
 
 
-def _on_line(
-    columns: Sequence[Columns], devices: Sequence[Device], start: int, end: int
-) -> tuple[Line, Readings]:
-    begins = [
-        min(start, int(one.at[0]) if len(one.at) else start)
-        - max(dated.facts.interval_us for dated in device.dated)
-        for one, device in zip(columns, devices, strict=True)
+async def _add_following(
+    connection: Connection, stream: Stream, asked: Sequence[Asked], columns: list[Columns]
+) -> None:
+    """Add the reading that ends the gap in which the asked time of a register ends."""
+    places = [
+        place
+        for place, one in enumerate(asked)
+        if one.device.at(one.end).kind is Kind.REGISTER
+        and not (len(columns[place].at) and columns[place].at[-1] >= one.end)
     ]
-    ends = [max(end, int(one.at[-1]) if len(one.at) else end) for one in columns]
+    if not places:
+        return
+    after = [as_datetime(asked[place].end) for place in places]
+    cursor = await connection.execute(
+        _FOLLOWING[stream],
+        {
+            "devices": [asked[place].device_id for place in places],
+            "after": after,
+            "earliest": min(after),
+        },
+    )
+    for place, row in zip(places, await cursor.fetchall(), strict=True):
+        if row["at"] is not None:
+            before = columns[place]
+            columns[place] = Columns(
+                np.append(before.at, as_us(row["at"])),
+                np.append(before.value, to_nano(np.array([row["kwh"]]))),
+            )
+
+
+def _on_line(columns: Sequence[Columns], asked: Sequence[Asked]) -> tuple[Line, Readings]:
+    begins, ends = [], []
+    for one, about in zip(columns, asked, strict=True):
+        first, last = (int(one.at[0]), int(one.at[-1])) if len(one.at) else (about.start, about.end)
+        begins.append(min(about.start, first) - HOUR_US - about.longest_interval_us)
+        ends.append(max(about.end, last))
     line = Line.of(np.array(begins, np.int64), np.array(ends, np.int64))
     nothing = np.empty(0, np.int64)
     at = np.concatenate([nothing, *(one.at for one in columns)])
     value = np.concatenate([nothing, *(one.value for one in columns)])
     counts = np.array([len(one.at) for one in columns], np.int64)
-    return line, Readings.of(at, value, counts, devices, line)
-
-
-def _datetime(at: int) -> datetime:
-    return EPOCH + timedelta(microseconds=at)
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)
+    return line, Readings.of(at, value, counts, [one.device for one in asked], line)

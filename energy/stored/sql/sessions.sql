@@ -1,5 +1,7 @@
--- The sessions of some devices that overlap a time.
-SELECT {id} AS device_id, started_at, ended_at
-FROM charging_session
-WHERE exactly({id}) = ANY (SELECT exactly(device_id) FROM unnest(%(devices)s::text[]) AS device_id)
-  AND during && tstzrange(%(start)s, %(end)s, '(]')
+-- The sessions of some devices that overlap a time, each a time of its own.
+SELECT asked.place - 1 AS place, session.started_at, session.ended_at
+FROM unnest(%(devices)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+         WITH ORDINALITY AS asked (device_id, start_at, end_at, place)
+JOIN charging_session AS session
+    ON exactly(session.{id}) = exactly(asked.device_id)
+   AND session.during && tstzrange(asked.start_at, asked.end_at, '(]')

@@ -1,0 +1,42 @@
+"""Reads what devices are registered as."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from energy.device import BEGINNING, Dated, Device, Facts, Kind
+from energy.stored.statements import statement
+from energy.stored.times import as_us
+from telemetry.streams import Stream
+
+UNREGISTERED = Device()
+
+
+async def read_devices(
+    connection: AsyncConnection[dict[str, Any]], stream: Stream, ids: Sequence[str]
+) -> list[Device]:
+    """Return the devices with these ids, in their order; raises psycopg.Error.
+
+    All defaults hold for one that is not registered.
+    """
+    dated: defaultdict[str, list[Dated]] = defaultdict(list)
+    cursor = await connection.execute(
+        statement("facts"), {"stream": stream.name, "devices": list(ids)}
+    )
+    async for row in cursor:
+        since = BEGINNING if row["since"] is None else as_us(row["since"])
+        dated[row["device_id"]].append(Dated(since, _facts(row)))
+    return [Device(tuple(dated[one])) if one in dated else UNREGISTERED for one in ids]
+
+
+def _facts(row: dict[str, Any]) -> Facts:
+    return Facts(
+        kind=Kind(row["reading_kind"]),
+        interval_s=row["reading_interval_seconds"],
+        capacity_kw=row["capacity_kw"],
+        modulus_kwh=row["register_modulus_kwh"],
+        step_kwh=row["register_step_kwh"],
+        reports_only_while_charging=row["reports_only_while_charging"],
+    )

@@ -1,0 +1,58 @@
+"""Reads the histories of devices, judged."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from energy.history import History
+from energy.line import Line, Row
+from energy.stored.asked import Asked
+from energy.stored.devices import read_devices
+from energy.stored.readings import read_readings
+from energy.stored.statements import by_stream
+from energy.stored.times import as_datetime, as_us, end_us
+from telemetry.streams import Stream
+
+_SESSIONS = by_stream("sessions")
+
+Connection = AsyncConnection[dict[str, Any]]
+# A device's id, and the start and end of what is asked about it.
+Span = tuple[str, datetime, datetime]
+
+
+async def read_history(
+    connection: Connection, stream: Stream, spans: Sequence[Span], as_of: datetime
+) -> History:
+    """Return what decides the energy of devices in start < t <= end, in the order of the spans.
+
+    The connection is in a snapshot, and loads arrays by `load_arrays`. Raises psycopg.Error.
+    """
+    devices = await read_devices(connection, stream, [device_id for device_id, _, _ in spans])
+    asked = [
+        Asked(device_id, device, as_us(start), as_us(end))
+        for device, (device_id, start, end) in zip(devices, spans, strict=True)
+    ]
+    line, readings = await read_readings(connection, stream, asked)
+    sessions = await _read_sessions(connection, stream, asked, line)
+    return History.of(line, devices, readings, sessions, as_us(as_of))
+
+
+async def _read_sessions(
+    connection: Connection, stream: Stream, asked: Sequence[Asked], line: Line
+) -> list[Row]:
+    """Return (place, start, end) of sessions; a reading's time may reach beyond what is asked."""
+    if not asked:
+        return []
+    cursor = await connection.execute(
+        _SESSIONS[stream],
+        {
+            "devices": [one.device_id for one in asked],
+            "starts": [as_datetime(time) for time in line.begins.tolist()],
+            "ends": [as_datetime(time) for time in line.ends.tolist()],
+        },
+    )
+    return [
+        (row["place"], as_us(row["started_at"]), end_us(row["ended_at"])) async for row in cursor
+    ]
