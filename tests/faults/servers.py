@@ -129,10 +129,11 @@ class Servers:
 
     def start_both(self) -> None:
         """Start PostgreSQL and the single broker side by side."""
-        with ThreadPoolExecutor(2) as both:
-            started = [both.submit(lambda: self.postgres), both.submit(lambda: self.kafka)]
-        for one in started:
-            one.result()
+        with ThreadPoolExecutor() as both:
+            broker = both.submit(lambda: self.kafka)
+            database = both.submit(lambda: self.postgres)
+        broker.result()
+        database.result()
 
     @property
     def cluster(self) -> Kafka:
