@@ -7,7 +7,7 @@ else the local stack, in a folder of its own.
 import gc
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -48,6 +48,18 @@ LONGEST = (
     "tests/acceptance/test_demo.py",
     "tests/acceptance/test_upgrade.py",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage in what the tests make, but not in all the tests and modules each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
