@@ -17,10 +17,10 @@ demo: $(VENV)/.demo ## Send readings of 1,000 devices through real servers to th
 down: ## Stop the API, the consumers and the servers of the demo
 	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is installed here"; fi
 
-# Three at a time, each with servers of its own: many tests wait, and three fill two cores. On servers that were
+# Four at a time, each with servers of its own: many tests wait, and four fill two cores. On servers that were
 # named, one after the other, for the topics are the same everywhere. A file is one worker's, and tests/conftest.py
 # puts the longest files first.
-TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,3)
+TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,4)
 
 # Without byte code each worker would rewrite the asserts of every test file, at each run.
 export PYTHONDONTWRITEBYTECODE :=

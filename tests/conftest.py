@@ -38,15 +38,18 @@ hypothesis.settings.load_profile("untimed")
 
 # The files that take longest, in order. If one of them began last, all workers would wait for it.
 LONGEST = (
-    "tests/faults/test_crashes.py",
     "tests/faults/test_short.py",
+    "tests/faults/test_crashes.py",
     "tests/attack/test_short.py",
     "tests/api/test_outages.py",
-    "tests/page/test_figures.py",
     "tests/acceptance/test_lag.py",
-    "tests/acceptance/test_answers.py",
     "tests/acceptance/test_demo.py",
+    "tests/acceptance/test_answers.py",
+    "tests/page/test_browser.py",
+    "tests/security/test_refusals.py",
+    "tests/acceptance/test_service.py",
     "tests/acceptance/test_upgrade.py",
+    "tests/page/test_figures.py",
 )
 
 
