@@ -34,7 +34,7 @@ HOT_PATH := tests/integration/test_sink.py tests/integration/test_copies.py test
 	tests/integration/test_bisection.py tests/integration/test_binary.py \
 	tests/acceptance/test_traps_of_fetching.py tests/acceptance/test_traps_of_the_group.py \
 	tests/acceptance/test_forms.py
-CHECK_JOBS := $(if $(filter 0,$(TEST_JOBS)),0,2)
+CHECK_JOBS := $(if $(filter 0,$(TEST_JOBS)),0,3)
 
 check: lint ## Check style, types and imports, and run the tests of the inner loop (a minute or so)
 	@$(RUN) -m pytest --numprocesses $(CHECK_JOBS) --dist loadgroup --quiet $(HOT_PATH) tests/unit
