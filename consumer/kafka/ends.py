@@ -62,7 +62,7 @@ class Ends:
         self._interval_s = interval_s
         self._owned = owned
         self.others: list[TopicPartition] = []
-        # Topics that may be gone: the ends of their logs would be asked for in vain.
+        # Topics that may be gone: a look would wait for the ends of their logs.
         self._doubted: frozenset[str] = frozenset()
         self._clients: dict[str, AIOKafkaConsumer] = {}
         self._starting = asyncio.Lock()
