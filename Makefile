@@ -17,10 +17,10 @@ demo: $(VENV)/.demo ## Send readings of 1,000 devices through real servers to th
 down: ## Stop the API, the consumers and the servers of the demo
 	@if [ -e $(VENV)/.demo ]; then $(RUN) -m deploy.demo down; else echo "nothing is installed here"; fi
 
-# Three at a time, each with servers of its own: many tests wait, and three fill two cores. On servers that were
+# Four at a time, each with servers of its own: many tests wait, and four fill two cores. On servers that were
 # named, one after the other, for the topics are the same everywhere. A file is one worker's, and tests/conftest.py
 # puts the longest files first.
-TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,3)
+TEST_JOBS := $(if $(KAFKA_BOOTSTRAP_SERVERS)$(DATABASE_URL),0,4)
 
 # Without byte code each worker would rewrite the asserts of every test file, at each run.
 export PYTHONDONTWRITEBYTECODE :=
@@ -34,7 +34,7 @@ HOT_PATH := tests/integration/test_sink.py tests/integration/test_copies.py test
 	tests/integration/test_bisection.py tests/integration/test_binary.py \
 	tests/acceptance/test_traps_of_fetching.py tests/acceptance/test_traps_of_the_group.py \
 	tests/acceptance/test_forms.py
-CHECK_JOBS := $(if $(filter 0,$(TEST_JOBS)),0,2)
+CHECK_JOBS := $(if $(filter 0,$(TEST_JOBS)),0,3)
 
 check: lint ## Check style, types and imports, and run the tests of the inner loop (a minute or so)
 	@$(RUN) -m pytest --numprocesses $(CHECK_JOBS) --dist loadgroup --quiet $(HOT_PATH) tests/unit

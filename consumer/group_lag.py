@@ -82,7 +82,7 @@ class GroupLag:
         for topic in BY_TOPIC:
             count = sum(one.topic == topic for one in leaders)
             self._metrics.topic_partitions.labels(topic).set(count)
-        # The end of a log without a leader is asked for in vain, and all others would wait for it.
+        # No broker answers for a log without a leader, and the look would wait for its end.
         self._ends.others = [one for one, leader in leaders.items() if leader != admin.NO_LEADER]
         group = await admin.read_group(self._kafka, self._consumer_group)
         self._metrics.group_members.set(len(group.members))

@@ -21,6 +21,8 @@ from pathlib import Path
 MODEL = Path(__file__).with_name("flush.pml")
 PROTOCOL = "protocol"
 LONGEST_PATH = 100_000
+# Room for a million states: that of the default takes longer to clear than most searches take.
+HASH_BITS = 20
 MEMORY_MB = 2_000
 
 
@@ -81,7 +83,7 @@ def _search(check: Check, folder: Path) -> str:
     shutil.copy(MODEL, folder)
     # Without optimisation: most searches take less time than an optimising compiler.
     flags = [f"-DMEMLIM={MEMORY_MB}"]
-    options = [f"-m{LONGEST_PATH}"]
+    options = [f"-m{LONGEST_PATH}", f"-w{HASH_BITS}"]
     if check.claim == ASSERTIONS:
         flags += ["-DSAFETY", "-DNOCLAIM"]
         flags += ["-DBFS"] if check.expected == REFUTED else []  # finds the shortest path

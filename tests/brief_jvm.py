@@ -1,8 +1,8 @@
 """The JVM of a Kafka that only tests use, and that lives for seconds or minutes.
 
 It has the first compiler only, and an archive of Kafka's classes as they are once they are loaded
-and linked. A start takes a third of the CPU. The archive is made by the first test that needs it,
-which takes as much as three starts, and belongs to one Java and one set of jars.
+and linked. A start takes a third of the CPU. The archive is made before the first test, which takes
+as much as three starts, and belongs to one Java and one set of jars.
 """
 
 import fcntl

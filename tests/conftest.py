@@ -7,7 +7,7 @@ else the local stack, in a folder of its own.
 import gc
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,16 +38,31 @@ hypothesis.settings.load_profile("untimed")
 
 # The files that take longest, in order. If one of them began last, all workers would wait for it.
 LONGEST = (
-    "tests/faults/test_crashes.py",
     "tests/faults/test_short.py",
+    "tests/faults/test_crashes.py",
     "tests/attack/test_short.py",
     "tests/api/test_outages.py",
-    "tests/page/test_figures.py",
     "tests/acceptance/test_lag.py",
-    "tests/acceptance/test_answers.py",
     "tests/acceptance/test_demo.py",
+    "tests/acceptance/test_answers.py",
+    "tests/page/test_browser.py",
+    "tests/security/test_refusals.py",
+    "tests/acceptance/test_service.py",
     "tests/acceptance/test_upgrade.py",
+    "tests/page/test_figures.py",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage in what the tests make, but not in all the tests and modules each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,9 +10,8 @@ from api.problems import Problem
 T = TypeVar("T")
 
 _RETRY_AFTER_S = 2.0
-# A value that takes long is computed less often, so that it does not keep the database busy: it is
-# kept for the first number times as long as it took, and a failed one is tried again after the
-# second number times as long.
+# A value that takes long is computed less often, so that it does not keep the database busy. It is
+# kept for five times as long as it took; a failed one is tried again after twice as long.
 _KEPT_TIMES, _RETRIED_TIMES = 5, 2
 
 

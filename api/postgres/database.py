@@ -47,7 +47,7 @@ class Database:
     """Lends connections in lanes. They are in autocommit until a transaction is begun.
 
     A lane shares its connections out between callers; `by` names the caller. Every way of lending
-    raises Problem (503) if there is no connection, or if PostgreSQL does not do what is asked.
+    raises Problem (503) if no connection can be lent, or if PostgreSQL refuses or fails.
     """
 
     def __init__(

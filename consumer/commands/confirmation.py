@@ -11,7 +11,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
 
 def need_an_answer(*, yes: bool, dry_run: bool) -> None:
-    """End the command with exit code 2 if it will have to ask, and there is no terminal."""
+    """End the command with exit code 2 if it has to ask and has no terminal."""
     if not (yes or dry_run or sys.stdin.isatty()):
         fail("--yes: needed without a terminal, because the command cannot ask", code=2)
 

@@ -19,6 +19,7 @@ from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import BY_TOPIC
 
 _PATIENCE_S = 10.0
+_TOPICS = frozenset(BY_TOPIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Ends:
         self._interval_s = interval_s
         self._owned = owned
         self.others: list[TopicPartition] = []
+        # Topics that may be gone: a look would wait for the ends of their logs.
+        self._doubted: frozenset[str] = frozenset()
         self._clients: dict[str, AIOKafkaConsumer] = {}
         self._starting = asyncio.Lock()
         self._next: asyncio.Future[Look | Unanswered] | None = None
@@ -99,22 +102,24 @@ class Ends:
                     return await self._ask()
             except (KafkaError, OSError, TimeoutError) as error:
                 await self.aclose()
-                if not self.others:
+                if not self.others and self._doubted == _TOPICS:
                     return Unanswered(error)
-                self.others = []  # one may be gone, or without a leader: that says nothing of ours
+                # One may be gone, or without a leader: that says nothing of the rest.
+                self.others, self._doubted = [], _TOPICS
 
     async def _ask(self) -> Look:
         asked_at, owned = time.time(), set(self._owned())
-        unseen = BY_TOPIC.keys() - {one.topic for one in owned}
+        unseen = _TOPICS - {one.topic for one in owned} | self._doubted
         committed = await self._client("read_committed")
-        missing = frozenset(unseen - await committed.topics() if unseen else ())
+        missing = unseen - await committed.topics() if unseen else unseen
         if any(one.topic in missing for one in self.others):
             self.others = []
-        partitions = sorted(owned.union(self.others))
+        partitions = sorted(one for one in owned.union(self.others) if one.topic not in missing)
         # In this order: what comes in between is not taken for an open transaction.
         uncommitted = await self._client("read_uncommitted")
         high: Offsets = await uncommitted.end_offsets(partitions)
         stable: Offsets = await committed.end_offsets(partitions)
+        self._doubted = missing
         return Look(asked_at, high, stable, missing)
 
     async def _client(self, isolation_level: str) -> AIOKafkaConsumer:

@@ -15,7 +15,7 @@ from aiokafka.errors import CorruptRecordException
 MOST_HEADERS = 1_000
 """The most headers that a record may have. Those of readings have a handful."""
 PART_BYTES = 1 << 16
-"""The bytes of records in a part. Most batches are no larger; its headers take a few megabytes."""
+"""The bytes of records in a part. Most batches fit into one; its headers take a few megabytes."""
 
 HEAD = 61
 """The bytes in front of a batch's records."""

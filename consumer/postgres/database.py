@@ -86,11 +86,11 @@ class Database:
 
     @property
     def generation(self) -> int:
-        """A number that goes up whenever connections that are kept have to be opened anew."""
+        """A number that rises whenever kept connections have to be opened again."""
         return self.failures + self._renewals
 
     def renew(self) -> None:
-        """Have all kept connections opened anew: what they have prepared may be out of date."""
+        """Let all kept connections be opened again: what they have prepared may be out of date."""
         self._renewals += 1
 
     @property

@@ -7,9 +7,9 @@ from consumer.postgres.database import Database
 class KeptConnection:
     """A connection that is kept from one attempt to the next.
 
-    It is opened anew after an outage, even one that only another connection met. It may have broken
-    too, which would be taken for a new outage, or another server may be the primary by now. It is
-    also opened anew after `Database.renew`.
+    It is opened again after an outage, even one that only another connection met. It may have
+    broken too, which would be taken for a new outage, or another server may be the primary by now.
+    It is also opened again after `Database.renew`.
     """
 
     def __init__(self, database: Database) -> None:

@@ -58,7 +58,7 @@ class _Worker:
         """How long the last look took, in seconds, without failed attempts before it."""
 
     async def work_off(self) -> bool:
-        """Work off some notes, and return whether there are no more; raises psycopg.Error."""
+        """Work off some notes, and return whether none are left; raises psycopg.Error."""
         begun = time.monotonic()
         try:
             connection = await self._connection.get()

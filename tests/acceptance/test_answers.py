@@ -97,16 +97,15 @@ def test_answers_that_do_not_come_in_time_are_told_from_wrong_data(
     told = ["--rate", "max", "--quiet", "--api", api.address, "--ledger", str(ledger)]
     assert simulator(environment, *world, *told).returncode == 0
 
-    def verified() -> tuple[int, dict[str, Any]]:
-        ended = simulator(
-            environment, "verify", str(ledger), "--answers", api.address, "--wait", "2", "--json"
-        )
+    def verified(*arguments: str) -> tuple[int, dict[str, Any]]:
+        asked = ("verify", str(ledger), "--answers", api.address, "--json")
+        ended = simulator(environment, *asked, *arguments)
         return ended.returncode, json.loads(ended.stdout)
 
     assert verified()[0] == 0
     with psycopg.connect(environment["DATABASE_URL"]) as other:
         other.execute("LOCK TABLE charging_session IN ACCESS EXCLUSIVE MODE")
-        code, report = verified()
+        code, report = verified("--wait", "1")
         assert code == 3
         assert violated(report) == {}
         assert report["unasked"]["too_slow"]
@@ -114,11 +113,11 @@ def test_answers_that_do_not_come_in_time_are_told_from_wrong_data(
         assert {check["name"] for check in report["checks"] if not check["compared"]} == {*CHECKS}
 
         query(environment, "UPDATE vehicle_current_state SET soc = soc + 0.01 RETURNING 1")
-        code, report = verified()
+        code, report = verified("--wait", "1")
         assert code == 1
         assert violated(report).keys() == {"current_state"}
     api.kill()
-    code, report = verified()
+    code, report = verified("--wait", "1")
     assert code == 1
     assert not report["unasked"]["too_slow"]
 

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,8 +25,11 @@ def fleet_of(
 ) -> Iterator[tuple[Servers, Fleet]]:
     """Lend servers of the bench's own, and a fleet on them."""
     with Servers(folder) as servers:
-        fleet = Fleet(url=servers.postgres.url("postgres"), pairs=pairs)
-        fleet.write(code)
+        with ThreadPoolExecutor(1) as beside:
+            broker = beside.submit(lambda: servers.kafka)
+            fleet = Fleet(url=servers.postgres.url("postgres"), pairs=pairs)
+            fleet.write(code)
+        broker.result()
         yield servers, fleet
 
 

@@ -22,7 +22,7 @@ from benchmarks.backlog import Backlog, read_ends
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, LogLine, Replica, ReplicaError
 from deploy.stored_offsets import Place
-from tests.attack.crowd import Ask, crowd
+from tests.attack.crowd import Ask, Until, crowd
 from tests.attack.fleet import Fleet
 from tests.attack.line import HOST, Answer, ask, request
 from tests.attack.sight import Sight
@@ -171,10 +171,19 @@ class Site:
         return ask(self.port, message, source=_OTHERS, patience=patience)
 
     def flood(
-        self, ask: Ask, *, size: int, seconds: float, source: str = HOST, **manner: float
+        self,
+        ask: Ask,
+        *,
+        size: int,
+        seconds: float,
+        source: str = HOST,
+        until: Until = bool,
+        **manner: float,
     ) -> Counter[str]:
         """Let a crowd ask the API, count what it is told, and return that."""
-        said = crowd(self.port, ask, size=size, seconds=seconds, source=source, **manner)
+        said = crowd(
+            self.port, ask, size=size, seconds=seconds, source=source, until=until, **manner
+        )
         self.said.update(said)
         return said
 

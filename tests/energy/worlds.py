@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from itertools import chain, cycle
+from typing import Any, TypeVar
 
 import psycopg
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
-from tests.energy.reference import FOREVER, Bond, Device, Reading, World
+from tests.energy.reference import FOREVER, HOUR_US, Bond, Device, Reading, World
 
+T = TypeVar("T")
 Connection = psycopg.Connection[dict[str, Any]]
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE_US = 60_000_000
@@ -16,42 +19,56 @@ VEHICLES = ("veh-1", "veh-2")
 METERS = ("mtr-1", "mtr-2")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = (DAY - EPOCH) // timedelta(microseconds=1)
+
+
+def _one_of(many: list[T], few: list[T]) -> SearchStrategy[T]:
+    """Draw from either as often, in one draw: hypothesis is slow at strategies within strategies.
+
+    The two alternate in one list, because it does not draw all places of a list alike.
+    """
+    return st.sampled_from([*chain.from_iterable(zip(many, cycle(few), strict=False))])
+
+
 # Half minutes of the hours around midnight: few, so that edges meet.
-_times = st.one_of(
-    st.integers(-240, 240),
-    st.builds(lambda hour, half: 120 * hour + half, st.integers(-2, 2), st.integers(-3, 3)),
-).map(lambda half: DAY_US + half * MINUTE_US // 2)
-_kwh = st.integers(0, 2_000).map(lambda watt_hours: Fraction(watt_hours, 1_000))
-_registers = st.one_of(
-    _kwh, st.sampled_from([Fraction(t, 100) for t in (0, 5, 10, 11, 95, 100, 900, 999)])
-)
+_TIMES = [DAY_US + half * MINUTE_US // 2 for half in sorted(range(-240, 241), key=abs)]
+_EDGES = [
+    DAY_US + hour * HOUR_US + half * MINUTE_US // 2
+    for hour in range(-2, 3)
+    for half in range(-3, 4)
+]
+_times = _one_of(_TIMES, _EDGES)
+_ends = st.one_of(_times, st.just(FOREVER))
+_KWH = [Fraction(watt_hours, 1_000) for watt_hours in range(2_001)]
+_ROUND_KWH = [Fraction(t, 100) for t in (0, 5, 10, 11, 95, 100, 900, 999)]
+_kwh = {"interval": st.sampled_from(_KWH), "register": _one_of(_KWH, _ROUND_KWH)}
 
 
 @st.composite
 def _device(draw: st.DrawFn, *, rated: bool) -> Device:
     kind = draw(st.sampled_from(("interval", "register")))
     times = draw(st.lists(_times, unique=True, max_size=25))
-    values = _kwh if kind == "interval" else _registers
+    values = draw(st.lists(_kwh[kind], min_size=len(times), max_size=len(times)))
     return Device(
         kind=kind,
         interval_us=draw(st.sampled_from((30, 60, 90, 900))) * 1_000_000,
         rated_kw=draw(st.sampled_from((None, Fraction(11), Fraction(300)))) if rated else None,
         modulus=draw(st.sampled_from((None, Fraction(1), Fraction(10)))) if rated else None,
         readings=[
-            Reading(at, draw(values), None if at // MINUTE_US % 5 == 0 else float(at % 7))
-            for at in times
+            Reading(at, kwh, None if at // MINUTE_US % 5 == 0 else float(at % 7))
+            for at, kwh in zip(times, values, strict=True)
         ],
     )
+
+
+_bond = st.tuples(st.sampled_from(VEHICLES), st.sampled_from(METERS), _times, _ends)
 
 
 @st.composite
 def _bonds(draw: st.DrawFn, *, unique_meters: bool) -> list[Bond]:
     bonds: list[Bond] = []
-    for _ in range(draw(st.integers(0, 4))):
-        start, end = draw(st.tuples(_times, st.one_of(_times, st.just(FOREVER))))
-        bond = Bond(
-            draw(st.sampled_from(VEHICLES)), draw(st.sampled_from(METERS)), start, max(start, end)
-        )
+    count = draw(st.integers(0, 4))
+    for vehicle, meter, start, end in draw(st.lists(_bond, min_size=count, max_size=count)):
+        bond = Bond(vehicle, meter, start, max(start, end))
         taken = [
             other
             for other in bonds

@@ -11,4 +11,5 @@ from tests.faults.servers import Servers
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Servers that may be killed, because no other test uses them."""
     with Servers(tmp_path_factory.mktemp("faults")) as servers:
+        servers.start_both()
         yield servers

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -126,6 +127,14 @@ class Servers:
             )
         return self._kafka
 
+    def start_both(self) -> None:
+        """Start PostgreSQL and the single broker side by side."""
+        with ThreadPoolExecutor() as both:
+            broker = both.submit(lambda: self.kafka)
+            database = both.submit(lambda: self.postgres)
+        broker.result()
+        database.result()
+
     @property
     def cluster(self) -> Kafka:
         """Three brokers: replication factor 3, two of which must have what is acknowledged."""
@@ -181,7 +190,7 @@ def _single(folder: Path, plain: int, proxied: int, controller: int) -> Iterator
             yield Kafka([broker], proxy)
         finally:
             if broker.process is not None:
-                kafka.stop(broker.process)
+                broker.end(signal.SIGKILL)
 
 
 def _listeners(plain: int, proxied: int, controller: int, *, advertised: int) -> dict[str, str]:

@@ -33,6 +33,7 @@ class Request:
     """What a fork is to become; `files` are its standard input, output and error."""
 
     arguments: list[str]
+    folder: str
     environment: dict[str, str]
     new_session: bool
     files: list[int]
@@ -76,7 +77,7 @@ def serve(asking: socket.socket) -> Request | None:
 
 
 def become(request: Request) -> None:
-    """Take on the session, files and environment of the request."""
+    """Take on the session, files, folder and environment of the request."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request.new_session:
         os.setsid()
@@ -84,6 +85,9 @@ def become(request: Request) -> None:
         os.dup2(file, number)
     for file in request.files:
         os.close(file)
+    os.chdir(request.folder)
+    if request.folder != sys.path[0]:  # which stays what PYTHONPATH says
+        sys.path.insert(0, request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
     time.tzset()

@@ -2,7 +2,7 @@
 
 An import of the consumer or of the API takes 0.7 to 1.6 seconds of CPU, and many tests start
 several of them. A process is forked only if that makes no difference to a new interpreter: the same
-folder, no terminal, no setting of Python's own. All others are started as usual.
+modules, no terminal, no setting of Python's own. All others are started as usual.
 """
 
 import atexit
@@ -58,6 +58,7 @@ class Server:
         self,
         arguments: list[str],
         *,
+        folder: str,
         environment: Mapping[str, str],
         new_session: bool,
         files: list[int],
@@ -66,6 +67,7 @@ class Server:
         text = json.dumps(
             {
                 "arguments": arguments,
+                "folder": folder,
                 "environment": dict(environment),
                 "new_session": new_session,
             }
@@ -99,7 +101,9 @@ class Popen(_original[Any]):
             for number, file in enumerate((call["p2cread"], call["c2pwrite"], call["errwrite"]))
         ]
         environment = call["env"] or os.environ
-        if not (_is_ours(call) and _is_as_usual(environment) and not any(map(os.isatty, files))):
+        is_usual = _is_ours(call) and _has_our_modules(call, environment)
+        is_usual = is_usual and _is_as_usual(environment) and not any(map(os.isatty, files))
+        if not is_usual:
             super()._execute_child(*given)  # type: ignore[misc]  # private
             return
         _, _, module, *arguments = call["args"]
@@ -108,6 +112,7 @@ class Popen(_original[Any]):
                 self._servers[module] = Server(module)
             self.pid = self._servers[module].fork(
                 [str(argument) for argument in arguments],
+                folder=str(_folder(call)),
                 environment=environment,
                 new_session=call["start_new_session"],
                 files=files,
@@ -129,20 +134,34 @@ def _close() -> None:
 
 
 def _is_ours(call: Mapping[str, Any]) -> bool:
-    """Return whether it is one of our programs, run here and in no unusual way."""
+    """Return whether it is one of our programs, run in no unusual way."""
     args = call["args"]
     return (
         isinstance(args, list)
         and args[:2] == [sys.executable, "-m"]
         and args[2] in IMPORTED
-        and Path(call["cwd"] or ".").resolve() == ROOT
         and all(call[name] == usual for name, usual in _usual.items())
     )
+
+
+def _has_our_modules(call: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    """Return whether it finds them here: because it runs here, or because it is told."""
+    folder, told = _folder(call), environment.get("PYTHONPATH")
+    if folder == ROOT:
+        return told == os.environ.get("PYTHONPATH")
+    package = call["args"][2].partition(".")[0]
+    return told == str(ROOT) and folder.is_dir() and not any(folder.glob(f"{package}*"))
+
+
+def _folder(call: Mapping[str, Any]) -> Path:
+    """Return the folder that it runs in."""
+    return Path(os.fsdecode(call["cwd"] or ".")).resolve()
 
 
 def _is_as_usual(environment: Mapping[str, str]) -> bool:
     """Return whether no variable differs that is read only when Python starts."""
     names = {name for name in (*environment, *os.environ) if name.startswith(_UNCHANGED)}
+    names.discard("PYTHONPATH")
     return all(environment.get(name) == os.environ.get(name) for name in names)
 
 

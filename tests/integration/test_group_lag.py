@@ -23,7 +23,7 @@ from deploy.local.ports import free_ports, started_on
 from deploy.local.process import ServerProcess
 from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
-from tests import kafka_clients
+from tests import brief_jvm, kafka_clients
 from tests.integration.conftest import GROUP
 
 METER = "telemetry.meter"
@@ -47,7 +47,7 @@ class Brokers:
                 voters={1: ports[0]},
                 cluster_id=cluster_id,
                 settings=settings,
-                jvm=node.BRIEF,
+                jvm=brief_jvm.options(),
             )
             for number, settings in (
                 (1, SESSION),

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from playwright.sync_api import (
     Browser,
-    BrowserContext,
     ConsoleMessage,
+    Error,
     Page,
     Request,
     sync_playwright,
@@ -78,48 +78,55 @@ def browser() -> Iterator[Browser]:
     """Chromium; skip if there is none, and in CI fail."""
     chromium = program(*PROGRAMS, package="chromium")
     with sync_playwright() as playwright:
-        # As root, in which containers often run, Chromium's own sandbox does not start.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        # A process for a GPU that is not there would draw in software as well.
+        arguments = ["--disable-gpu"]
+        if os.geteuid() == 0:
+            # As root, in which containers often run, Chromium's own sandbox does not start.
+            arguments.append("--no-sandbox")
         launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
         with closing(launched):
             yield launched
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Browser, site: Site) -> Iterator[Page]:
+    """A tab that most tests use one after the other: each new one would start processes.
+
+    The pages keep nothing in the browser but their files, at addresses that never change.
+    """
+    with closing(new_tab(browser, site)) as page:
+        yield page
+
+
+def new_tab(browser: Browser, site: Site, *, scripts: bool = True) -> Page:
+    """Return a tab that shares nothing with others."""
+    return browser.new_page(
+        base_url=site.address, reduced_motion="reduce", java_script_enabled=scripts
+    )
+
+
 class Visit:
     """Opens pages and collects errors of the console and requests to foreign addresses."""
 
-    def __init__(self, browser: Browser, site: Site) -> None:
+    def __init__(self, browser: Browser, site: Site, tab: Page) -> None:
         self._browser = browser
         self._site = site
-        self._contexts: list[BrowserContext] = []
+        self._tab = tab
+        self._cleanup = ExitStack()
         self.complaints: list[str] = []
+        self._watch(tab)
 
-    def open(
-        self,
-        path: str,
-        *,
-        width: int = 1280,
-        dark: bool = False,
-        scripts: bool = True,
-        status: int = 200,
-    ) -> Page:
-        """Return the page, once it is loaded."""
-        context = self._browser.new_context(
-            base_url=self._site.address,
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce",
-            java_script_enabled=scripts,
+    def open(self, path: str, *, width: int = 1280, dark: bool = False, status: int = 200) -> Page:
+        """Return the tab that tests share, once it has loaded the page."""
+        return self._open(self._tab, path, width=width, dark=dark, status=status)
+
+    def open_apart(self, path: str, *, scripts: bool = True) -> Page:
+        """Return a new tab, of which more is changed than the page, once it has loaded that."""
+        tab = self._cleanup.enter_context(
+            closing(new_tab(self._browser, self._site, scripts=scripts))
         )
-        self._contexts.append(context)
-        page = context.new_page()
-        page.on("console", self._note_console)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", self._note_request)
-        answer = page.goto(path)
-        assert answer is not None
-        assert answer.status == status
-        return page
+        self._watch(tab)
+        return self._open(tab, path)
 
     def keep(self, page: Page, name: str) -> None:
         """Keep a screenshot of the whole page."""
@@ -127,13 +134,33 @@ class Visit:
         page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     def close(self) -> None:
-        for context in self._contexts:
-            context.close()
+        self._cleanup.close()
+
+    def _open(
+        self, tab: Page, path: str, *, width: int = 1280, dark: bool = False, status: int = 200
+    ) -> Page:
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(color_scheme="dark" if dark else "light")
+        answer = tab.goto(path)
+        assert answer is not None
+        assert answer.status == status
+        return tab
+
+    def _watch(self, tab: Page) -> None:
+        tab.on("console", self._note_console)
+        self._cleanup.callback(tab.remove_listener, "console", self._note_console)
+        tab.on("pageerror", self._note_error)
+        self._cleanup.callback(tab.remove_listener, "pageerror", self._note_error)
+        tab.on("request", self._note_request)
+        self._cleanup.callback(tab.remove_listener, "request", self._note_request)
 
     def _note_console(self, message: ConsoleMessage) -> None:
         # Chromium complains of a page of a problem, whose status is that of the problem.
         if message.type in ("error", "warning") and "the server responded with" not in message.text:
             self.complaints.append(message.text)
+
+    def _note_error(self, error: Error) -> None:
+        self.complaints.append(str(error))
 
     def _note_request(self, request: Request) -> None:
         if not request.url.startswith(self._site.address):
@@ -141,9 +168,9 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser: Browser, site: Site) -> Iterator[Visit]:
+def visit(browser: Browser, site: Site, tab: Page) -> Iterator[Visit]:
     """Open pages; fail at the end if there was any complaint."""
-    visit = Visit(browser, site)
+    visit = Visit(browser, site, tab)
     yield visit
     visit.close()
     assert visit.complaints == []

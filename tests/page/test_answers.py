@@ -12,10 +12,12 @@ from psycopg.rows import dict_row
 import api.settings
 import consumer.settings
 from api.page.reference import operations
+from api.page.words import DASH
 from api.queries.statements import statement
 from consumer.postgres.migrations import schema_text
 from deploy.local.stack import Addresses
 from tests.page.conftest import Site, serving
+from tests.page.shown import cells, tile
 
 
 @pytest.fixture
@@ -162,3 +164,29 @@ def test_the_strips_add_up_to_the_coverage(site: Site) -> None:
 def total(bands: list[dict[str, datetime]]) -> float:
     """Return the seconds that bands last."""
     return sum((band["end"] - band["start"]).total_seconds() for band in bands)
+
+
+def test_tiles_statuses_chart_and_table_of_the_fleet_add_up(client: httpx.Client) -> None:
+    while "being computed" in (page := client.get("/").text):
+        pass
+    *statuses, everyone = cells(page, 'class="statuses"')
+    for column in (1, 2, 3):
+        told = [number(row[column]) for row in statuses if row[column] != DASH]
+        assert sum(told) == pytest.approx(number(everyone[column]), abs=0.5)
+    hours = cells(page, 'id="hours-table"')
+    for column, name in ((1, "AC drawn"), (2, "DC delivered")):
+        drawn = sum(number(row[column]) for row in hours)
+        assert tile(page, name).startswith(everyone[column + 1])
+        assert drawn == pytest.approx(number(everyone[column + 1]), rel=2e-3)
+    judged = [row for row in statuses if row[0] in ("optimal", "degraded", "critical")]
+    ac, dc = (sum(number(row[column]) for row in judged) for column in (2, 3))
+    shown_ratio = float(tile(page, "Ratio of the fleet").split(" %")[0])
+    assert shown_ratio == pytest.approx(100 * dc / ac, abs=0.1)
+    for row in hours:
+        if number(row[3]) > 10:
+            ratio = float(row[5].removesuffix(" %"))
+            assert ratio == pytest.approx(100 * number(row[4]) / number(row[3]), abs=0.6)
+
+
+def number(text: str) -> float:
+    return float(text.removesuffix(" kWh").replace(",", ""))

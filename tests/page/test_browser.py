@@ -67,7 +67,7 @@ def test_opened_tables_are_readable_too(visit: Visit, site: Site) -> None:
 
 
 def test_the_fleets_page_is_complete_without_scripts(visit: Visit, site: Site) -> None:
-    page = visit.open("/", scripts=False)
+    page = visit.open_apart("/", scripts=False)
     tiles = page.locator("#now .tile")
     expect(tiles).to_have_count(6)
     expect(tiles.first).to_contain_text("Vehicles live")
@@ -81,7 +81,7 @@ def test_the_fleets_page_is_complete_without_scripts(visit: Visit, site: Site) -
 
 
 def test_figures_are_renewed_until_the_reader_pauses_them(visit: Visit, site: Site) -> None:
-    page = visit.open("/")
+    page = visit.open_apart("/")
     page.clock.install()
     page.reload()
     page.locator("summary").first.click()

@@ -1,12 +1,10 @@
 """The figures of a page agree with each other and say what they mean."""
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from html import unescape
 
 import httpx
 import psycopg
@@ -25,7 +23,7 @@ from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from tests import kafka_clients
 from tests.asked import asked
-from tests.page.conftest import Site
+from tests.page.shown import cells, tile, words_of
 
 NOWHERE = "127.0.0.1:9"
 
@@ -51,31 +49,6 @@ def show(servers: Addresses, database_url: str, monkeypatch: pytest.MonkeyPatch)
             yield client
 
     return shown
-
-
-def tile(page: str, name: str) -> str:
-    """Return all words of the tile of that name."""
-    found = re.search(rf"<dt>{name}</dt>(.*?)</div>", page, re.DOTALL)
-    assert found is not None, name
-    return words_of(found[1])
-
-
-def words_of(html: str) -> str:
-    """Return the text of some HTML."""
-    return " ".join(unescape(re.sub("<[^>]*>", "", html.replace("</dd>", " "))).split())
-
-
-def cells(page: str, table: str) -> list[list[str]]:
-    """Return the texts of a table's rows, without the head."""
-    body = page.split(table, 1)[1].split("</thead>", 1)[1].split("</table>", 1)[0]
-    return [
-        [words_of(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
-        for row in body.split("<tr>")[1:]
-    ]
-
-
-def number(text: str) -> float:
-    return float(text.removesuffix(" kWh").replace(",", ""))
 
 
 async def whole(client: httpx.AsyncClient) -> str:
@@ -262,28 +235,6 @@ async def test_a_fleet_of_ten_hours_is_judged_by_them(show: Show, database_url: 
     assert "Since its first reading" in one
     assert "90.0 % of the AC drawn was delivered as DC." in words_of(one)
     assert "its meters drew 0.060 kWh; 0.1 kWh is needed." in words_of(idle)
-
-
-async def test_tiles_statuses_chart_and_table_of_the_fleet_add_up(site: Site) -> None:
-    async with httpx.AsyncClient(base_url=site.address, timeout=60) as client:
-        page = await until(client, lambda page: "being computed" not in page)
-    *statuses, everyone = cells(page, 'class="statuses"')
-    for column in (1, 2, 3):
-        told = [number(row[column]) for row in statuses if row[column] != DASH]
-        assert sum(told) == pytest.approx(number(everyone[column]), abs=0.5)
-    hours = cells(page, 'id="hours-table"')
-    for column, name in ((1, "AC drawn"), (2, "DC delivered")):
-        drawn = sum(number(row[column]) for row in hours)
-        assert tile(page, name).startswith(everyone[column + 1])
-        assert drawn == pytest.approx(number(everyone[column + 1]), rel=2e-3)
-    judged = [row for row in statuses if row[0] in ("optimal", "degraded", "critical")]
-    ac, dc = (sum(number(row[column]) for row in judged) for column in (2, 3))
-    shown_ratio = float(tile(page, "Ratio of the fleet").split(" %")[0])
-    assert shown_ratio == pytest.approx(100 * dc / ac, abs=0.1)
-    for row in hours:
-        if number(row[3]) > 10:
-            ratio = float(row[5].removesuffix(" %"))
-            assert ratio == pytest.approx(100 * number(row[4]) / number(row[3]), abs=0.6)
 
 
 async def test_late_readings_are_added_to_the_day_and_its_hours_at_once(

@@ -15,6 +15,9 @@ CONSUMER = [sys.executable, "-m", "consumer"]
 # What only a new interpreter reads, so that none is forked.
 NEW = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
+NOBODY = "127.0.0.1:1"
+NOWHERE = {"KAFKA_BOOTSTRAP_SERVERS": NOBODY, "DATABASE_URL": f"postgresql://{NOBODY}/none"}
+
 
 def ended(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Return exit code, output and errors of a command that was forked, or not."""
@@ -46,14 +49,33 @@ def test_it_has_the_environment_and_no_other() -> None:
     assert "KAFKA_BOOTSTRAP_SERVERS" not in said
 
 
+def test_it_runs_in_another_folder_if_it_is_told_of_our_modules(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*CONSUMER, "run"],
+        cwd=tmp_path,
+        env=os.environ | NOWHERE | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        itself = Path(f"/proc/{process.pid}")
+        assert b"tests.forkserver" in (itself / "cmdline").read_bytes()
+        assert (itself / "cwd").readlink() == tmp_path
+        process.kill()
+
+
+def test_a_program_of_the_same_name_in_its_folder_is_another_one(tmp_path: Path) -> None:
+    (tmp_path / "consumer.py").write_text("print('another')")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = subprocess.check_output(CONSUMER, cwd=tmp_path, env=environment, text=True)
+    assert said == "another\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
 def test_it_is_a_child_in_a_session_of_its_own_and_ends_by_a_signal(number: int) -> None:
-    nobody = "127.0.0.1:1"
     with subprocess.Popen(
         [*CONSUMER, "run"],
         cwd=ROOT,
-        env=os.environ
-        | {"KAFKA_BOOTSTRAP_SERVERS": nobody, "DATABASE_URL": f"postgresql://{nobody}/none"},
+        env=os.environ | NOWHERE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -41,7 +41,9 @@ class Machine(RuleBasedStateMachine):
         self.stored = dict.fromkeys(PARTITIONS, 0)
         self.position = dict.fromkeys(PARTITIONS, 0)
         self.under_way: list[Owned] = []
+        # The pauses after a refusal and after a conflict: what ends one need not end the other.
         self.not_before: dict[Owned, float] = {}
+        self.conflict_until: dict[Owned, float] = {}
         self.open_all()
 
     # What goes on.
@@ -108,6 +110,7 @@ class Machine(RuleBasedStateMachine):
     def check_due(self, owned: Owned) -> None:
         assert owned not in self.under_way
         assert self.not_before.get(owned, 0.0) <= self.now
+        assert self.conflict_until.get(owned, 0.0) <= self.now
         if owned.stream in self.schedule.contended:
             assert not any(
                 one.stream is owned.stream and self.schedule.owns(one) for one in self.under_way
@@ -128,6 +131,7 @@ class Machine(RuleBasedStateMachine):
         self.schedule.end(owned)
         for other in self.schedule.of_stream(owned.stream):
             assert not other.is_contended
+            self.conflict_until.pop(other, None)
             if was_refused or not other.refusals:
                 self.not_before.pop(other, None)
                 assert other.retry_at <= self.now, "what was in the way is gone"
@@ -139,7 +143,7 @@ class Machine(RuleBasedStateMachine):
         owned = self.under_way.pop(which % len(self.under_way))
         self.schedule.postpone(owned, retry_at=self.now + pause)
         if self.schedule.owns(owned):
-            self.not_before[owned] = self.now + pause
+            self.conflict_until[owned] = self.now + pause
             assert owned.stream in self.schedule.contended
         self.schedule.end(owned)
         self.dispatch()

@@ -138,6 +138,8 @@ def configuration(node: KafkaNode) -> dict[str, str]:
         "share.coordinator.state.topic.min.isr": in_sync,
         "share.coordinator.state.topic.num.partitions": "4",
         "log.cleaner.dedupe.buffer.size": "2097152",  # 128 MiB of a 384 MiB heap by default
+        # Or an idle node would write to its metadata twice a second, a third of its CPU.
+        "metadata.max.idle.interval.ms": "0",
         # Tests join and leave groups often and evict members on purpose.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
