@@ -45,3 +45,9 @@ class Known:
         first = np.searchsorted(self.gap_starts, starts, side="left")
         last = np.searchsorted(self.gap_ends, ends, side="right")
         return known + np.where(first < last, so_far[last] - so_far[first], 0)
+
+    def spans_within(self, start: int, end: int) -> Spans:
+        """Return when the energy is known, if start < t <= end is asked for."""
+        is_whole = (self.gap_starts >= start) & (self.gap_ends <= end)
+        gaps = Spans.of(self.gap_starts[is_whole], self.gap_ends[is_whole])
+        return self.always.within(start, end).union(gaps)

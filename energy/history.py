@@ -48,6 +48,12 @@ class History:
         known = Known.of(worth, readings, _telling_silence(line, devices, charging))
         return cls(line, readings, worth, Spread(worth, charging), known)
 
+    def covered(self, device: int, start: int, end: int) -> Spans:
+        """Return when the energy of one device is known in start < t <= end (µs since 1970)."""
+        shift = int(self.line.shift[device])
+        found = self.known.spans_within(start + shift, end + shift)
+        return Spans(found.starts - shift, found.ends - shift)
+
 
 def judge(readings: Readings, as_of: Ints) -> Worth:
     """Return what readings are worth; `as_of` (one a device) is now, on the line."""

@@ -93,6 +93,10 @@ class Sides:
         total: Ints = self.energy.sum(axis=1)
         return total
 
+    def known_total(self, owner: int) -> int | None:
+        """Return the energy of one owner, in nanokilowatt-hours; None if nothing is known of it."""
+        return int(self.energy[owner].sum()) if self.is_told[owner].any() else None
+
     @property
     def coverage(self) -> NDArray[np.float64]:
         """The share (n) of what was asked for that is known, 0 if nothing was."""

@@ -80,6 +80,11 @@ class Spans:
         """Return the times that are in start < t <= end."""
         return Spans.of(np.maximum(self.starts, start), np.minimum(self.ends, end))
 
+    def joined(self, apart: int) -> "Spans":
+        """Return the spans with those joined that are at most `apart` from each other."""
+        joined = Spans.of(self.starts, self.ends + apart)
+        return Spans(joined.starts, joined.ends - apart)
+
     def covers(self, starts: Ints, ends: Ints) -> Mask:
         """Return for each span (n) whether all of it is in these."""
         inside: Mask = self.length_until(ends) - self.length_until(starts) == ends - starts

@@ -32,3 +32,8 @@ def to_nano(kwh: NDArray[np.float64]) -> Ints:
 def to_kwh(nano: int) -> float:
     """Return whole nanokilowatt-hours as kWh, the nearest double."""
     return nano / NANO
+
+
+def as_kwh(nano: int | None) -> float | None:
+    """Return kWh as `to_kwh` does, and None for what is not known."""
+    return None if nano is None else to_kwh(nano)

@@ -1,9 +1,12 @@
 """The last 24 hours, or as many of them as there are readings of. Pure."""
 
+from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from psycopg.rows import DictRow
+
+from api.queries.windows import Window, cut_to_first
 
 DAY = timedelta(hours=24)
 HOUR = timedelta(hours=1)
@@ -28,13 +31,6 @@ class DayWindow(NamedTuple):
 
 
 def from_first_reading(window: DayWindow, row: DictRow) -> DayWindow:
-    """Return the window cut to begin with the hour of the first reading, if that lies in it.
-
-    The row has `is_older` and `first_at`, as `fleet_begin` and `vehicle_begin` return them.
-    """
-    if row["is_older"] or row["first_at"] is None:
-        return window
-    # A reading on the hour belongs to the hour that it ends.
-    first = row["first_at"] - timedelta(microseconds=1)
-    start = max(window.start, first.replace(minute=0, second=0, microsecond=0))
-    return DayWindow(start, window.end, is_young=start > window.start)
+    """Return the window cut by `cut_to_first`."""
+    start, end = astuple(cut_to_first(Window(window.start, window.end), row))
+    return DayWindow(start, end, is_young=start > window.start)

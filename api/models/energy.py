@@ -22,11 +22,11 @@ class WindowOut(Model):
 
 
 class Energy(Model):
-    """kWh; a loss may be negative."""
+    """kWh, null if nothing is known of it; a loss may be negative."""
 
-    ac_kwh: float = Field(examples=[150.5])
-    dc_kwh: float = Field(examples=[138.2])
-    loss_kwh: float = Field(examples=[12.3])
+    ac_kwh: float | None = Field(examples=[150.5])
+    dc_kwh: float | None = Field(examples=[138.2])
+    loss_kwh: float | None = Field(examples=[12.3])
 
 
 class Efficiency(Model):
@@ -63,12 +63,12 @@ class Quality(Model):
 
 
 class Hour(Model):
-    """A UTC hour, clipped to the window."""
+    """A UTC hour, clipped to the window; an energy is null if nothing is known of it."""
 
     start: Time
     end: Time
-    ac_kwh: float = Field(examples=[12.5])
-    dc_kwh: float = Field(examples=[11.5])
+    ac_kwh: float | None = Field(examples=[12.5])
+    dc_kwh: float | None = Field(examples=[11.5])
     ratio: float | None = Field(examples=[0.92])
     average_temperature_c: float | None = Field(examples=[30.2])
     readings: int = Field(examples=[60])

@@ -36,6 +36,6 @@ class Session(Model):
     meter_id: str = Field(examples=["mtr-00042"])
     started_at: Time
     ended_at: Time | None
-    ac_kwh: float = Field(examples=[31.2])
-    dc_kwh: float = Field(examples=[28.4])
+    ac_kwh: float | None = Field(examples=[31.2])
+    dc_kwh: float | None = Field(examples=[28.4])
     ratio: float | None = Field(examples=[0.910256])

@@ -1,10 +1,10 @@
 """One vehicle's day, read from PostgreSQL, and the days that may be asked for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
+from typing import Any
 
 from psycopg.rows import DictRow
 
@@ -18,9 +18,10 @@ from api.parts import Parts
 from api.problems import Problem
 from api.queries.current_state import current_state
 from api.queries.devices import select_device
-from api.queries.performance import vehicle_performance
+from api.queries.performance import vehicle_charging
 from api.queries.refusals import schema_explained
 from api.queries.vehicle_day import (
+    Span,
     vehicle_begin,
     vehicle_coverage,
     vehicle_series,
@@ -79,7 +80,7 @@ class VehicleDay:
     chart: Day
     current: DictRow | None
     device: DictRow | None
-    sessions: list[DictRow]
+    sessions: list[dict[str, Any]]
     unshown_meters: int
     """How many more meters there were than those whose readings are shown."""
 
@@ -113,23 +114,21 @@ async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay
     if end <= start:  # midnight, to the microsecond
         end = start + timedelta(microseconds=1)
     window = Window(start, end)
-    async with parts.database.read() as connection:
-        judged = await vehicle_performance(connection, vehicle_id, window)
-    meter_ids = list(dict.fromkeys(span.meter_id for span in judged.meters))
-    shown_ids = meter_ids[:MOST_METERS]
     async with parts.database.snapshot() as connection, schema_explained():
+        judged, charging = await vehicle_charging(connection, vehicle_id, window)
         series = await vehicle_series(connection, vehicle_id, window)
-        coverage = await vehicle_coverage(
-            connection,
-            vehicle_id,
-            window,
-            meter_ids=shown_ids,
-            apart=pixel(asked.start, asked.end),
-            limit=MOST_ROWS,
-        )
         sessions = await vehicle_sessions(connection, vehicle_id, window, limit=MOST_SESSIONS)
         current = await current_state(connection, VEHICLE, vehicle_id)
         device = await select_device(connection, VEHICLE, vehicle_id)
+    meter_ids = list(dict.fromkeys(span.meter_id for span in judged.meters))
+    shown_ids = meter_ids[:MOST_METERS]
+    coverage = vehicle_coverage(
+        charging,
+        vehicle_id,
+        window,
+        apart=pixel(asked.start, asked.end),
+        limit=MOST_ROWS,
+    )
     every = timedelta(seconds=device["reading_interval_seconds"] if device else 60)
     chart = Day(
         vehicle_id=vehicle_id,
@@ -179,11 +178,17 @@ def _session(row: DictRow, start: datetime, end: datetime) -> Band:
     return Band(max(row["started_at"], start), min(row["ended_at"] or end, end), number, title)
 
 
-def _covered(names: Iterable[str], rows: Iterable[DictRow]) -> list[tuple[str, list[Band]]]:
+def _covered(
+    names: Iterable[str], coverage: Mapping[str, list[Span]]
+) -> list[tuple[str, list[Band]]]:
     """Return the spans that each device's readings cover, in the order of these names."""
-    # The vehicle's own come first; a meter that has its id is joined with it.
-    covered: dict[str, list[Band]] = {name: [] for name in names}
-    for device_id, spans in groupby(rows, key=lambda row: row["device_id"]):
-        bands = [Band(row["start"], row["end"], "", f"readings of {device_id}") for row in spans]
-        covered.setdefault(device_id, []).extend(bands)
-    return list(covered.items())
+    return [
+        (
+            name,
+            [
+                Band(span.start, span.end, "", f"readings of {name}")
+                for span in coverage.get(name, [])
+            ],
+        )
+        for name in dict.fromkeys(names)
+    ]

@@ -15,6 +15,7 @@ from api.postgres.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane,
 from api.problems import Problem, busy
 from api.settings import PoolSettings
 from runtime.postgres import locks
+from runtime.postgres.arrays import load_arrays
 from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
@@ -109,13 +110,14 @@ class Database:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """Lend a connection whose statements all see the same state of the database."""
-        async with self.read() as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        async with self.read() as connection, _one_state(connection):
             yield connection
 
-    def entry(self) -> Lent:
-        """Lend a connection for the reads that precede an assignment or a session."""
-        return self._lend(LOCKED)
+    @asynccontextmanager
+    async def entry(self) -> AsyncIterator[Connection]:
+        """Lend a snapshot for the reads that precede an assignment or a session."""
+        async with self._lend(LOCKED) as connection, _one_state(connection):
+            yield connection
 
     @asynccontextmanager
     async def alone(self, *names: str) -> AsyncIterator[Connection]:
@@ -187,6 +189,7 @@ class Database:
             jit="off",
             **tcp_session(),
         )
+        load_arrays(connection)
         with bounded(connection, settings.database_connect_timeout_s):
             await connection.execute(*session)
 
@@ -212,6 +215,14 @@ class Database:
             name=name,
             open=False,
         )
+
+
+@asynccontextmanager
+async def _one_state(connection: Connection) -> AsyncIterator[None]:
+    """Let all statements see the same state of the database."""
+    async with connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
 
 
 def _lock_key(name: str) -> int:

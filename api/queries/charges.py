@@ -6,13 +6,13 @@ sessions may end early.
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from psycopg.rows import DictRow
-
 from api.postgres.database import Connection
-from api.queries.rows import all_rows
-from api.queries.statements import statement
+from energy.ratio import ratio
+from energy.stored import charges as stored
+from energy.units import as_kwh
 
 ENOUGH_S = 2.0
 """A page ends once computing its energies has taken this many seconds."""
@@ -26,24 +26,31 @@ Charge = Mapping[str, Any]
 """
 
 
-async def energies(connection: Connection, charges: Sequence[Charge]) -> list[DictRow]:
-    """Return `ac_kwh`, `dc_kwh` and `ratio` of each charge, in their order."""
-    return await all_rows(
-        connection,
-        statement("charged_energy"),
-        vehicle_ids=[charge["vehicle_id"] for charge in charges],
-        meter_ids=[charge["meter_id"] for charge in charges],
-        starts=[charge["started_at"] for charge in charges],
-        ends=[charge["ended_at"] for charge in charges],
-    )
+async def energies(connection: Connection, charges: Sequence[Charge]) -> list[dict[str, Any]]:
+    """Return `ac_kwh`, `dc_kwh` and `ratio` of each charge, in their order.
+
+    An energy is None if nothing is known of it. The connection is in a snapshot.
+    """
+    asked = [
+        stored.Charge(
+            charge["vehicle_id"], charge["meter_id"], charge["started_at"], charge["ended_at"]
+        )
+        for charge in charges
+    ]
+    found = await stored.read_energies(connection, asked, datetime.now(UTC))
+    return [
+        {"ac_kwh": as_kwh(ac), "dc_kwh": as_kwh(dc), "ratio": ratio(ac, dc)} for ac, dc in found
+    ]
 
 
-async def energies_in_time(connection: Connection, charges: Sequence[Charge]) -> list[DictRow]:
+async def energies_in_time(
+    connection: Connection, charges: Sequence[Charge]
+) -> list[dict[str, Any]]:
     """Return the energies of as many of the first charges as are computed in time.
 
     The first one's are always among them, so that every page is a step towards the end.
     """
-    found: list[DictRow] = []
+    found: list[dict[str, Any]] = []
     began, size = time.monotonic(), 1
     while len(found) < len(charges):
         found += await energies(connection, charges[len(found) : len(found) + size])

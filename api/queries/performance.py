@@ -1,5 +1,9 @@
 """How well one vehicle was charged."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+
 from psycopg.rows import DictRow
 
 from api.models.energy import (
@@ -10,42 +14,76 @@ from api.models.energy import (
     MeterSpan,
     Performance,
     Quality,
-    Status,
     WindowOut,
 )
 from api.postgres.database import Connection
 from api.problems import Problem
-from api.queries.rows import only_row
+from api.queries.rows import all_rows, only_row
 from api.queries.statements import statement
-from api.queries.windows import Window
+from api.queries.windows import Window, hour_of
+from energy.performance import Reason
+from energy.ratio import percentage, ratio
+from energy.sides import Sides
+from energy.status import Status
+from energy.stored.times import as_datetime
+from energy.stored.vehicles import Charging, read_charging
+from energy.units import as_kwh, to_kwh
 
-_MESSAGES: dict[Status, str] = {
-    "implausible": "more DC was delivered than AC drawn: check the meters and their assignment",
-    "insufficient_data": "too little energy or too few readings to judge",
-    "no_meter": "no meter was assigned and no session ran",
+_MESSAGES = {
+    Status.IMPLAUSIBLE: "more DC was delivered than AC drawn: check the meters and their"
+    " assignment",
+    Status.INSUFFICIENT_DATA: "too little energy or too few readings to judge",
+    Status.NO_METER: "no meter was assigned and no session ran",
 }
+_SHARED = "several vehicles are assigned to a meter, so its energy outside of sessions is nobody's"
 
 
 async def vehicle_performance(
     connection: Connection, vehicle_id: str, window: Window, *, meter_id: str | None = None
 ) -> Performance:
-    """Return a vehicle's energy and efficiency in a window, and how far they can be trusted.
+    """Return what `vehicle_charging` says of a vehicle, without its readings."""
+    said, _ = await vehicle_charging(connection, vehicle_id, window, meter_id=meter_id)
+    return said
 
-    `meter_id`: count all energy of this meter, whatever sessions and assignments say. Raises
-    Problem (404) for a vehicle that is not known at all.
+
+async def vehicle_charging(
+    connection: Connection, vehicle_id: str, window: Window, *, meter_id: str | None = None
+) -> tuple[Performance, Charging]:
+    """Return a vehicle's energy and efficiency in a window, how far they can be trusted, and why.
+
+    `meter_id`: count all energy of this meter, whatever sessions and assignments say. The
+    connection is in a snapshot. Raises Problem (404) for a vehicle that is not known at all.
     """
-    row = await only_row(
-        connection,
-        statement("vehicle_performance"),
-        vehicle_id=vehicle_id,
-        start=window.start,
-        end=window.end,
-        meter_id=meter_id,
-    )
+    asked = {"vehicle_id": vehicle_id, "start": window.start, "end": window.end}
+    row = await only_row(connection, statement("vehicle_window"), **asked)
+    temperatures = await all_rows(connection, statement("vehicle_temperatures"), **asked)
+    by_hour = {one["hour"]: one for one in temperatures}
     # A vehicle that sent nothing in the window may be registered, or have sent before.
-    if not row["vehicle_readings"] and not await _is_known(connection, vehicle_id):
+    if not by_hour[None]["readings"] and not await _is_known(connection, vehicle_id):
         raise Problem(404, f"vehicle {vehicle_id} is not known")
-    return _performance(vehicle_id, window, row)
+    charging = await read_charging(
+        connection, [vehicle_id], window.start, window.end, row["as_of"], meter_id=meter_id
+    )
+    found = charging.performance
+    ac, dc = found.ac.known_total(0), found.dc.known_total(0)
+    said = Performance(
+        vehicle_id=vehicle_id,
+        window=WindowOut(start=window.start, end=window.end, as_of=row["as_of"]),
+        energy=energy_of(ac, dc),
+        efficiency=_efficiency(ac, dc, found.status[0], found.reasons[0]),
+        battery=Battery(average_temperature_c=by_hour[None]["temperature"]),
+        meters=_meters(charging),
+        quality=Quality(
+            vehicle_readings=by_hour[None]["readings"],
+            meter_readings=int(found.ac.readings[0]),
+            vehicle_coverage=float(found.dc.coverage[0]),
+            meter_coverage=float(found.ac.coverage[0]),
+            reasons=list(found.reasons[0]),
+        ),
+        sessions=row["sessions"],
+        hourly=_hours(charging, by_hour),
+    )
+    return said, charging
 
 
 async def _is_known(connection: Connection, vehicle_id: str) -> bool:
@@ -54,22 +92,59 @@ async def _is_known(connection: Connection, vehicle_id: str) -> bool:
     return bool(row["known"])
 
 
-def _performance(vehicle_id: str, window: Window, row: DictRow) -> Performance:
-    percentage = None if row["percentage"] is None else float(row["percentage"])
-    delivered = f"{percentage} % of the AC drawn was delivered as DC"
-    return Performance(
-        vehicle_id=vehicle_id,
-        window=WindowOut(start=window.start, end=window.end, as_of=row["as_of"]),
-        energy=Energy.model_validate(row),
-        efficiency=Efficiency(
-            ratio=row["ratio"],
-            percentage=percentage,
-            status=row["status"],
-            message=_MESSAGES.get(row["status"], delivered),
-        ),
-        battery=Battery(average_temperature_c=row["average_temperature_c"]),
-        meters=[MeterSpan.model_validate(span) for span in row["meters"]],
-        quality=Quality.model_validate(row),
-        sessions=row["sessions"],
-        hourly=[Hour.model_validate(hour) for hour in row["hourly"]],
+def energy_of(ac: int | None, dc: int | None) -> Energy:
+    """Return energies in nanokilowatt-hours as kWh; None for what is not known."""
+    return Energy(
+        ac_kwh=as_kwh(ac),
+        dc_kwh=as_kwh(dc),
+        loss_kwh=None if ac is None or dc is None else to_kwh(ac - dc),
     )
+
+
+def _efficiency(
+    ac: int | None, dc: int | None, status: Status, reasons: Sequence[Reason]
+) -> Efficiency:
+    rounded = percentage(ac, dc)
+    message = _MESSAGES.get(status, f"{rounded} % of the AC drawn was delivered as DC")
+    if Reason.SHARED_METER in reasons:
+        message += f"; {_SHARED}"
+    return Efficiency(ratio=ratio(ac, dc), percentage=rounded, status=status.value, message=message)
+
+
+def _meters(charging: Charging) -> list[MeterSpan]:
+    parts = charging.charged.parts
+    spans = zip(
+        parts.starts.tolist(),
+        (charging.meters[device] for device in parts.device.tolist()),
+        parts.ends.tolist(),
+        strict=True,
+    )
+    return [
+        MeterSpan(meter_id=meter_id, start=as_datetime(start), end=as_datetime(end))
+        for start, meter_id, end in sorted(spans)
+    ]
+
+
+def _hours(charging: Charging, by_hour: dict[datetime | None, DictRow]) -> list[Hour]:
+    found = charging.performance
+    edges = [as_datetime(edge) for edge in found.edges.tolist()]
+    hours = []
+    for place, (start, end) in enumerate(pairwise(edges)):
+        ac, dc = _known(found.ac, place), _known(found.dc, place)
+        read = by_hour.get(hour_of(start))
+        hours.append(
+            Hour(
+                start=start,
+                end=end,
+                ac_kwh=as_kwh(ac),
+                dc_kwh=as_kwh(dc),
+                ratio=ratio(ac, dc),
+                average_temperature_c=None if read is None else read["temperature"],
+                readings=0 if read is None else read["readings"],
+            )
+        )
+    return hours
+
+
+def _known(side: Sides, hour: int) -> int | None:
+    return int(side.energy[0, hour]) if side.is_told[0, hour] else None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from psycopg.rows import DictRow
+
 from api.problems import Problem
 from telemetry.timestamps import EARLIEST_US, as_datetime, parse_timestamp
 
@@ -40,6 +42,24 @@ def instant(text: str, field: str, now: datetime, *, ahead: timedelta = FURTHEST
     if at > now + ahead:
         raise Problem(422, f"{field}: lies too far ahead", field=field)
     return at
+
+
+def cut_to_first(window: Window, row: DictRow) -> Window:
+    """Return the window cut to begin with the hour of the first reading, if that lies in it.
+
+    The row has `is_older`, whether one was sent by the start, and `first_at`, the time of the first
+    one in the window or None.
+    """
+    if row["is_older"] or row["first_at"] is None:
+        return window
+    # A reading on the hour belongs to the hour that it ends.
+    first = hour_of(row["first_at"] - timedelta(microseconds=1))
+    return Window(max(window.start, first), window.end)
+
+
+def hour_of(at: datetime) -> datetime:
+    """Return the begin of the UTC hour that a window's hour lies in, by its start."""
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 def utc_day(at: datetime) -> tuple[datetime, datetime]:

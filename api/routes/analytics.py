@@ -12,7 +12,8 @@ from api.parts import TheParts
 from api.queries.anomalies import Place, select_anomalies
 from api.queries.fleet import fleet_performance
 from api.queries.performance import vehicle_performance
-from api.queries.windows import window
+from api.queries.vehicle_day import vehicle_begin
+from api.queries.windows import cut_to_first, window
 from api.routes.answers import MANY, ONE
 from api.times import format_time
 from telemetry.readings import DEVICE_ID
@@ -40,7 +41,10 @@ async def performance(
 ) -> Performance:
     """A vehicle's efficiency, DC delivered ÷ AC drawn, and how far it can be trusted."""
     asked = window(start, end, now=datetime.now(UTC))
-    async with parts.database.read() as connection:
+    async with parts.database.snapshot() as connection:
+        if start is None:
+            row = await vehicle_begin(connection, vehicle_id, asked.start, asked.end)
+            asked = cut_to_first(asked, row)
         return await vehicle_performance(connection, vehicle_id, asked, meter_id=meter_id)
 
 

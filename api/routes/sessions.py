@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Path, Query
 from psycopg.errors import ExclusionViolation
@@ -185,7 +185,7 @@ async def active_sessions(
 @router.get("/{session_id}", **ONE)
 async def show_session(parts: TheParts, session_id: SessionId) -> Session:
     """A charge, and the energy of its meter and vehicle while it ran."""
-    async with parts.database.read() as connection:
+    async with parts.database.snapshot() as connection:
         session = await _session(connection, session_id)
         (energy,) = await energies(connection, [session])
     return Session.model_validate(session | energy)
@@ -203,7 +203,7 @@ async def _list(
     after: str | None,
 ) -> Page[Session]:
     key = read_cursor(after, int)
-    async with parts.database.read() as connection:
+    async with parts.database.snapshot() as connection:
         rows = await select_sessions(
             connection,
             vehicle_id=vehicle_id,
@@ -231,7 +231,7 @@ def _alone(parts: Parts, charge: Charge) -> AbstractAsyncContextManager[Connecti
     return parts.database.alone(f"vehicle {charge['vehicle_id']}", f"meter {charge['meter_id']}")
 
 
-async def _energy(parts: Parts, charge: Charge) -> DictRow:
+async def _energy(parts: Parts, charge: Charge) -> dict[str, Any]:
     """Return the energy of a charge before it is entered, so that a failure changes nothing.
 
     It may take long. In the lane of entries it blocks no device, and does not wait for questions.

@@ -46,6 +46,8 @@ async def read_readings(
     found: dict[int, Columns] = {}
     missing = list(range(len(asked)))
     for back in (*BACK_US, None):
+        if not missing:
+            break
         rows = [
             (
                 asked[place].device_id,
@@ -58,8 +60,6 @@ async def read_readings(
         ]
         found |= zip(missing, await _within(connection, stream, rows), strict=True)
         missing = [place for place in missing if not _reaches_back(found[place], asked[place])]
-        if not missing:
-            break
     columns = [found[place] for place in range(len(asked))]
     await _add_following(connection, stream, asked, columns)
     return _on_line(columns, asked)
