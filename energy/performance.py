@@ -8,6 +8,7 @@ import numpy as np
 
 from energy.charged import Charged
 from energy.history import History
+from energy.served import Served
 from energy.sides import Parts, Sides
 from energy.status import Status, judge
 from energy.units import HOUR_US, Ints
@@ -76,6 +77,42 @@ def performance(
         )
     ]
     return Performance(edges, ac, dc, status, reasons)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeterPerformance:
+    """What a meter drew in a window, and what the n vehicles took that it served, by its hours.
+
+    - `ac` (1 owner): all that it drew; `shares` (n): what of it was one vehicle's alone
+    - `dc` (n): what the vehicles took while they were at the meter
+    """
+
+    edges: Ints
+    ac: Sides
+    shares: Sides
+    dc: Sides
+    reasons: Sequence[Reason]
+
+
+def meter_performance(
+    meter: History, vehicles: History, served: Served, start: int, end: int
+) -> MeterPerformance:
+    """Return how well a meter's energy arrived in start < t <= end (µs since 1970).
+
+    `meter` is of one device, and `vehicles` of those in `served`, in their order.
+    """
+    count = len(served.vehicles)
+    edges = hours(start, end)
+    ac = Sides.of(meter, Parts.of([(0, 0, start, end)]), 1, edges)
+    dc = Sides.of(vehicles, served.together, count, edges)
+    doubts = Doubt(int(ac.doubts[0] | np.bitwise_or.reduce(dc.doubts, initial=0)))
+    return MeterPerformance(
+        edges,
+        ac,
+        Sides.of(meter, served.alone, count, edges),
+        dc,
+        reasons_of(doubts, shares=served.shares),
+    )
 
 
 def reasons_of(doubts: Doubt, *, shares: bool = False, is_removed: bool = False) -> list[Reason]:

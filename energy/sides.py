@@ -97,6 +97,18 @@ class Sides:
         """Return the energy of one owner, in nanokilowatt-hours; None if nothing is known of it."""
         return int(self.energy[owner].sum()) if self.is_told[owner].any() else None
 
+    def known_in(self, hour: int) -> int | None:
+        """Return the energy of all owners in one hour; None if nothing is known of it."""
+        return int(self.energy[:, hour].sum()) if self.is_told[:, hour].any() else None
+
+    def known_sum(self) -> int | None:
+        """Return the energy of all owners; None if nothing is known of it."""
+        return int(self.energy.sum()) if self.is_told.any() else None
+
+    def joint_coverage(self) -> float:
+        """Return the share of what was asked for of all owners that is known, 0 if nothing was."""
+        return int(self.known_us.sum()) / max(int(self.asked_us.sum()), 1)
+
     @property
     def coverage(self) -> NDArray[np.float64]:
         """The share (n) of what was asked for that is known, 0 if nothing was."""

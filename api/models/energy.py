@@ -88,6 +88,45 @@ class Performance(Model):
     hourly: list[Hour]
 
 
+class Share(Model):
+    """A ratio of sums."""
+
+    ratio: float | None = Field(examples=[0.902])
+
+
+class MeterHour(Model):
+    """A UTC hour, clipped to the window; an energy is null if nothing is known of it."""
+
+    start: Time
+    end: Time
+    ac_kwh: float | None = Field(examples=[12.5])
+    dc_kwh: float | None = Field(examples=[11.5])
+    ratio: float | None = Field(examples=[0.92])
+
+
+class ServedVehicle(Model):
+    """What a vehicle took while it was at the meter, and what of the meter's energy was its own.
+
+    `ac_kwh` is null if other vehicles were assigned all the time, too.
+    """
+
+    vehicle_id: str = Field(examples=["veh-00042"])
+    ac_kwh: float | None = Field(examples=[75.2])
+    dc_kwh: float | None = Field(examples=[69.1])
+
+
+class MeterPerformance(Model):
+    """How well the energy of a meter arrived at the vehicles that it served."""
+
+    meter_id: str = Field(examples=["mtr-00042"])
+    window: WindowOut
+    energy: Energy
+    efficiency: Share
+    vehicles: list[ServedVehicle]
+    quality: Quality
+    hourly: list[MeterHour]
+
+
 class Anomaly(Model):
     """A vehicle whose charging is inefficient or implausible."""
 
@@ -99,12 +138,6 @@ class Anomaly(Model):
     dc_kwh: float = Field(examples=[29.3])
     vehicle_coverage: float = Field(examples=[1.0])
     meter_coverage: float = Field(examples=[1.0])
-
-
-class Share(Model):
-    """A ratio of sums."""
-
-    ratio: float | None = Field(examples=[0.902])
 
 
 class Counts(BaseModel):

@@ -23,7 +23,6 @@ from api.queries.statements import statement
 from api.queries.windows import Window, hour_of
 from energy.performance import Reason
 from energy.ratio import percentage, ratio
-from energy.sides import Sides
 from energy.status import Status
 from energy.stored.times import as_datetime
 from energy.stored.vehicles import Charging, read_charging
@@ -130,7 +129,7 @@ def _hours(charging: Charging, by_hour: dict[datetime | None, DictRow]) -> list[
     edges = [as_datetime(edge) for edge in found.edges.tolist()]
     hours = []
     for place, (start, end) in enumerate(pairwise(edges)):
-        ac, dc = _known(found.ac, place), _known(found.dc, place)
+        ac, dc = found.ac.known_in(place), found.dc.known_in(place)
         read = by_hour.get(hour_of(start))
         hours.append(
             Hour(
@@ -144,7 +143,3 @@ def _hours(charging: Charging, by_hour: dict[datetime | None, DictRow]) -> list[
             )
         )
     return hours
-
-
-def _known(side: Sides, hour: int) -> int | None:
-    return int(side.energy[0, hour]) if side.is_told[0, hour] else None

@@ -5,12 +5,13 @@ from typing import Annotated, cast
 
 from fastapi import APIRouter, Query
 
-from api.models.energy import Anomaly, Fleet, Performance
+from api.models.energy import Anomaly, Fleet, MeterPerformance, Performance
 from api.pagination import After, Limit, Page, page_of, read_cursor
 from api.parameters import DevicePath, End, Start
 from api.parts import TheParts
 from api.queries.anomalies import Place, select_anomalies
 from api.queries.fleet import fleet_performance
+from api.queries.meter_performance import meter_performance
 from api.queries.performance import vehicle_performance
 from api.queries.vehicle_day import vehicle_begin
 from api.queries.windows import cut_to_first, window
@@ -46,6 +47,16 @@ async def performance(
             row = await vehicle_begin(connection, vehicle_id, asked.start, asked.end)
             asked = cut_to_first(asked, row)
         return await vehicle_performance(connection, vehicle_id, asked, meter_id=meter_id)
+
+
+@router.get("/meters/{meter_id}/performance", **ONE)
+async def of_meter(
+    parts: TheParts, meter_id: DevicePath, start: Start = None, end: End = None
+) -> MeterPerformance:
+    """What a meter drew, what the vehicles took that it served, and the ratio of both."""
+    asked = window(start, end, now=datetime.now(UTC))
+    async with parts.database.snapshot() as connection:
+        return await meter_performance(connection, meter_id, asked)
 
 
 @router.get("/fleet/performance", **MANY)
