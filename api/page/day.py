@@ -163,7 +163,8 @@ async def _since_first_reading(parts: Parts, vehicle_id: str, asked: Asked) -> A
 
 
 def _hour(hour: Hour) -> HourEnergy:
-    energy = Energy(hour.ac_kwh, hour.dc_kwh)
+    # What is not known has no bar.
+    energy = Energy(hour.ac_kwh or 0.0, hour.dc_kwh or 0.0)
     return HourEnergy(hour.start, hour.end, energy, judged=energy)
 
 

@@ -132,8 +132,9 @@ def lacking(one: Performance) -> list[str]:
             f"its meters' readings cover {share} of the time for which they charged it; at least"
             " half is needed"
         )
-    if one.meters and one.energy.ac_kwh < LEAST_KWH:
-        said.append(f"its meters drew {kwh(one.energy.ac_kwh)}; {LEAST_KWH} kWh is needed")
+    drawn = one.energy.ac_kwh
+    if one.meters and drawn is not None and drawn < LEAST_KWH:
+        said.append(f"its meters drew {kwh(drawn)}; {LEAST_KWH} kWh is needed")
     return said
 
 

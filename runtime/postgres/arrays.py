@@ -38,4 +38,6 @@ def load_arrays(connection: AsyncConnection[Any] | Connection[Any]) -> None:
     """
     for element in _DTYPES:
         loader = type(f"{element}Loader", (_ArrayLoader,), {"element": element})
-        connection.adapters.register_loader(f"{element}[]", loader)
+        # By its number: the name would be taken for the element's.
+        oid = connection.adapters.types.get_oid(f"{element}[]")
+        connection.adapters.register_loader(oid, loader)

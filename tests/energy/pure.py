@@ -52,7 +52,7 @@ def ask(
         start,
         end,
     )
-    return {name: _said(answered, place) for place, name in enumerate(names)}
+    return {name: said_of(answered, place) for place, name in enumerate(names)}
 
 
 def ask_of_meter(world: World, vehicle: str, meter: str, start: int, end: int) -> Said:
@@ -64,7 +64,7 @@ def ask_of_meter(world: World, vehicle: str, meter: str, start: int, end: int) -
         start,
         end,
     )
-    return _said(answered, 0)
+    return said_of(answered, 0)
 
 
 def history(world: World, names: Sequence[str], start: int, end: int) -> History:
@@ -117,7 +117,7 @@ def _bond(stay: Stay) -> Bond:
     return Bond(stay.vehicle, stay.meter, stay.start, stay.end)
 
 
-def _said(answered: Performance, place: int) -> Said:
+def said_of(answered: Performance, place: int) -> Said:
     ac, dc = answered.ac, answered.dc
 
     def by_hour(side: Sides) -> list[int | None]:

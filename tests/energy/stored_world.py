@@ -1,0 +1,104 @@
+"""Worlds of the slow reference, put into PostgreSQL and asked about there."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+
+from energy.stored.times import as_datetime
+from energy.stored.vehicles import read_charging
+from runtime.postgres.arrays import load_arrays
+from telemetry.streams import METER, VEHICLE, Stream
+from tests.energy.pure import Said, said_of
+from tests.energy.slow_world import EVER, KWH, SECOND, Device, Facts, Stay, World
+
+# Nothing that a world asks about lies outside.
+FIRST, LAST = "2026-04-01Z", "2026-11-15Z"
+_HISTORY = {
+    METER: "COPY meter_history (meter_id, recorded_at, kwh_consumed_ac, voltage) FROM STDIN",
+    VEHICLE: "COPY vehicle_history (vehicle_id, recorded_at, soc, kwh_delivered_dc, battery_temp)"
+    " FROM STDIN",
+}
+
+
+def make_days(url: str) -> None:
+    """Give history a partition that holds all worlds."""
+    with psycopg.connect(url) as connection:
+        for stream in (METER, VEHICLE):
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {stream.history}_worlds PARTITION OF {stream.history}"
+                f" FOR VALUES FROM ('{FIRST}') TO ('{LAST}')"
+            )
+
+
+def ask_stored(
+    url: str, world: World, start: int, end: int, vehicles: Sequence[str] | None = None
+) -> dict[str, Said]:
+    """Ask for vehicles at once, all of them by default; nothing of the world stays."""
+    names = [car.name for car in world.vehicles] if vehicles is None else list(vehicles)
+
+    async def ask() -> dict[str, Said]:
+        async with await AsyncConnection.connect(url, row_factory=dict_row) as connection:
+            load_arrays(connection)
+            await _put(connection, world)
+            as_of = as_datetime(min(world.as_of, end + 10_000 * 3_600 * SECOND))
+            charging = await read_charging(
+                connection, names, as_datetime(start), as_datetime(end), as_of
+            )
+            await connection.rollback()
+        return {name: said_of(charging.performance, place) for place, name in enumerate(names)}
+
+    return asyncio.run(ask())
+
+
+async def _put(connection: AsyncConnection[DictRow], world: World) -> None:
+    for stream, devices in ((METER, world.meters), (VEHICLE, world.vehicles)):
+        async with connection.cursor() as cursor, cursor.copy(_HISTORY[stream]) as copy:
+            for device in devices:
+                for reading in device.readings:
+                    await copy.write_row(_row(stream, device.name, reading.at, reading.value))
+        for device in devices:
+            for facts in device.facts:
+                await connection.execute(
+                    "INSERT INTO device_facts VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    _facts(stream, device, facts),
+                )
+    for table, stays in (
+        ("vehicle_meter_assignment", world.assignments),
+        ("charging_session", world.sessions),
+    ):
+        for stay in stays:
+            await connection.execute(
+                f"INSERT INTO {table} (vehicle_id, meter_id, started_at, ended_at)"
+                " VALUES (%s, %s, %s, %s)",
+                _stay(stay),
+            )
+
+
+def _row(stream: Stream, name: str, at: int, value: int) -> tuple[object, ...]:
+    kwh = value / KWH
+    if stream is METER:
+        return name, as_datetime(at), kwh, 230.0
+    return name, as_datetime(at), 50.0, kwh, 20.0
+
+
+def _facts(stream: Stream, device: Device, facts: Facts) -> tuple[object, ...]:
+    return (
+        stream.name,
+        device.name,
+        "-infinity" if facts.since == -EVER else as_datetime(facts.since),
+        "register" if facts.register else "interval",
+        facts.interval / SECOND,
+        None if facts.capacity_kw is None else float(facts.capacity_kw),
+        None if facts.modulus is None else facts.modulus / KWH,
+        facts.step / KWH,
+        facts.only_while_charging,
+    )
+
+
+def _stay(stay: Stay) -> tuple[str, str, datetime, datetime | None]:
+    end = None if stay.end == EVER else as_datetime(stay.end)
+    return stay.vehicle, stay.meter, as_datetime(stay.start), end
