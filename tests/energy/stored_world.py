@@ -1,7 +1,8 @@
 """Worlds of the slow reference, put into PostgreSQL and asked about there."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import psycopg
@@ -52,6 +53,29 @@ def ask_stored(
         return {name: said_of(charging.performance, place) for place, name in enumerate(names)}
 
     return asyncio.run(ask())
+
+
+def storable(world: World) -> World:
+    """Return the world without the bonds that PostgreSQL refuses because they overlap others."""
+    return replace(
+        world,
+        assignments=_apart(world.assignments, "vehicle"),
+        sessions=_apart(world.sessions, "vehicle", "meter"),
+    )
+
+
+def _apart(stays: Iterable[Stay], *ends: str) -> tuple[Stay, ...]:
+    kept: list[Stay] = []
+    for one in stays:
+        if one.start < one.end and not any(
+            getattr(one, end) == getattr(other, end)
+            and one.start < other.end
+            and other.start < one.end
+            for other in kept
+            for end in ends
+        ):
+            kept.append(one)
+    return tuple(kept)
 
 
 async def _put(connection: AsyncConnection[DictRow], world: World) -> None:

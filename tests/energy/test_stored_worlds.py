@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.energy.generated import windows, worlds
 from tests.energy.pure import ask
 from tests.energy.slow_world import World
-from tests.energy.stored_world import ask_stored, make_days
+from tests.energy.stored_world import ask_stored, make_days, storable
 from tests.energy.table import ROWS, Row
 
 
@@ -26,4 +26,5 @@ def test_a_stored_input_of_the_page_is_answered_the_same(row: Row, database_url:
 def test_a_stored_world_is_answered_the_same(
     database_url: str, world: World, window: tuple[int, int]
 ) -> None:
+    world = storable(world)
     assert ask_stored(database_url, world, *window) == ask(world, *window)
