@@ -1,6 +1,7 @@
 """Performance over HTTP: its shape, sums that add up, windows that are refused."""
 
 from datetime import timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +44,7 @@ async def test_an_answer_has_the_promised_shape(client: Client, rows: Rows) -> N
     assert found == {
         "vehicleId": "v-1",
         "window": WINDOW,
-        "energy": {"acKwh": 18.0, "dcKwh": 16.528914, "lossKwh": 18.0 - 16.528914},
+        "energy": {"acKwh": 18.0, "dcKwh": 16.528914, "lossKwh": 1.471086},
         "efficiency": {
             "ratio": 0.918273,
             "percentage": 91.8,
@@ -83,10 +84,8 @@ async def test_hours_are_clipped_and_add_up_exactly(client: Client, rows: Rows) 
     assert (hours[0]["start"], hours[-1]["end"]) == (window["start"], window["end"])
     assert all(one["end"] == other["start"] for one, other in pairwise(hours))
     for side in ("acKwh", "dcKwh"):
-        total = 0.0
-        for hour in hours:
-            total += hour[side]
-        assert total == found["energy"][side]
+        total = sum(Decimal(str(hour[side])) for hour in hours)
+        assert total == Decimal(str(found["energy"][side]))
     assert sum(hour["readings"] for hour in hours) == found["quality"]["vehicleReadings"] == 162
 
 
@@ -99,7 +98,7 @@ async def test_a_vehicle_is_found_if_it_is_registered_or_has_sent(
     for vehicle in ("registered", "seen"):
         found = (await client.get(f"{PATHS}/performance/{vehicle}", params=WINDOW)).json()
         assert found["efficiency"]["status"] == "no_meter"
-        assert (found["energy"]["acKwh"], found["efficiency"]["ratio"]) == (0.0, None)
+        assert (found["energy"]["acKwh"], found["efficiency"]["ratio"]) == (None, None)
         assert found["meters"] == []
     assert found["battery"] == {"averageTemperatureC": 30.5}
 
@@ -142,9 +141,24 @@ async def test_an_invalid_window_is_refused_with_its_field(client: Client, rows:
             problem(await client.get(f"{PATHS}/{path}", params=given), 422, field)
     longest = {"start": stamp(END - timedelta(days=31)), "end": stamp(END)}
     assert (await client.get(f"{PATHS}/performance/v", params=longest)).status_code == 200
-    # By default the last 24 hours, before the end if there is one.
-    found = (await client.get(f"{PATHS}/performance/v", params={"end": stamp(END)})).json()
-    assert found["window"]["start"] == stamp(END - timedelta(hours=24))
+
+
+async def test_by_default_an_answer_is_about_the_24_hours_before_its_end(
+    client: Client, rows: Rows
+) -> None:
+    first = END - timedelta(hours=2, minutes=59)
+    store_vehicle(rows, "young", [(first, 1.0)])
+    store_vehicle(rows, "old", [(END - timedelta(hours=25), 1.0), (first, 1.0)])
+    starts = {}
+    for vehicle in ("young", "old"):
+        path = f"{PATHS}/performance/{vehicle}"
+        found = (await client.get(path, params={"end": stamp(END)})).json()
+        starts[vehicle] = found["window"]["start"]
+    # Not before the hour of the first reading that is stored.
+    assert starts == {
+        "young": stamp(END - timedelta(hours=3)),
+        "old": stamp(END - timedelta(hours=24)),
+    }
 
 
 async def test_the_fleets_sums_are_over_the_vehicles_that_have_a_band(

@@ -1,21 +1,27 @@
 """The pages as HTTP: statuses, headers, what is refused, an outage, and figures that agree."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 import api.settings
 import consumer.settings
+from api.models.energy import MeterSpan
 from api.page.reference import operations
 from api.page.words import DASH
-from api.queries.statements import statement
+from api.queries.performance import vehicle_charging
+from api.queries.vehicle_day import Span, vehicle_coverage
+from api.queries.windows import Window
 from consumer.postgres.migrations import schema_text
 from deploy.local.stack import Addresses
+from runtime.postgres.arrays import load_arrays
 from tests.page.conftest import Site, serving
 from tests.page.shown import cells, tile
 
@@ -126,44 +132,36 @@ def test_a_database_without_the_schema_is_reported_until_it_is_applied(
 
 def test_the_strips_add_up_to_the_coverage(site: Site) -> None:
     end = datetime.now(UTC)
-    start = end - timedelta(hours=24)
-    with psycopg.connect(site.database_url, row_factory=dict_row) as connection:
-        connection.execute(
-            "INSERT INTO meter (meter_id, reading_kind) VALUES ('mtr-00020', 'register')"
-        )
-        connection.execute(
-            "INSERT INTO vehicle (vehicle_id, reading_kind) VALUES ('veh-00021', 'register')"
-            " ON CONFLICT (vehicle_id) DO UPDATE SET reading_kind = 'register'"
-        )
-        ids = connection.execute("SELECT vehicle_id FROM vehicle_current_state").fetchall()
-        for row in ids:
-            asked = {"vehicle_id": row["vehicle_id"], "start": start, "end": end}
-            wanted = connection.execute(
-                statement("vehicle_performance"), asked | {"meter_id": None}
-            ).fetchone()
-            assert wanted is not None
-            # To the microsecond, finer than any chart.
-            asked |= {"meter_ids": [m["meter_id"] for m in wanted["meters"]]}
-            asked |= {"apart": timedelta(), "most": 1_000_000}
-            bands = connection.execute(statement("vehicle_coverage"), asked).fetchall()
-            own = [band for band in bands if band["device_id"] == row["vehicle_id"]]
-            assert total(own) / 86_400 == pytest.approx(wanted["vehicle_coverage"], abs=1e-9)
-            responsible = sum(
-                (
-                    datetime.fromisoformat(m["end"]) - datetime.fromisoformat(m["start"])
-                ).total_seconds()
-                for m in wanted["meters"]
+    window = Window(end - timedelta(hours=24), end)
+    asyncio.run(_compare_strips(site.database_url, window))
+
+
+async def _compare_strips(url: str, window: Window) -> None:
+    async with await AsyncConnection.connect(url, row_factory=dict_row) as connection:
+        load_arrays(connection)
+        for table, device in (("meter", "mtr-00020"), ("vehicle", "veh-00021")):
+            await connection.execute(
+                f"INSERT INTO {table} ({table}_id, reading_kind) VALUES (%s, 'register')"
+                f" ON CONFLICT ({table}_id) DO UPDATE SET reading_kind = 'register'",
+                [device],
             )
-            theirs = [band for band in bands if band["device_id"] != row["vehicle_id"]]
-            if responsible:
-                share = total(theirs) / responsible
-                assert share == pytest.approx(wanted["meter_coverage"], abs=1e-6)
-        connection.rollback()
+        ids = await connection.execute("SELECT vehicle_id FROM vehicle_current_state")
+        for row in await ids.fetchall():
+            name = row["vehicle_id"]
+            said, charging = await vehicle_charging(connection, name, window)
+            # To the microsecond, finer than any chart.
+            strips = vehicle_coverage(charging, name, window, apart=timedelta(), limit=1_000_000)
+            own = total(strips.pop(name))
+            assert own / 86_400 == pytest.approx(said.quality.vehicle_coverage, abs=1e-9)
+            if responsible := total(said.meters):
+                theirs = sum(total(strip) for strip in strips.values())
+                assert theirs / responsible == pytest.approx(said.quality.meter_coverage, abs=1e-6)
+        await connection.rollback()
 
 
-def total(bands: list[dict[str, datetime]]) -> float:
-    """Return the seconds that bands last."""
-    return sum((band["end"] - band["start"]).total_seconds() for band in bands)
+def total(spans: Iterable[Span | MeterSpan]) -> float:
+    """Return the seconds that spans last."""
+    return sum((span.end - span.start).total_seconds() for span in spans)
 
 
 def test_tiles_statuses_chart_and_table_of_the_fleet_add_up(client: httpx.Client) -> None:
