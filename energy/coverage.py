@@ -38,13 +38,17 @@ class Known:
 
     def within(self, starts: Ints, ends: Ints) -> Ints:
         """Return for how long the energy is known in each start < t <= end (n), in microseconds."""
-        known: Ints = self.always.length_until(ends) - self.always.length_until(starts)
+        known = self.always_within(starts, ends)
         if not len(self.gap_starts):
             return known
         so_far = np.concatenate(([0], np.cumsum(self.gap_lengths)))
         first = np.searchsorted(self.gap_starts, starts, side="left")
         last = np.searchsorted(self.gap_ends, ends, side="right")
         return known + np.where(first < last, so_far[last] - so_far[first], 0)
+
+    def always_within(self, starts: Ints, ends: Ints) -> Ints:
+        """Return what of it is known whatever is asked."""
+        return self.always.length_until(ends) - self.always.length_until(starts)
 
     def spans_within(self, start: int, end: int) -> Spans:
         """Return when the energy is known, if start < t <= end is asked for."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energy.history import History
+from energy.line import Line
 from energy.units import Ints, Mask
 from energy.worth import Doubt
 
@@ -121,22 +122,45 @@ class Sides:
         return covered
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """Parts, cut at the hours: n spans of owners' hours, start < t <= end on the line."""
+
+    owner: Ints
+    hour: Ints
+    starts: Ints
+    ends: Ints
+
+    @classmethod
+    def of(cls, line: Line, parts: Parts, edges: Ints) -> "Pieces":
+        """Cut parts, which lie between the first and the last of h + 1 edges (µs since 1970)."""
+        first = np.searchsorted(edges, parts.starts, side="right") - 1
+        last = np.searchsorted(edges, parts.ends, side="left")
+        counts = last - first
+        part = np.repeat(np.arange(len(counts)), counts)
+        hour = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts) + first[part]
+        device = parts.device[part]
+        return cls(
+            parts.owner[part],
+            hour,
+            line.times(device, np.maximum(parts.starts[part], edges[hour])),
+            line.times(device, np.minimum(parts.ends[part], edges[hour + 1])),
+        )
+
+    def summed(self, of_piece: Ints, owners: int, hours: int) -> Ints:
+        """Return the sums (n, h) by owner and hour."""
+        total = np.zeros((owners, hours), np.int64)
+        np.add.at(total, (self.owner, self.hour), of_piece)
+        return total
+
+
 def _by_hour(history: History, parts: Parts, owners: int, edges: Ints) -> tuple[Ints, Mask]:
     hours = len(edges) - 1
-    first = np.searchsorted(edges, parts.starts, side="right") - 1
-    last = np.searchsorted(edges, parts.ends, side="left")
-    counts = last - first
-    part = np.repeat(np.arange(len(counts)), counts)
-    hour = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts) + first[part]
-    device = parts.device[part]
-    starts = history.line.times(device, np.maximum(parts.starts[part], edges[hour]))
-    ends = history.line.times(device, np.minimum(parts.ends[part], edges[hour + 1]))
-    gained, known = history.spread.within(starts, ends), history.known.within(starts, ends)
-    energy, told = np.zeros((owners, hours), np.int64), np.zeros((owners, hours), np.int64)
-    owner = parts.owner[part]
-    np.add.at(energy, (owner, hour), gained)
-    np.add.at(told, (owner, hour), (known > 0) | (gained != 0))
-    return energy, told > 0
+    pieces = Pieces.of(history.line, parts, edges)
+    gained = history.spread.within(pieces.starts, pieces.ends)
+    known = history.known.within(pieces.starts, pieces.ends)
+    told = pieces.summed((known > 0) | (gained != 0), owners, hours)
+    return pieces.summed(gained, owners, hours), told > 0
 
 
 def _count(doubts: Ints, doubt: Doubt, first: Ints, last: Ints) -> Ints:

@@ -42,7 +42,7 @@ def ask(
     """Ask for vehicles at once, all of them by default, each with the meters it is bound to."""
     names = order([car.name for car in world.vehicles] if vehicles is None else list(vehicles))
     bonds = Bonds(
-        [_bond(stay) for stay in world.assignments], [_bond(stay) for stay in world.sessions]
+        [bond_of(stay) for stay in world.assignments], [bond_of(stay) for stay in world.sessions]
     )
     meters = order(sorted({meter for name in names for meter in bonds.meters_of(name)}))
     answered = performance(
@@ -113,7 +113,7 @@ def plain_device(device: slow_world.Device) -> Device:
     )
 
 
-def _bond(stay: Stay) -> Bond:
+def bond_of(stay: Stay) -> Bond:
     return Bond(stay.vehicle, stay.meter, stay.start, stay.end)
 
 
