@@ -36,6 +36,15 @@ class Parts:
         table = np.array(rows, np.int64).reshape(-1, 4)
         return cls(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
 
+    def ending_after(self, time: int) -> "Parts":
+        """Return the parts that reach beyond a time."""
+        left = self.ends > time
+        return Parts(self.owner[left], self.device[left], self.starts[left], self.ends[left])
+
+    def of_devices(self, devices: Ints) -> "Parts":
+        """Return the parts with their devices' places among some (ascending), which have all."""
+        return Parts(self.owner, np.searchsorted(devices, self.device), self.starts, self.ends)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sides:

@@ -21,6 +21,7 @@ _NOUNS = (
     "readings",
     "performance",
     "rollups",
+    "vehicle_days",
     "rolling_up",
     "spans",
     "fleet",

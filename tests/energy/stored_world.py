@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
@@ -14,10 +15,12 @@ from energy.stored.vehicles import read_charging
 from runtime.postgres.arrays import load_arrays
 from telemetry.streams import METER, VEHICLE, Stream
 from tests.energy.pure import Said, said_of
-from tests.energy.slow_world import EVER, KWH, SECOND, Device, Facts, Stay, World
+from tests.energy.slow_world import EVER, KWH, SECOND, Device, Facts, Reading, Stay, World
 
 # Nothing that a world asks about lies outside.
 FIRST, LAST = "2026-04-01Z", "2026-11-15Z"
+ASSIGNMENTS: LiteralString = "vehicle_meter_assignment"
+SESSIONS: LiteralString = "charging_session"
 _HISTORY = {
     METER: "COPY meter_history (meter_id, recorded_at, kwh_consumed_ac, voltage) FROM STDIN",
     VEHICLE: "COPY vehicle_history (vehicle_id, recorded_at, soc, kwh_delivered_dc, battery_temp)"
@@ -44,7 +47,14 @@ def ask_stored(
     async def ask() -> dict[str, Said]:
         async with await AsyncConnection.connect(url, row_factory=dict_row) as connection:
             load_arrays(connection)
-            await _put(connection, world)
+            await put_devices(connection, world)
+            for stream, devices in ((METER, world.meters), (VEHICLE, world.vehicles)):
+                rows = [(one.name, reading) for one in devices for reading in one.readings]
+                await put_readings(connection, stream, rows)
+            for stay in world.assignments:
+                await put_stay(connection, ASSIGNMENTS, stay)
+            for stay in world.sessions:
+                await put_stay(connection, SESSIONS, stay)
             as_of = as_datetime(min(world.as_of, end + 10_000 * 3_600 * SECOND))
             charging = await read_charging(
                 connection, names, as_datetime(start), as_datetime(end), as_of
@@ -78,28 +88,32 @@ def _apart(stays: Iterable[Stay], *ends: str) -> tuple[Stay, ...]:
     return tuple(kept)
 
 
-async def _put(connection: AsyncConnection[DictRow], world: World) -> None:
+async def put_devices(connection: AsyncConnection[DictRow], world: World) -> None:
+    """Insert what the devices are, and since when."""
     for stream, devices in ((METER, world.meters), (VEHICLE, world.vehicles)):
-        async with connection.cursor() as cursor, cursor.copy(_HISTORY[stream]) as copy:
-            for device in devices:
-                for reading in device.readings:
-                    await copy.write_row(_row(stream, device.name, reading.at, reading.value))
         for device in devices:
             for facts in device.facts:
                 await connection.execute(
                     "INSERT INTO device_facts VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
                     _facts(stream, device, facts),
                 )
-    for table, stays in (
-        ("vehicle_meter_assignment", world.assignments),
-        ("charging_session", world.sessions),
-    ):
-        for stay in stays:
-            await connection.execute(
-                f"INSERT INTO {table} (vehicle_id, meter_id, started_at, ended_at)"
-                " VALUES (%s, %s, %s, %s)",
-                _stay(stay),
-            )
+
+
+async def put_readings(
+    connection: AsyncConnection[DictRow], stream: Stream, rows: Iterable[tuple[str, Reading]]
+) -> None:
+    """Insert readings of devices."""
+    async with connection.cursor() as cursor, cursor.copy(_HISTORY[stream]) as copy:
+        for name, reading in rows:
+            await copy.write_row(_row(stream, name, reading.at, reading.value))
+
+
+async def put_stay(connection: AsyncConnection[DictRow], table: LiteralString, stay: Stay) -> None:
+    """Insert an assignment or a session."""
+    await connection.execute(
+        f"INSERT INTO {table} (vehicle_id, meter_id, started_at, ended_at) VALUES (%s, %s, %s, %s)",
+        _stay(stay),
+    )
 
 
 def _row(stream: Stream, name: str, at: int, value: int) -> tuple[object, ...]:
