@@ -130,7 +130,7 @@ def test_a_session_entered_late_moves_energy_that_was_kept(database_url: str) ->
     check(database_url, world, [*steps, RollUp(LATER)], window)
 
 
-def test_a_rise_is_not_kept_longer_than_it_is_open(database_url: str) -> None:
+def test_an_undecided_fall_is_not_kept_longer_than_it_is_open(database_url: str) -> None:
     """What the register fell to is energy from zero on once its hour is over."""
     readings = (Reading(T0, 500 * KWH), Reading(T0 + 30 * MINUTE, 3 * KWH))
     world = replace(counting(()), meters=(Device(METER, (REGISTER,), readings),))
