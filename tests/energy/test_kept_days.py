@@ -149,3 +149,14 @@ def test_silence_is_known_on_days_without_a_row(database_url: str) -> None:
     world = counting(range(0, 60, 10))
     world = replace(world, vehicles=(replace(world.vehicles[0], facts=(silent,)),))
     check(database_url, world, [entries(world), RollUp(LATER)], (FIRST, T0 + 70 * HOUR))
+
+
+def test_a_late_return_makes_a_dip_of_what_was_kept_as_a_reset(database_url: str) -> None:
+    """It tells what the hour before it was worth, although the last reading was after that."""
+    shown = ((0, 500), (45, 3), (60, 4), (65, 501))
+    readings = tuple(Reading(T0 + minute * MINUTE, value * KWH) for minute, value in shown)
+    world = replace(counting(()), meters=(Device(METER, (REGISTER,), readings),))
+    *others, late = entries(world)
+    window = T0, T0 + 2 * HOUR
+    check(database_url, world, [others, RollUp(LATER), [late]], window)
+    check(database_url, world, [others, RollUp(LATER), [late], RollUp(LATER)], window)
