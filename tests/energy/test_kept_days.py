@@ -152,11 +152,11 @@ def test_silence_is_known_on_days_without_a_row(database_url: str) -> None:
 
 
 def test_a_late_return_makes_a_dip_of_what_was_kept_as_a_reset(database_url: str) -> None:
-    """It tells what the hour before it was worth, although the last reading was after that."""
-    shown = ((0, 500), (45, 3), (60, 4), (65, 501))
+    """The fall's time begins hours before the reading that tells what it was."""
+    shown = ((0, 500), (90, 3), (115, 4), (125, 501))
     readings = tuple(Reading(T0 + minute * MINUTE, value * KWH) for minute, value in shown)
     world = replace(counting(()), meters=(Device(METER, (REGISTER,), readings),))
     *others, late = entries(world)
-    window = T0, T0 + 2 * HOUR
+    window = T0, T0 + 3 * HOUR
     check(database_url, world, [others, RollUp(LATER), [late]], window)
     check(database_url, world, [others, RollUp(LATER), [late], RollUp(LATER)], window)
