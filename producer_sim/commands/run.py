@@ -105,6 +105,18 @@ Registers = Annotated[
         help="Meters, 0 to 1, that are registers, with --world; half that share of the vehicles.",
     ),
 ]
+Quirks = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        rich_help_panel="World",
+        help="Pairs, 0 to 1, of which the meter or the vehicle behaves as real ones do, with"
+        " --world: counters with steps, dips, spikes or resets, quarter-hour meters, silence and"
+        " more. Needs an --interval that divides 15 minutes.",
+    ),
+]
 ApiUrl = Annotated[
     str | None,
     typer.Option(
@@ -136,6 +148,7 @@ def run(
     unusual: Unusual = None,
     world: InWorld = False,
     registers: Registers = 0.2,
+    quirks: Quirks = 0.0,
     api: ApiUrl = None,
     ledger: LedgerDirectory = None,
     no_ledger: NoLedger = False,
@@ -154,6 +167,8 @@ def run(
     """
     if api is not None and not world:
         fail("--api needs --world: other devices need not be registered", code=WRONG_USE)
+    if quirks and not world:
+        fail("--quirks needs --world: the truth about the pairs is kept with it", code=WRONG_USE)
     shares = _shares(
         chaos,
         duplicates=duplicates,
@@ -174,6 +189,7 @@ def run(
         fleet_name=fleet and options.fleet_begun(fleet, start_us),
         shares=shares,
         registers=registers if world else None,
+        quirks=quirks,
     )
     load = _load(plan)
     enrolment = None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from producer_sim.devices.quirks.pairs import Pairs
 from producer_sim.devices.world import UNITS_PER_KWH
 from producer_sim.ledger.ledger import LedgerError, read_metadata
 
@@ -84,6 +85,8 @@ class Truth:
     withheld: tuple[Withheld, ...]
     hours: dict[int, Figures]
     """Start of the UTC hour → the `FIGURES` of the n `vehicles` in their order, (6, n)."""
+    quirks: Pairs | None = None
+    """The pairs with quirks; they are not among `devices`, `bonds` and `hours`."""
 
     @property
     def vehicles(self) -> list[Device]:
@@ -125,7 +128,7 @@ def write_truth(directory: Path, truth: Truth) -> dict[str, Any]:
             for condition in ("degraded", "critical")
         },
         "withheld": len(truth.withheld),
-    }
+    } | ({} if truth.quirks is None else {"quirks": truth.quirks.described()})
 
 
 def read_truths(directories: Sequence[Path]) -> list[Truth]:
@@ -166,6 +169,7 @@ def read_truth(directory: Path) -> Truth:
             bonds=_rows(directory, "bonds", Bond),
             withheld=_rows(directory, "withheld", Withheld),
             hours={int(hour): by_hour[:, index] for index, hour in enumerate(hours)},
+            quirks=Pairs.of(said["quirks"]) if "quirks" in said else None,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are subclasses
         raise LedgerError(f"{directory}: its truth cannot be read: {error}") from error

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from producer_sim.devices.chaos import Fault
 from producer_sim.devices.fleet import HOUR_US, Fleet, Mode, Tick
+from producer_sim.devices.quirks.pairs import Pairs
 from producer_sim.devices.records import Floats, Integers
 from producer_sim.devices.registers import Account, Counters
 from producer_sim.devices.world import (
@@ -39,7 +40,10 @@ class Witness:
         start_us: int,
         end_us: int,
         interval_us: int,
+        quirks: Pairs | None = None,
     ) -> None:
+        self.quirks = quirks
+        """The pairs with quirks, which are no part of the fleet; None without any."""
         self._world = world
         self._fleet = fleet
         self._ids = (meter_ids, vehicle_ids)
@@ -170,6 +174,7 @@ class Witness:
             bonds=(*self.assignments(), *self._sessions),
             withheld=tuple(self._withheld),
             hours=self._hours,
+            quirks=self.quirks,
         )
 
     def keep(self, directory: Path) -> dict[str, object]:

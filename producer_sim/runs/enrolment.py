@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from producer_sim.oracle.quirky import QuirkyDevice, assignments_of, devices_of, sessions_of
 from producer_sim.oracle.truth import Bond, Device
 from producer_sim.oracle.witness import Witness
 from producer_sim.parallel import all_of
@@ -41,7 +42,9 @@ class Enrolment:
 
     def before(self) -> None:
         """Register the devices and assign the vehicles."""
-        devices, assignments = self._witness.devices(), self._witness.assignments()
+        witness = self._witness
+        devices = (*witness.devices(), *devices_of(witness.quirks))
+        assignments = (*witness.assignments(), *assignments_of(witness.quirks))
         self._tell(
             lambda product: enrol(
                 product,
@@ -54,7 +57,9 @@ class Enrolment:
 
     def after(self) -> None:
         """Enter the sessions."""
-        sessions = [bond for bond in self._witness.truth().bonds if bond.kind == "session"]
+        witness = self._witness
+        sessions = [bond for bond in witness.truth().bonds if bond.kind == "session"]
+        sessions += sessions_of(witness.quirks)
         self._tell(lambda product: enter_sessions(product, sessions, console=self._console))
 
     def _tell(self, what: Callable[[Product], Coroutine[Any, Any, None]]) -> None:
@@ -105,13 +110,14 @@ async def _register(
 ) -> None:
     """Register devices of a stream at once, or one by one if some exist already."""
     path = f"/v1/devices/{stream}s"
-    bodies = [_described(device, interval_us) for device in devices]
+    bodies = [described(device, interval_us) for device in devices]
     if await product.post(f"{path}/batch", {"items": bodies}) is None:
         for body in bodies:
             await _register_one(product, path, body[f"{stream}Id"], body)
 
 
-def _described(device: Device, interval_us: int) -> dict[str, Any]:
+def described(device: Device, interval_us: int) -> dict[str, Any]:
+    """Return the body that registers a device; what is not known of it is left out."""
     body = {
         f"{device.stream}Id": device.device_id,
         "readingKind": device.reading_kind,
@@ -120,6 +126,12 @@ def _described(device: Device, interval_us: int) -> dict[str, Any]:
         "registerModulusKwh": device.register_modulus_kwh,
         "batteryCapacityKwh": device.battery_capacity_kwh,
     }
+    if isinstance(device, QuirkyDevice):
+        body |= {
+            "readingIntervalSeconds": device.interval_us / 1_000_000,
+            "registerStepKwh": device.register_step_kwh,
+            "reportsOnlyWhileCharging": device.reports_only_while_charging,
+        }
     return {name: value for name, value in body.items() if value is not None}
 
 

@@ -4,9 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from producer_sim.devices.chaos import Chaos, Fault
 from producer_sim.devices.fleet import Fleet
 from producer_sim.devices.messages import FleetMessages
+from producer_sim.devices.quirks.pairs import Pairs
 from producer_sim.devices.records import Records
 from producer_sim.devices.world import SHORTEST_INTERVAL_S, World
 from producer_sim.oracle.witness import Witness
@@ -18,12 +21,13 @@ class Load:
     """The records of a plan, in the order of sending."""
 
     def __init__(self, plan: Plan) -> None:
-        """Raises ValueError for a world without an end or with too short intervals."""
+        """Raises ValueError for a world without an end or with intervals that do not suit it."""
         self._plan = plan
         self._chaos = Chaos(shares=plan.shares, seed=plan.seed, interval_us=plan.interval_us)
         world = _world(plan)
+        self._quirks = _quirks(plan)
         self._fleet = Fleet(
-            size=plan.devices,
+            size=plan.devices - plan.quirky_devices,
             seed=plan.seed,
             start_us=plan.start_us,
             interval_us=plan.interval_us,
@@ -41,6 +45,7 @@ class Load:
                 start_us=plan.start_us,
                 end_us=plan.end_us,
                 interval_us=plan.interval_us,
+                quirks=self._quirks,
             )
 
     @property
@@ -53,7 +58,12 @@ class Load:
         plan = self._plan
         begins = plan.start_us
         while plan.end_us is None or begins < plan.end_us:
-            yield from self._tick()
+            sent = self._tick()
+            yield from (
+                sent
+                if self._quirks is None
+                else _merged(sent, self._quirks.between(begins, begins + plan.interval_us))
+            )
             begins += plan.interval_us
         yield self._chaos.rest(begins if plan.end_us is None else plan.end_us)
 
@@ -80,8 +90,36 @@ def _world(plan: Plan) -> World | None:
     if plan.interval_us < SHORTEST_INTERVAL_S * SECOND_US:
         raise ValueError(f"a world needs an interval of {SHORTEST_INTERVAL_S:g} s or more")
     return World.drawn(
-        size=plan.devices,
+        size=plan.devices - plan.quirky_devices,
         seed=plan.seed,
         ticks=math.ceil(plan.duration_us / plan.interval_us),
         registers=plan.registers,
     )
+
+
+def _quirks(plan: Plan) -> Pairs | None:
+    """Return the pairs with quirks; raises ValueError if they cannot be in the plan."""
+    if not plan.quirky_devices:
+        return None
+    if plan.registers is None or plan.end_us is None:
+        raise ValueError("quirks need a world")
+    return Pairs(
+        numbers=range(plan.devices - plan.quirky_devices, plan.devices),
+        seed=plan.seed,
+        start_us=plan.start_us,
+        end_us=plan.end_us,
+        interval_us=plan.interval_us,
+        fleet_name=plan.fleet_name,
+    )
+
+
+def _merged(chunks: Iterator[Records], others: Records) -> Iterator[Records]:
+    """Yield all records of a tick in the order of time."""
+    for chunk in chunks:
+        last = chunk.due[-1] if len(chunk) else 0
+        due = int(np.searchsorted(others.due, last, side="right"))
+        both = chunk + others.between(0, due)
+        yield both.take(np.argsort(both.due, kind="stable"))
+        others = others.between(due, len(others))
+    if len(others):
+        yield others

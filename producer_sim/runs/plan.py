@@ -13,6 +13,7 @@ class Plan:
 
     `registers`: the share of meters that are registers, in a run with a world, which needs an end.
     None: there is no world; every device sends intervals, and every vehicle has its own charger.
+    `quirks`: the share of pairs that behave as real devices do, in a run with a world.
     """
 
     devices: int
@@ -23,10 +24,16 @@ class Plan:
     fleet_name: str | None
     shares: Shares
     registers: float | None = None
+    quirks: float = 0.0
 
     @property
     def end_us(self) -> int | None:
         return None if self.duration_us is None else self.start_us + self.duration_us
+
+    @property
+    def quirky_devices(self) -> int:
+        """How many of the pairs have a quirk; their numbers are the highest."""
+        return round(self.quirks * self.devices)
 
     @property
     def expected_readings(self) -> int | None:

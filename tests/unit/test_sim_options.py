@@ -77,3 +77,9 @@ def test_a_fleets_name_may_contain_its_start() -> None:
 def test_a_text_that_is_not_a_fleets_name_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         options.fleet_name(text)
+
+
+def test_quirks_need_a_world() -> None:
+    ended = CliRunner().invoke(app, ["run", "--quirks", "0.1"])
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith("error: --quirks needs --world")
