@@ -1,12 +1,15 @@
 """A meter's performance over HTTP: what it drew, whom it served, and what of it arrived."""
 
-from datetime import datetime, timedelta
+import json
+import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from deploy.replica import ROOT
 from tests.api.conftest import Client, Rows, problem
 from tests.api.readings import MINUTE, NOW, stamp, store_meter, store_vehicle
 
@@ -15,6 +18,10 @@ HOUR = timedelta(hours=1)
 END = NOW.replace(minute=0, second=0) - HOUR
 START = END - 2 * HOUR
 WINDOW = {"start": stamp(START), "end": stamp(END)}
+_API = (ROOT / "docs" / "api.md").read_text()
+EXAMPLE = re.search(
+    r"#### A meter's answer\n\n`GET ([^`]+)`.*?^```json\n(.*?)^```$", _API, re.MULTILINE | re.DOTALL
+)
 
 
 def each_minute(kwh: float, start: datetime = START, end: datetime = END) -> Any:
@@ -22,21 +29,21 @@ def each_minute(kwh: float, start: datetime = START, end: datetime = END) -> Any
     return [(start + (n + 1) * MINUTE, kwh) for n in range((end - start) // MINUTE)]
 
 
-def bind(rows: Rows, vehicle: str, start: datetime = START, end: datetime | None = None) -> None:
+def bind(rows: Rows, vehicle: str, start: datetime = START, *, meter: str = "m") -> None:
     """Assign a vehicle to the meter."""
     rows.execute(
-        "INSERT INTO vehicle_meter_assignment (vehicle_id, meter_id, started_at, ended_at)"
-        " VALUES (%s, 'm', %s, %s)",
-        [vehicle, start, end],
+        "INSERT INTO vehicle_meter_assignment (vehicle_id, meter_id, started_at)"
+        " VALUES (%s, %s, %s)",
+        [vehicle, meter, start],
     )
 
 
-def charge(rows: Rows, vehicle: str, start: datetime, end: datetime) -> None:
+def charge(rows: Rows, vehicle: str, start: datetime, end: datetime, *, meter: str = "m") -> None:
     """Let a session of the vehicle run on the meter."""
     rows.execute(
         "INSERT INTO charging_session (vehicle_id, meter_id, started_at, ended_at)"
-        " VALUES (%s, 'm', %s, %s)",
-        [vehicle, start, end],
+        " VALUES (%s, %s, %s, %s)",
+        [vehicle, meter, start, end],
     )
 
 
@@ -192,6 +199,26 @@ async def test_by_default_an_answer_begins_with_the_hour_of_the_first_reading(
     assert (await ask(client, end=stamp(END)))["window"]["start"] == stamp(END - HOUR)
     store_meter(rows, "m", [(END - 25 * HOUR, 0.1)])
     assert (await ask(client, end=stamp(END)))["window"]["start"] == stamp(END - 24 * HOUR)
+
+
+async def test_the_example_of_the_documentation_is_answered_as_it_stands(
+    client: Client, rows: Rows
+) -> None:
+    assert EXAMPLE is not None
+    address, example = EXAMPLE.groups()
+    expected = json.loads(example)
+    start = datetime(2026, 2, 10, 18, tzinfo=UTC)
+    middle, end = start + HOUR, start + 2 * HOUR
+    store_meter(rows, "mtr-00042", each_minute(0.1, start, end))
+    first = [*each_minute(0.09, start, middle), *each_minute(0.0, middle, end)]
+    store_vehicle(rows, "veh-00042", first)
+    store_vehicle(rows, "veh-00043", each_minute(0.08, middle, end))
+    for vehicle in ("veh-00042", "veh-00043"):
+        bind(rows, vehicle, start, meter="mtr-00042")
+    charge(rows, "veh-00042", start, middle, meter="mtr-00042")
+    found = (await client.get(address)).json()
+    assert found["window"].pop("asOf") > expected["window"].pop("asOf")
+    assert found == expected
 
 
 @pytest.mark.parametrize(
