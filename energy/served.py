@@ -27,12 +27,15 @@ class Served:
     def of(cls, meter: str, bonds: Bonds, start: int, end: int) -> Self:
         """Ask the bonds of the meter about start < t <= end (µs since 1970)."""
         assignments, sessions = bonds.assignments_of_meter[meter], bonds.sessions_of_meter[meter]
-        vehicles = sorted({bond.vehicle for bond in (*assignments, *sessions)})
+        bound = sorted({bond.vehicle for bond in (*assignments, *sessions)})
         busy = _spans(sessions, start, end)
         assigned = {
             vehicle: _spans(_of(vehicle, assignments), start, end).without(busy)
-            for vehicle in vehicles
+            for vehicle in bound
         }
+        charging = {vehicle: _spans(_of(vehicle, sessions), start, end) for vehicle in bound}
+        # One that is assigned, but while another charges, is not at the meter.
+        vehicles = [one for one in bound if len(charging[one]) or len(assigned[one])]
         alone: list[tuple[int, int, int, int]] = []
         together: list[tuple[int, int, int, int]] = []
         shares = False
@@ -43,13 +46,11 @@ class Served:
                 if other != vehicle
                 for pair in spans.pairs()
             )
-            charging = _spans(_of(vehicle, sessions), start, end)
             shares |= bool(len(assigned[vehicle].intersection(others)))
-            mine = charging.union(assigned[vehicle].without(others))
+            mine = charging[vehicle].union(assigned[vehicle].without(others))
+            at_it = charging[vehicle].union(assigned[vehicle])
             alone += [(place, 0, *pair) for pair in mine.pairs()]
-            together += [
-                (place, place, *pair) for pair in charging.union(assigned[vehicle]).pairs()
-            ]
+            together += [(place, place, *pair) for pair in at_it.pairs()]
         return cls(vehicles, Parts.of(alone), Parts.of(together), shares)
 
 

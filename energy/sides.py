@@ -104,8 +104,12 @@ class Sides:
         return total
 
     def known_total(self, owner: int) -> int | None:
-        """Return the energy of one owner, in nanokilowatt-hours; None if nothing is known of it."""
-        return int(self.energy[owner].sum()) if self.is_told[owner].any() else None
+        """Return the energy of one owner, in nanokilowatt-hours; None if nothing is known of it.
+
+        A long gap in which a register gained nothing is known as a whole, though no hour of it is.
+        """
+        is_known = self.is_told[owner].any() or self.known_us[owner] > 0
+        return int(self.energy[owner].sum()) if is_known else None
 
     def known_in(self, hour: int) -> int | None:
         """Return the energy of all owners in one hour; None if nothing is known of it."""
@@ -113,7 +117,8 @@ class Sides:
 
     def known_sum(self) -> int | None:
         """Return the energy of all owners; None if nothing is known of it."""
-        return int(self.energy.sum()) if self.is_told.any() else None
+        is_known = self.is_told.any() or self.known_us.any()
+        return int(self.energy.sum()) if is_known else None
 
     def joint_coverage(self) -> float:
         """Return the share of what was asked for of all owners that is known, 0 if nothing was."""

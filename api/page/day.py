@@ -16,13 +16,13 @@ from api.page.chart.plot import pixel
 from api.page.chart.strip import Band
 from api.parts import Parts
 from api.problems import Problem
+from api.queries.begin import device_begin
 from api.queries.current_state import current_state
 from api.queries.devices import select_device
 from api.queries.performance import vehicle_charging
 from api.queries.refusals import schema_explained
 from api.queries.vehicle_day import (
     Span,
-    vehicle_begin,
     vehicle_coverage,
     vehicle_series,
     vehicle_sessions,
@@ -157,7 +157,7 @@ async def vehicle_day(parts: Parts, vehicle_id: str, asked: Asked) -> VehicleDay
 
 async def _since_first_reading(parts: Parts, vehicle_id: str, asked: Asked) -> Asked:
     async with parts.database.read() as connection, schema_explained():
-        row = await vehicle_begin(connection, vehicle_id, asked.start, asked.end)
+        row = await device_begin(connection, VEHICLE, vehicle_id, asked.start, asked.end)
     start, _, is_young = from_first_reading(DayWindow(asked.start, asked.end, is_young=False), row)
     return replace(asked, start=start, is_young=is_young)
 

@@ -36,6 +36,7 @@ class StreamStatements:
         def composed(name: str) -> bytes:
             return sql.SQL(statement(name)).format(**names).as_bytes()
 
+        self.device_begin = composed("device_begin")
         self.current_state = composed("current_state")
         self.current_states = composed("current_states")
         self.history = composed("history")

@@ -7,7 +7,7 @@ from psycopg.rows import DictRow
 
 from api.postgres.database import Connection
 from api.queries.charges import energies
-from api.queries.rows import all_rows, only_row
+from api.queries.rows import all_rows
 from api.queries.statements import statement
 from api.queries.windows import Window
 from energy.spans import Spans
@@ -20,18 +20,6 @@ class Span(NamedTuple):
 
     start: datetime
     end: datetime
-
-
-async def vehicle_begin(
-    connection: Connection, vehicle_id: str, start: datetime, end: datetime
-) -> DictRow:
-    """Return `is_older`, whether it sent by the start, and `first_at`, its first time after that.
-
-    `first_at` is None if it sent none in start < recorded_at <= end.
-    """
-    return await only_row(
-        connection, statement("vehicle_begin"), vehicle_id=vehicle_id, start=start, end=end
-    )
 
 
 async def vehicle_series(connection: Connection, vehicle_id: str, window: Window) -> list[DictRow]:

@@ -9,15 +9,17 @@ from api.models.energy import Anomaly, Fleet, MeterPerformance, Performance
 from api.pagination import After, Limit, Page, page_of, read_cursor
 from api.parameters import DevicePath, End, Start
 from api.parts import TheParts
+from api.postgres.database import Connection
 from api.queries.anomalies import Place, select_anomalies
+from api.queries.begin import device_begin
 from api.queries.fleet import fleet_performance
 from api.queries.meter_performance import meter_performance
 from api.queries.performance import vehicle_performance
-from api.queries.vehicle_day import vehicle_begin
-from api.queries.windows import cut_to_first, window
+from api.queries.windows import Window, cut_to_first, window
 from api.routes.answers import MANY, ONE
 from api.times import format_time
 from telemetry.readings import DEVICE_ID
+from telemetry.streams import METER, VEHICLE, Stream
 
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"])
 
@@ -44,8 +46,7 @@ async def performance(
     asked = window(start, end, now=datetime.now(UTC))
     async with parts.database.snapshot() as connection:
         if start is None:
-            row = await vehicle_begin(connection, vehicle_id, asked.start, asked.end)
-            asked = cut_to_first(asked, row)
+            asked = await _since_first(connection, VEHICLE, vehicle_id, asked)
         return await vehicle_performance(connection, vehicle_id, asked, meter_id=meter_id)
 
 
@@ -56,7 +57,17 @@ async def of_meter(
     """What a meter drew, what the vehicles took that it served, and the ratio of both."""
     asked = window(start, end, now=datetime.now(UTC))
     async with parts.database.snapshot() as connection:
+        if start is None:
+            asked = await _since_first(connection, METER, meter_id, asked)
         return await meter_performance(connection, meter_id, asked)
+
+
+async def _since_first(
+    connection: Connection, stream: Stream, device_id: str, asked: Window
+) -> Window:
+    """Return the window cut to begin with the hour of the device's first stored reading."""
+    row = await device_begin(connection, stream, device_id, asked.start, asked.end)
+    return cut_to_first(asked, row)
 
 
 @router.get("/fleet/performance", **MANY)

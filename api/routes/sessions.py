@@ -142,7 +142,7 @@ async def change_session(
 @router.delete("/{session_id}", **REMOVE)
 async def remove_session(parts: TheParts, session_id: SessionId) -> None:
     """Remove a charge, as if it had never been entered."""
-    async with parts.database.entry() as connection:
+    async with parts.database.alone(f"session {session_id}") as connection:
         if not await delete_session(connection, session_id):
             raise _no_session(session_id)
 

@@ -140,15 +140,17 @@ def _meter_span(world: World, meter: str, start: int, end: int) -> Answer:
     ac, dc = _part(world, device, [(start, end)]), Part()
     answer = Answer(start, end, ac, dc, set())
     for car in world.vehicles:
-        spans, is_shared = _responsible(world, meter, car.name)
-        spans = within(spans, start, end)
-        if within(is_shared, start, end):
+        charged, shared = _responsible(world, meter, car.name)
+        charged, shared = within(charged, start, end), within(shared, start, end)
+        if shared:
             answer.reasons.add("shared_meter")
-        if spans:
+        # What vehicles that share the meter take is theirs; what it draws for them is nobody's.
+        if spans := united(charged + shared):
             delivered = _part(world, car, spans)
             dc.add(delivered)
-            answer.served[car.name] = (_part(world, device, spans).energy, delivered.energy)
-    answer.reasons |= ac.reasons | dc.reasons
+            answer.reasons |= delivered.reasons
+            answer.served[car.name] = (_part(world, device, charged).energy, delivered.energy)
+    answer.reasons |= ac.reasons
     return answer
 
 

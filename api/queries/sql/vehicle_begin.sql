@@ -1,8 +1,0 @@
--- Whether the vehicle sent a reading by the start of a window, and the time of its first one in it.
-SELECT EXISTS (
-           SELECT FROM vehicle_history
-           WHERE vehicle_id = %(vehicle_id)s AND recorded_at <= %(start)s
-       ) AS is_older, (
-           SELECT min(recorded_at) FROM vehicle_history
-           WHERE vehicle_id = %(vehicle_id)s AND recorded_at > %(start)s AND recorded_at <= %(end)s
-       ) AS first_at
