@@ -30,7 +30,8 @@ class Brokers:
         """Note that no broker has answered."""
         if self._availability.missed(error):
             self._metrics.kafka_available.set(0)
-            log.warning("kafka_unavailable", error=str(error))
+            # An error of time has no text.
+            log.warning("kafka_unavailable", error=str(error) or "no answer in time")
 
     def retrying(self) -> AsyncRetrying:
         """Return the attempts to ask them, for as long as it takes."""

@@ -14,7 +14,7 @@ Ask = Callable[[int, int], bytes]
 Until = Callable[[Counter[str]], object]
 """Whether enough has been said."""
 _PAUSE_S = 0.05
-_LONGER = 20
+_MOST_TIMES_LONGER = 20
 
 
 def crowd(
@@ -31,7 +31,8 @@ def crowd(
     """Ask for `seconds` over `size` connections, and return how often each answer came.
 
     After a 429 or 503 a connection waits for the `pause`, which is 0 for an attacker. On a slow
-    machine the crowd asks for up to twenty times as long, until `until` is true of what was said.
+    machine the crowd goes on for up to twenty times as long, until `until` is true of what was
+    said: by default, until anything was.
     """
     begun = time.monotonic()
     said: Counter[str] = Counter()
@@ -42,8 +43,8 @@ def crowd(
             said[answer] += 1
 
     def goes_on() -> bool:
-        seconds_gone = time.monotonic() - begun
-        return seconds_gone < seconds or (seconds_gone < _LONGER * seconds and not until(said))
+        gone = time.monotonic() - begun
+        return gone < seconds or (gone < _MOST_TIMES_LONGER * seconds and not until(said))
 
     def one(number: int) -> None:
         asked = 0

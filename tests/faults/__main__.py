@@ -77,9 +77,14 @@ def _run(scenario: Scenario, servers: Servers, *, cycles: int, seed: int) -> Res
         console.print(f"  {line}", markup=False)
     for line in result.violations:
         console.print(f"  violation: {line}", markup=False)
-    if result.left_out:
-        console.print(f"  left out: {result.left_out}", markup=False)
+    console.print(f"  {_verdict(result)} after {result.seconds:.0f} s", markup=False)
     return result
+
+
+def _verdict(result: Result) -> str:
+    if result.left_out:
+        return f"left out: {result.left_out},"
+    return f"{len(result.violations)} violations" if result.violations else "held"
 
 
 def _keep(folder: Path, results: list[Result]) -> None:

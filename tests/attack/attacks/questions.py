@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
@@ -70,14 +71,18 @@ def crowd_of_200(site: Site) -> None:
             seconds=seconds,
             patience=_PATIENCE_S,
             pause=0.5,
-            until=lambda said: said["200"] > _CROWD // 10,
+            until=_are_answered,
         )
         over.set()
         site.expect_only(said, "200", "429", "503")
-        site.expect(said["200"] > _CROWD // 10, f"only {said['200']} were answered")
+        site.expect(_are_answered(said), f"only {said['200']} were answered")
 
     at_once([attack_and_end, look, lambda: site.topics.expect_progress(seconds=seconds + 10)])
     site.expect(set(ready) <= {"200"}, f"/health/ready was told {sorted(set(ready))}")
+
+
+def _are_answered(said: Counter[str]) -> bool:
+    return said["200"] > _CROWD // 10
 
 
 def _anomalies(number: int) -> str:
