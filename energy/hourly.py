@@ -12,7 +12,7 @@ import numpy as np
 
 from energy.device import FOREVER
 from energy.history import History
-from energy.sides import Parts, Pieces
+from energy.sides import Parts, Pieces, doubted
 from energy.units import HOUR_US, Ints, Mask
 from energy.worth import Doubt
 
@@ -37,6 +37,7 @@ class Hourly:
 
     - `ac`, `dc` (n, h): nanokilowatt-hours
     - `ac_known_us`, `dc_known_us` (n, h): for how long that is known, whatever is asked
+    - `doubts` (n, h): of `Doubt`, about the readings of both sides
     - `gaps`: those that end in the hours
     - `holds_until` (n): from then on it may be otherwise, although no reading has come
     """
@@ -45,6 +46,7 @@ class Hourly:
     dc: Ints
     ac_known_us: Ints
     dc_known_us: Ints
+    doubts: Ints
     gaps: Sequence[Gap]
     holds_until: Ints
 
@@ -57,8 +59,8 @@ class Hourly:
         count = len(delivered.line.shift)
         own = np.arange(count)
         always = Parts(own, own, np.full(count, -FOREVER), np.full(count, FOREVER))
-        ac, ac_known = _sums(drawn, charged, count, edges)
-        dc, dc_known = _sums(delivered, always, count, edges)
+        ac, ac_known, ac_doubts = _sums(drawn, charged, count, edges)
+        dc, dc_known, dc_doubts = _sums(delivered, always, count, edges)
         gaps = [
             *_gaps(drawn, charged, edges, is_ac=True),
             *_gaps(delivered, always, edges, is_ac=False),
@@ -66,10 +68,10 @@ class Hourly:
         holds = np.minimum(
             _holds_until(drawn, charged, count), _holds_until(delivered, always, count)
         )
-        return cls(ac, dc, ac_known, dc_known, gaps, holds)
+        return cls(ac, dc, ac_known, dc_known, ac_doubts | dc_doubts, gaps, holds)
 
 
-def _sums(history: History, parts: Parts, owners: int, edges: Ints) -> tuple[Ints, Ints]:
+def _sums(history: History, parts: Parts, owners: int, edges: Ints) -> tuple[Ints, Ints, Ints]:
     starts, ends = np.maximum(parts.starts, edges[0]), np.minimum(parts.ends, edges[-1])
     inside: Mask = starts < ends
     within = Parts(parts.owner[inside], parts.device[inside], starts[inside], ends[inside])
@@ -78,6 +80,7 @@ def _sums(history: History, parts: Parts, owners: int, edges: Ints) -> tuple[Int
     return (
         pieces.summed(history.spread.within(pieces.starts, pieces.ends), owners, hours),
         pieces.summed(history.known.always_within(pieces.starts, pieces.ends), owners, hours),
+        doubted(history, pieces.starts, pieces.ends, lambda one: pieces.summed(one, owners, hours)),
     )
 
 

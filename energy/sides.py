@@ -1,5 +1,6 @@
 """Energy of devices, added up for those whom it belongs to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,24 +79,14 @@ class Sides:
             return total
 
         at = history.worth.at
-        first, last = np.searchsorted(at, starts, "right"), np.searchsorted(at, ends, "right")
-        readings = summed(last - first)
-        doubts = np.zeros(owners, np.int64)
-        if history.worth.doubts.any():
-            # Those that were read in the part, and the one whose time begins in it.
-            reached = np.maximum(last, np.searchsorted(history.worth.since, ends, "left"))
-            for doubt in DOUBTS:
-                found = summed(_count(history.worth.doubts, doubt, first, reached))
-                doubts[found > 0] |= int(doubt)
-            overlapping = summed(_count(history.worth.doubts, Doubt.OVERLAPPING, first, last))
-            doubts[100 * overlapping > readings] |= int(Doubt.OVERLAPPING)
+        readings = summed(np.searchsorted(at, ends, "right") - np.searchsorted(at, starts, "right"))
         return cls(
             energy,
             is_told,
             summed(history.known.within(starts, ends)),
             summed(parts.ends - parts.starts),
             readings,
-            doubts,
+            doubted(history, starts, ends, summed),
         )
 
     def total(self) -> Ints:
@@ -175,6 +166,26 @@ def _by_hour(history: History, parts: Parts, owners: int, edges: Ints) -> tuple[
     known = history.known.within(pieces.starts, pieces.ends)
     told = pieces.summed((known > 0) | (gained != 0), owners, hours)
     return pieces.summed(gained, owners, hours), told > 0
+
+
+def doubted(history: History, starts: Ints, ends: Ints, summed: Callable[[Ints], Ints]) -> Ints:
+    """Return the doubts about the readings of spans, start < t <= end on the line.
+
+    `summed` adds up numbers of the spans for those whom the doubts are for.
+    """
+    at, found = history.worth.at, history.worth.doubts
+    first, last = np.searchsorted(at, starts, "right"), np.searchsorted(at, ends, "right")
+    readings = summed(last - first)
+    doubts = np.zeros_like(readings)
+    if not found.any():
+        return doubts
+    # Those that were read in the span, and the one whose time begins in it.
+    reached = np.maximum(last, np.searchsorted(history.worth.since, ends, "left"))
+    for doubt in DOUBTS:
+        doubts[summed(_count(found, doubt, first, reached)) > 0] |= int(doubt)
+    overlapping = summed(_count(found, Doubt.OVERLAPPING, first, last))
+    doubts[100 * overlapping > readings] |= int(Doubt.OVERLAPPING)
+    return doubts
 
 
 def _count(doubts: Ints, doubt: Doubt, first: Ints, last: Ints) -> Ints:

@@ -134,12 +134,3 @@ $$;
 CREATE OR REPLACE FUNCTION exactly(id text) RETURNS text_range
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN text_range(id, id, '[]');
-
--- Meters and vehicles alike. A vehicle has no rating and no modulus.
-CREATE OR REPLACE VIEW device AS
-SELECT 'meter' AS stream, meter_id AS device_id, reading_kind = 'register' AS is_register,
-       make_interval(secs => reading_interval_seconds) AS every, capacity_kw, register_modulus_kwh AS modulus_kwh
-FROM meter
-UNION ALL
-SELECT 'vehicle', vehicle_id, reading_kind = 'register', make_interval(secs => reading_interval_seconds), NULL, NULL
-FROM vehicle;

@@ -1,14 +1,14 @@
--- Rollups: the energy and coverage of each device by the hour, so that questions about the whole fleet stay
--- fast.
+-- Rollups: what each vehicle took, and what was drawn for it, by the hour, so that questions about many vehicles
+-- need not read their readings again. `energy/stored/rolling_up.py` writes them.
 --
 -- A stale rollup is never trusted. A flush notes in its own transaction which hours of which devices it has
--- touched (`rollup_due`, one row a batch). A question sees readings and notes in one snapshot, takes what is
--- noted from history, and only the rest from rollups. A day without a rollup is taken from history too,
--- unless the day is known to be complete (`rollup_day`); so is a device that was something else when it was
--- rolled up. The answer is therefore always that of history, and `roll_up` decides only how fast it comes.
+-- touched (`rollup_due`, one row a batch); triggers note what else changes. A roll-up turns notes into vehicles that
+-- are due (`vehicle_due`), and writes these when it has the time. A question sees all of this in one snapshot, and
+-- takes what is noted or due from readings. So the answer is always that of the readings, and the rollups decide
+-- only how fast it comes.
 
--- Hours that a flush has touched: device and hour by their place in the two arrays, hours since 1970. A
--- reading on the hour belongs to the hour that it ends.
+-- Hours that were touched: device and hour by their place in the two arrays, hours since 1970. A reading on the
+-- hour belongs to the hour that it ends.
 CREATE TABLE IF NOT EXISTS rollup_due (
     due_id  bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream  text      NOT NULL CHECK (stream IN ('meter', 'vehicle')),
@@ -28,48 +28,150 @@ BEGIN
 END
 $$;
 
--- Days on which every device with readings is rolled up or noted: a device that is neither has none. `done_to`
--- is the device up to which that is done, null once it is done for all.
-CREATE TABLE IF NOT EXISTS rollup_day (
-    stream  text NOT NULL,
-    day     date NOT NULL,
-    done_to text COLLATE "C",
-    PRIMARY KEY (stream, day)
-);
-
--- A device's day. Element k of an array is about the k-1 hours since midnight UTC, so there are 25;
--- `first_after` is the day's first reading after them.
---   energy   nanokilowatt-hours, null if they do not fit; a register's first reading of the day is a
---            baseline only
---   covered  microseconds that an interval device's readings cover, each back to the one before it
---   last_at  the day's last reading
---   is_held  whether a register stood below its baseline at some time
---   before_at  the last reading before the day, if it is of the last hour
---   is_register … modulus_kwh  what the device was when it was rolled up
-CREATE TABLE IF NOT EXISTS energy_rollup (
-    stream      text             NOT NULL,
+-- A vehicle's UTC day. Element k of an array of hours is about the k-th hour of the day. Energy is in
+-- nanokilowatt-hours; `known`: for how many microseconds it is known, whatever is asked.
+--   doubts       why an hour's energy may differ from what the devices meant: `Doubt` of energy/worth.py
+--   gap_…        long gaps of registers that end in the day: known only within a span that has all of one.
+--                `lengths`: microseconds of it that are not known anyway; `is_ac`: the meter's, not the vehicle's
+--   holds_until  from then on the row is not to be trusted, although no reading has come; null: it is
+CREATE TABLE IF NOT EXISTS vehicle_day (
+    vehicle_id  text COLLATE "C" NOT NULL,
     day         date             NOT NULL,
-    device_id   text COLLATE "C" NOT NULL,
-    energy      bigint[]         NOT NULL,
-    covered     bigint[]         NOT NULL,
-    last_at     timestamptz[]    NOT NULL,
-    first_after timestamptz[]    NOT NULL,
-    is_held     boolean          NOT NULL DEFAULT false,
-    before_at   timestamptz,
-    first_value double precision,
-    last_value  double precision,
-    is_register boolean          NOT NULL,
-    every       interval         NOT NULL,
-    capacity_kw double precision,
-    modulus_kwh double precision,
-    PRIMARY KEY (stream, day, device_id)
+    ac          bigint[]         NOT NULL CHECK (cardinality(ac) = 24),
+    dc          bigint[]         NOT NULL CHECK (cardinality(dc) = 24),
+    ac_known_us bigint[]         NOT NULL CHECK (cardinality(ac_known_us) = 24),
+    dc_known_us bigint[]         NOT NULL CHECK (cardinality(dc_known_us) = 24),
+    doubts      smallint[]       NOT NULL CHECK (cardinality(doubts) = 24),
+    gap_starts  timestamptz[]    NOT NULL,
+    gap_ends    timestamptz[]    NOT NULL,
+    gap_lengths bigint[]         NOT NULL,
+    gap_is_ac   boolean[]        NOT NULL,
+    holds_until timestamptz,
+    PRIMARY KEY (vehicle_id, day)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
--- Whether the device was registered as the same when it was rolled up.
-CREATE OR REPLACE FUNCTION is_rolled_as(
-    rollup energy_rollup, is_register boolean, every interval, capacity_kw double precision,
-    modulus_kwh double precision
-) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN rollup.is_register = is_register AND rollup.every = every
-       AND rollup.capacity_kw IS NOT DISTINCT FROM capacity_kw
-       AND rollup.modulus_kwh IS NOT DISTINCT FROM modulus_kwh;
+-- Finds the rows that do not hold any more.
+CREATE INDEX IF NOT EXISTS vehicle_day_by_holds_until ON vehicle_day (holds_until) WHERE holds_until IS NOT NULL;
+
+-- Vehicles whose rows are not to be trusted from an hour on, until they are written anew.
+CREATE TABLE IF NOT EXISTS vehicle_due (
+    vehicle_id text COLLATE "C" NOT NULL PRIMARY KEY,
+    since      timestamptz      NOT NULL
+) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX IF NOT EXISTS vehicle_due_by_since ON vehicle_due (since);
+
+-- Days of which the rows of all vehicles whose ids come after `done_to` are not to be trusted, nor that there is
+-- none. Of any other day without a row a vehicle has nothing, unless it is noted.
+CREATE TABLE IF NOT EXISTS vehicle_day_due (
+    day     date NOT NULL PRIMARY KEY,
+    done_to text COLLATE "C" NOT NULL DEFAULT ''
+);
+
+-- The vehicles that notes concern, and after which hour the energy of each may differ from what is kept.
+--
+-- A reading decides what those of a register in the hour before it are worth, and the time of such a one begins at
+-- the reading before. Of an interval device it decides its own interval and the next one's.
+CREATE OR REPLACE FUNCTION vehicles_noted(streams text[], devices text[], hours integer[])
+RETURNS TABLE (vehicle_id text, since timestamptz) LANGUAGE sql STABLE SET timezone = 'UTC' AS $$
+    WITH noted AS MATERIALIZED (
+        SELECT note.stream, note.device_id, time_of_hour(min(note.hour)) AS at
+        FROM unnest(streams, devices, hours) AS note (stream, device_id, hour)
+        GROUP BY 1, 2
+    ), changed AS MATERIALIZED (
+        SELECT noted.stream, noted.device_id,
+               -- No reading is older than 2000.
+               greatest(timestamptz '1999-12-31 23:00Z', date_trunc('hour', CASE WHEN facts.counts THEN least(
+                   noted.at - interval '1 hour' - facts.every,
+                   CASE noted.stream WHEN 'meter' THEN (
+                       SELECT recorded_at FROM meter_history
+                       WHERE meter_id = noted.device_id AND recorded_at <= noted.at - interval '1 hour'
+                       ORDER BY recorded_at DESC LIMIT 1
+                   ) ELSE (
+                       SELECT recorded_at FROM vehicle_history AS history
+                       WHERE history.vehicle_id = noted.device_id AND recorded_at <= noted.at - interval '1 hour'
+                       ORDER BY recorded_at DESC LIMIT 1
+                   ) END
+               ) ELSE noted.at - facts.every END)) AS since
+        FROM noted
+        CROSS JOIN LATERAL (
+            SELECT coalesce(bool_or(dated.reading_kind = 'register'), false) AS counts,
+                   make_interval(secs => coalesce(max(dated.reading_interval_seconds), 60)) AS every
+            FROM device_facts AS dated
+            WHERE dated.stream = noted.stream AND dated.device_id = noted.device_id
+        ) AS facts
+    )
+    SELECT concerned.vehicle_id, min(concerned.since)
+    FROM (
+        SELECT changed.device_id AS vehicle_id, changed.since FROM changed WHERE changed.stream = 'vehicle'
+        UNION ALL
+        SELECT bond.vehicle_id, changed.since
+        FROM changed
+        CROSS JOIN LATERAL (
+            SELECT assignment.vehicle_id FROM vehicle_meter_assignment AS assignment
+            WHERE assignment.meter_id = changed.device_id
+              AND assignment.during && tstzrange(changed.since, NULL, '()')
+            UNION
+            SELECT session.vehicle_id FROM charging_session AS session
+            WHERE exactly(session.meter_id) = exactly(changed.device_id)
+              AND session.during && tstzrange(changed.since, NULL, '()')
+        ) AS bond
+        WHERE changed.stream = 'meter'
+    ) AS concerned
+    GROUP BY 1
+$$;
+
+-- The first of some days on which a vehicle's row cannot be trusted: it does not hold any more, or is to be done
+-- anew, or is not there although the vehicle's silence may tell something. Null if there is none.
+CREATE OR REPLACE FUNCTION first_doubtful_day(of_vehicle text, first_day date, last_day date, as_of timestamptz)
+RETURNS date LANGUAGE sql STABLE AS $$
+    SELECT min(doubtful.day)
+    FROM (
+        SELECT kept.day
+        FROM vehicle_day AS kept
+        WHERE kept.vehicle_id = of_vehicle AND kept.day BETWEEN first_day AND last_day AND kept.holds_until <= as_of
+        UNION ALL
+        SELECT due.day
+        FROM vehicle_day_due AS due
+        WHERE due.day BETWEEN first_day AND last_day AND due.done_to < of_vehicle
+        UNION ALL
+        SELECT first_day + place
+        FROM generate_series(0, last_day - first_day) AS place
+        WHERE EXISTS (
+                  SELECT FROM device_facts AS facts
+                  WHERE facts.stream = 'vehicle' AND facts.device_id = of_vehicle AND facts.reports_only_while_charging
+              )
+          AND NOT EXISTS (
+                  SELECT FROM vehicle_day AS kept
+                  WHERE kept.vehicle_id = of_vehicle AND kept.day = first_day + place
+              )
+    ) AS doubtful
+$$;
+
+-- What is kept of a vehicle between two hours (since 1970): energy, and for how many microseconds it is known in
+-- all since a time in the first hour, or at its begin.
+CREATE OR REPLACE FUNCTION kept_of_vehicle(of_vehicle text, first_hour integer, last_hour integer, since timestamptz)
+RETURNS TABLE (ac numeric, dc numeric, ac_known_us numeric, dc_known_us numeric, doubts smallint)
+LANGUAGE sql STABLE AS $$
+    SELECT sum(told.ac), sum(told.dc), sum(told.ac_known_us + gap.ac_us), sum(told.dc_known_us + gap.dc_us),
+           bit_or(told.doubts)
+    FROM vehicle_day AS kept
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(one.ac), 0) AS ac, coalesce(sum(one.dc), 0) AS dc,
+               coalesce(sum(one.ac_known_us), 0) AS ac_known_us, coalesce(sum(one.dc_known_us), 0) AS dc_known_us,
+               coalesce(bit_or(one.doubts), 0::smallint) AS doubts
+        FROM unnest(kept.ac, kept.dc, kept.ac_known_us, kept.dc_known_us, kept.doubts)
+                 WITH ORDINALITY AS one (ac, dc, ac_known_us, dc_known_us, doubts, number)
+        WHERE midnight_hour(kept.day) + one.number > first_hour AND midnight_hour(kept.day) + one.number <= last_hour
+    ) AS told
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(one.length) FILTER (WHERE one.is_ac), 0) AS ac_us,
+               coalesce(sum(one.length) FILTER (WHERE NOT one.is_ac), 0) AS dc_us
+        FROM unnest(kept.gap_starts, kept.gap_ends, kept.gap_lengths, kept.gap_is_ac)
+                 AS one (started_at, ended_at, length, is_ac)
+        WHERE one.started_at >= since AND one.ended_at > time_of_hour(first_hour)
+          AND one.ended_at <= time_of_hour(last_hour)
+    ) AS gap
+    WHERE kept.vehicle_id = of_vehicle
+      AND kept.day >= date '1970-01-01' + first_hour / 24 AND kept.day <= date '1970-01-01' + (last_hour - 1) / 24
+$$;

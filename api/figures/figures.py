@@ -71,5 +71,5 @@ class Figures:
     async def _day(self) -> FleetDay:
         async with self._database.read() as connection, schema_explained():
             window = await recent_window(connection)
-        async with self._database.read() as connection, schema_explained():
+        async with self._database.snapshot() as connection, schema_explained():
             return await fleet_day(connection, window)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from api.figures.energies import Energy, total
 from api.figures.window import DAY, DayWindow, from_first_reading
-from api.models.energy import BANDS, STATUSES, Status
+from api.models.energy import BANDS, STATUSES, Anomaly, Status
 from api.postgres.database import Connection
-from api.queries.fleet import fleet_by_status
-from api.queries.fleet_day import fleet_begin, vehicles_meters
+from api.queries.fleet import anomaly_of, fleet_charges
+from api.queries.fleet_day import Kwh, fleet_begin, lacking, vehicles_meters
 
 MOST_METERS = 5
 """The most meters that are named of each vehicle."""
@@ -31,8 +31,8 @@ class FleetDay:
     window: DayWindow
     groups: Sequence[Group]
     lacking: dict[str, int]
-    """How many vehicles cannot be judged, by what they lack: the names of `fleet_by_status`."""
-    worst: list[dict[str, Any]]
+    """How many vehicles cannot be judged, by what they lack: the names of `lacking`."""
+    worst: list[Anomaly]
     meters: dict[str, list[str]]
     """The meters of each of the worst."""
 
@@ -63,21 +63,22 @@ async def recent_window(connection: Connection) -> DayWindow:
 
 
 async def fleet_day(connection: Connection, window: DayWindow) -> FleetDay:
-    """Return the fleet's day; raises Problem (503)."""
+    """Return the fleet's day; the connection is in a snapshot. Raises Problem (503)."""
     start, end, _ = window
-    row = await fleet_by_status(connection, start, end)
-    worst = [one["vehicle_id"] for one in row["worst"]]
-    meters = await vehicles_meters(connection, worst, start, end, most_meters=MOST_METERS)
+    found = await fleet_charges(connection, start, end)
+    worst = found.worst
+    meters = await vehicles_meters(
+        connection, [one.vehicle_id for one in worst], start, end, most_meters=MOST_METERS
+    )
     groups = []
     for status in STATUSES:
-        found = row["statuses"].get(status, {"vehicles": 0, "ac_kwh": 0.0, "dc_kwh": 0.0})
-        energy = Energy(found["ac_kwh"], found["dc_kwh"])
-        groups.append(Group(status, found["vehicles"], energy))
+        charges = [one for one in found.charges if one.status == status]
+        groups.append(Group(status, len(charges), Energy(*Kwh.of(charges))))
     return FleetDay(
         window=window,
         groups=groups,
-        lacking=row["lacking"],
-        worst=row["worst"],
+        lacking=lacking(found.charges),
+        worst=[anomaly_of(one) for one in worst],
         meters={one["vehicle_id"]: _few(one["meters"], one["known"]) for one in meters},
     )
 

@@ -74,17 +74,16 @@ class Hours:
 
     async def _compute(self, starts: Sequence[datetime], window: DayWindow) -> None:
         for start in starts:
-            async with self._database.read() as connection, schema_explained():
+            async with self._database.snapshot() as connection, schema_explained():
                 await self._compute_one(connection, start, window)
 
     async def _compute_one(
         self, connection: Connection, start: datetime, window: DayWindow
     ) -> None:
         end = min(start + HOUR, window.end)
-        row = await fleet_hour(connection, start, end)
-        energy = Energy(row["ac_kwh"], row["dc_kwh"])
-        judged = Energy(row["judged_ac_kwh"], row["judged_dc_kwh"])
-        self._computed[start] = (window.end, HourEnergy(start, end, energy, judged))
+        energy, judged = await fleet_hour(connection, start, end)
+        hour = HourEnergy(start, end, Energy(*energy), Energy(*judged))
+        self._computed[start] = (window.end, hour)
 
 
 def _is_same(one: Energy, other: Energy, of: Energy) -> bool:

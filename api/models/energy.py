@@ -153,10 +153,14 @@ class Counts(BaseModel):
 
 
 class Fleet(Model):
-    """How well all vehicles were charged: energy and ratio over those that have a band."""
+    """How well all vehicles were charged: energy and ratio over those that have a band.
+
+    `unjudged` is the energy of the others.
+    """
 
     window: WindowOut
     energy: Energy
     efficiency: Share
+    unjudged: Energy
     vehicles: Counts
     worst: list[Anomaly]

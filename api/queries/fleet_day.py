@@ -1,13 +1,35 @@
 """What the fleet's page shows of its last day, beside vehicles by status: hours, meters."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg.rows import DictRow
 
 from api.postgres.database import Connection
-from api.queries.refusals import backlog_explained
+from api.queries.fleet import fleet_charges
 from api.queries.rows import all_rows, only_row
 from api.queries.statements import statement
+from energy.fleet import Charge
+from energy.status import Status
+from energy.units import to_kwh
+
+_HALF = 0.5
+
+
+class Kwh(NamedTuple):
+    """kWh drawn as AC, and delivered as DC, as far as they are known."""
+
+    ac: float
+    dc: float
+
+    @classmethod
+    def of(cls, charges: Iterable[Charge]) -> "Kwh":
+        """Return what vehicles have together."""
+        known = list(charges)
+        return cls(
+            to_kwh(sum(one.ac or 0 for one in known)), to_kwh(sum(one.dc or 0 for one in known))
+        )
 
 
 async def fleet_begin(connection: Connection, start: datetime, end: datetime) -> DictRow:
@@ -18,13 +40,39 @@ async def fleet_begin(connection: Connection, start: datetime, end: datetime) ->
     return await only_row(connection, statement("fleet_begin"), start=start, end=end)
 
 
-async def fleet_hour(connection: Connection, start: datetime, end: datetime) -> DictRow:
-    """Return the kWh of all vehicles in an hour or less, and of those that it can judge.
+async def fleet_hour(connection: Connection, start: datetime, end: datetime) -> tuple[Kwh, Kwh]:
+    """Return what all vehicles have in an hour or less, and those that it can judge.
 
-    Raises Problem (503) while too many late readings are not rolled up.
+    These have a meter, readings of both cover half of the hour, and they are not implausible;
+    vehicles with little energy are among them. The connection is in a snapshot. Raises Problem
+    (503), as `fleet_charges` does.
     """
-    with backlog_explained():
-        return await only_row(connection, statement("fleet_hour"), start=start, end=end)
+    found = await fleet_charges(connection, start, end)
+    judged = [one for one in found.charges if one.status.is_band or _has_little(one)]
+    return Kwh.of(found.charges), Kwh.of(judged)
+
+
+def lacking(charges: Iterable[Charge]) -> dict[str, int]:
+    """Return how many vehicles lack the data to be judged, by what they lack."""
+    counts = {"silent": 0, "meter_silent": 0, "little": 0}
+    for one in charges:
+        if one.status is not Status.INSUFFICIENT_DATA:
+            continue
+        if one.vehicle_coverage < _HALF:
+            counts["silent"] += 1
+        elif one.meter_coverage < _HALF:
+            counts["meter_silent"] += 1
+        else:
+            counts["little"] += 1
+    return counts
+
+
+def _has_little(charge: Charge) -> bool:
+    return (
+        charge.status is Status.INSUFFICIENT_DATA
+        and charge.vehicle_coverage >= _HALF
+        and charge.meter_coverage >= _HALF
+    )
 
 
 async def vehicles_meters(

@@ -1,15 +1,13 @@
-"""Context managers that tell the client why PostgreSQL refused a question."""
+"""Context managers that tell the client why a question was refused."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-import psycopg
 from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 
 from api.problems import Problem
+from energy.stored.sums import TooManyReadings
 
-# The SQLSTATE that `check_notes` raises.
-_BACKLOG = "WL001"
 _BACKLOG_DETAIL = (
     "so many late readings have come that the fleet cannot be computed in time yet; the consumer is"
     " catching up"
@@ -23,9 +21,7 @@ def backlog_explained() -> Iterator[None]:
     """Raise Problem (503) if too many late readings are not rolled up yet."""
     try:
         yield
-    except psycopg.Error as error:
-        if error.sqlstate != _BACKLOG:
-            raise
+    except TooManyReadings as error:
         headers = {"Retry-After": str(_BACKLOG_RETRY_AFTER_S)}
         raise Problem(503, _BACKLOG_DETAIL, headers=headers) from error
 

@@ -13,6 +13,7 @@ from api.postgres.database import Connection
 from api.queries.anomalies import Place, select_anomalies
 from api.queries.begin import device_begin
 from api.queries.fleet import fleet_performance
+from api.queries.fleet_day import fleet_begin
 from api.queries.meter_performance import meter_performance
 from api.queries.performance import vehicle_performance
 from api.queries.windows import Window, cut_to_first, window
@@ -70,6 +71,11 @@ async def _since_first(
     return cut_to_first(asked, row)
 
 
+async def _since_fleets_first(connection: Connection, asked: Window) -> Window:
+    """Return the window cut to begin with the hour of the first stored reading of any vehicle."""
+    return cut_to_first(asked, await fleet_begin(connection, asked.start, asked.end))
+
+
 @router.get("/fleet/performance", **MANY)
 async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
     """The efficiency of all vehicles together, their number by status, and the ten worst.
@@ -77,7 +83,9 @@ async def fleet(parts: TheParts, start: Start = None, end: End = None) -> Fleet:
     By default the last 24 hours, from a whole hour on, because whole hours are answered fast.
     """
     asked = window(start, end, now=datetime.now(UTC), on_the_hour=True)
-    async with parts.database.read() as connection:
+    async with parts.database.snapshot() as connection:
+        if start is None:
+            asked = await _since_fleets_first(connection, asked)
         return await fleet_performance(connection, asked)
 
 
@@ -105,7 +113,9 @@ async def anomalies(
     """
     place, ends = _read_place(after)
     asked = window(*(ends or (start, end)), now=datetime.now(UTC), on_the_hour=True)
-    async with parts.database.read() as connection:
+    async with parts.database.snapshot() as connection:
+        if start is None and ends is None:
+            asked = await _since_fleets_first(connection, asked)
         rows = await select_anomalies(
             connection, asked, threshold=threshold, after=place, limit=limit + 1
         )
@@ -113,8 +123,8 @@ async def anomalies(
     return page_of(
         rows,
         limit,
-        Anomaly.model_validate,
-        lambda row: [row["rank"], row["weight"], row["vehicle_id"], start, end],
+        lambda row: row[1],
+        lambda row: [*row[0], start, end],
     )
 
 

@@ -17,14 +17,8 @@ _NOUNS = (
     "hours",
     "devices",
     "charging",
-    "registers",
-    "readings",
-    "performance",
     "rollups",
-    "vehicle_days",
-    "rolling_up",
-    "spans",
-    "fleet",
+    "performance",
 )
 _NAME = re.compile(r"(?P<version>\d{4})_\w+")
 _FIRST_LINE = re.compile(r"-- Oldest code: (?P<oldest_code>\d+)\n")

@@ -7,20 +7,21 @@ read from history. So this gives way to ingestion, but never for long.
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import cast
 
 import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
 
-from consumer.postgres.connection import Connection
 from consumer.postgres.database import REPORTED_FROM, Database
-from consumer.postgres.days import date_of, first_kept_day
 from consumer.postgres.failures import is_refusal
 from consumer.postgres.kept_connection import KeptConnection
 from consumer.postgres.refusals import COMPLETION, ROLLUP
-from consumer.settings import HistorySettings
-from telemetry.timestamps import DAY_US
+from energy.stored.rolling_up import fill_a_day, roll_up
+from runtime.postgres.arrays import load_arrays
 
 PAUSE_S = 1.0
-NOTES = 100
 COMPLETE_EVERY_S = 60.0
 # It works for a tenth of the time at most, however far behind it is. While the replica itself is
 # behind it waits, but not for long, or the fleet's answers would become slow.
@@ -28,11 +29,9 @@ IDLE_SHARE = 9
 PUT_OFF_S = 60.0
 
 
-async def keep_rolled_up(
-    database: Database, settings: HistorySettings, *, is_behind: Callable[[], bool]
-) -> None:
-    """Work off the notes for ever, and complete days in between; replicas take turns."""
-    worker = _Worker(database, settings)
+async def keep_rolled_up(database: Database, *, is_behind: Callable[[], bool]) -> None:
+    """Work off the notes for ever, and do old days anew in between; replicas take turns."""
+    worker = _Worker(database)
     try:
         while True:
             put_off_until = time.monotonic() + PUT_OFF_S
@@ -48,11 +47,10 @@ async def keep_rolled_up(
 class _Worker:
     """Rolls up on a connection of its own, which is opened again after every error."""
 
-    def __init__(self, database: Database, settings: HistorySettings) -> None:
+    def __init__(self, database: Database) -> None:
         self._connection = KeptConnection(database)
         self._refusals = database.refusals
-        self._settings = settings
-        self._complete_from = 0.0
+        self._fill_from = 0.0
         self._refused = 0
         self.worked_s = 0.0
         """How long the last look took, in seconds, without failed attempts before it."""
@@ -61,45 +59,42 @@ class _Worker:
         """Work off some notes, and return whether none are left; raises psycopg.Error."""
         begun = time.monotonic()
         try:
-            connection = await self._connection.get()
-            cursor = await connection.execute("SELECT roll_up(%s)", [NOTES])
-            row: tuple[int | None] | None = await cursor.fetchone()
-            (worked_off,) = row or (None,)
-            if worked_off is not None and worked_off < NOTES:  # else more are left
-                await self._complete_days(connection)
+            connection = await self._prepared()
+            is_done = await roll_up(connection, datetime.now(UTC))
+            if is_done:
+                await self._fill(connection)
         except BaseException:  # also cancelled: the connection is then in an unknown state
             await self.aclose()
             raise
         self.worked_s = time.monotonic() - begun
-        return worked_off != NOTES  # None while another replica does it
+        return is_done is not False  # None while another replica does it
 
     async def aclose(self) -> None:
         await self._connection.aclose()
 
-    async def _complete_days(self, connection: Connection) -> None:
-        """Complete days that are over, some devices at a time; once all are, rest a while."""
-        if time.monotonic() < self._complete_from:
+    async def _prepared(self) -> AsyncConnection[DictRow]:
+        connection = await self._connection.get()
+        prepared = cast("AsyncConnection[DictRow]", connection)
+        prepared.row_factory = dict_row
+        load_arrays(prepared)
+        return prepared
+
+    async def _fill(self, connection: AsyncConnection[DictRow]) -> None:
+        """Do some vehicles of an old day anew; once all are, rest a while."""
+        if time.monotonic() < self._fill_from:
             return
-        now_us = time.time_ns() // 1_000
         try:
-            cursor = await connection.execute(
-                "SELECT complete_a_day(%s, %s)",
-                [
-                    first_kept_day(now_us, self._settings.history_retention_days),
-                    date_of(now_us // DAY_US),
-                ],
-            )
-            is_left = await cursor.fetchone() != (False,)
+            is_filled = await fill_a_day(connection, datetime.now(UTC))
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
             self._refused += 1  # the notes are worked off nevertheless
             if self._refused >= REPORTED_FROM:
                 self._refusals.note(self, COMPLETION, error)
-                self._complete_from = time.monotonic() + COMPLETE_EVERY_S
+                self._fill_from = time.monotonic() + COMPLETE_EVERY_S
             await self.aclose()
             return
         self._refused = 0
         self._refusals.end(self)
-        if not is_left:
-            self._complete_from = time.monotonic() + COMPLETE_EVERY_S
+        if is_filled:
+            self._fill_from = time.monotonic() + COMPLETE_EVERY_S

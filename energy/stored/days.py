@@ -1,18 +1,18 @@
 """Writes and reads the kept hours of vehicles, a row a UTC day."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from energy.device import FOREVER
+from energy.fleet import Sums
 from energy.hourly import Gap, Hourly
 from energy.stored.histories import Connection
 from energy.stored.statements import statement
 from energy.stored.times import as_datetime, as_us
-from energy.units import HOUR_US, Ints
+from energy.units import HOUR_US
 
 DAY_US = 24 * HOUR_US
 _FIRST_DAY = as_datetime(0).date().toordinal()
@@ -40,7 +40,7 @@ def _rows(vehicle: str, place: int, hourly: Hourly, start: int) -> list[dict[str
     before = np.zeros(kept, np.int64)
     columns = {
         name: np.concatenate((before, getattr(hourly, name)[place])).reshape(-1, 24)
-        for name in ("ac", "dc", "ac_known_us", "dc_known_us")
+        for name in ("ac", "dc", "ac_known_us", "dc_known_us", "doubts")
     }
     gaps_of: dict[int, list[Gap]] = {}
     for gap in hourly.gaps:
@@ -67,29 +67,9 @@ def _rows(vehicle: str, place: int, hourly: Hourly, start: int) -> list[dict[str
     return rows
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sums:
-    """What n vehicles took, and what was drawn for them, in a time, and how much of it is known.
-
-    `ac`, `dc` (n): nanokilowatt-hours; `ac_known_us`, `dc_known_us` (n): microseconds.
-    """
-
-    ac: Ints
-    dc: Ints
-    ac_known_us: Ints
-    dc_known_us: Ints
-
-    @classmethod
-    def none(cls, count: int) -> "Sums":
-        """Return the sums of n vehicles of which nothing is known."""
-        return cls(*(np.zeros(count, np.int64) for _ in range(4)))
-
-    def add(self, place: int, ac: int, dc: int, ac_known_us: int, dc_known_us: int) -> None:
-        """Add what else is known of the vehicle at a place."""
-        self.ac[place] += ac
-        self.dc[place] += dc
-        self.ac_known_us[place] += ac_known_us
-        self.dc_known_us[place] += dc_known_us
+def whole_hours(start: int, end: int) -> tuple[int, int]:
+    """Return the first and the last whole hour in a time (µs since 1970): none if first >= last."""
+    return -(-start // HOUR_US) * HOUR_US, end - end % HOUR_US
 
 
 async def read_doubtful(
@@ -122,14 +102,14 @@ async def read_days(
     *,
     as_of: datetime,
     affected: Mapping[str, int],
-) -> tuple[Sums, list[int | None]]:
-    """Return what rows tell of vehicles in start < t <= end, which are whole hours.
+) -> tuple[Sums, list[int]]:
+    """Return what rows tell of vehicles in the whole hours of start < t <= end; there is one.
 
-    Also from when on each is to be computed from readings (µs since 1970), None if it is not.
+    Also until when they do, of each (µs since 1970): what follows is computed from readings.
     `affected`: from which hour on rows of vehicles are not those of the readings. The connection
     is in a snapshot. Raises psycopg.Error.
     """
-    first, last = as_us(start), as_us(end)
+    first, last = whole_hours(as_us(start), as_us(end))
     doubtful = await read_doubtful(connection, vehicles, first, last, as_of)
     until = [
         max(first, min(last, affected.get(one, last), doubtful.get(one, last))) for one in vehicles
@@ -140,10 +120,11 @@ async def read_days(
             "vehicles": list(vehicles),
             "untils": [time // HOUR_US for time in until],
             "start": first // HOUR_US,
+            "since": start,
         },
     )
     sums = Sums.none(len(vehicles))
     async for row in cursor:
         told = (int(row[name]) for name in ("ac", "dc", "ac_known_us", "dc_known_us"))
         sums.add(row["place"], *told)
-    return sums, [None if time == last else time for time in until]
+    return sums, until

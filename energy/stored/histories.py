@@ -1,7 +1,9 @@
 """Reads the histories of devices, judged."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -16,6 +18,8 @@ from energy.stored.times import as_datetime, as_us, end_us
 from telemetry.streams import Stream
 
 _SESSIONS = by_stream("sessions")
+# So many are judged in a thread, for it would hold up what else goes on.
+_MANY = 10_000
 
 Connection = AsyncConnection[dict[str, Any]]
 # A device's id, and the start and end of what is asked about it.
@@ -36,7 +40,8 @@ async def read_history(
     ]
     line, readings = await read_readings(connection, stream, asked)
     sessions = await _read_sessions(connection, stream, asked, line)
-    return History.of(line, devices, readings, sessions, as_us(as_of))
+    judging = partial(History.of, line, devices, readings, sessions, as_us(as_of))
+    return judging() if len(readings) < _MANY else await asyncio.to_thread(judging)
 
 
 async def _read_sessions(

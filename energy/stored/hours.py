@@ -1,5 +1,6 @@
 """Reads the energy of vehicles by the hour, as it is kept, from readings."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -15,12 +16,14 @@ from telemetry.streams import METER, VEHICLE
 
 # A gap that is longer is not told.
 LONGEST_GAP = timedelta(days=400)
+# So much is computed at a time: an hour of a vehicle with its meter has some 120 readings.
+VEHICLE_HOURS = 2_000
 
 
 async def read_hourly(
     connection: Connection, vehicles: Sequence[str], start: datetime, end: datetime, as_of: datetime
 ) -> Hourly:
-    """Return the energy of vehicles in the hours of start < t <= end, which are whole hours.
+    """Return the energy of vehicles in start < t <= end, by its UTC hours.
 
     The connection is in a snapshot, and loads arrays by `load_arrays`. Raises psycopg.Error.
     """
@@ -39,4 +42,6 @@ async def read_hourly(
         connection, VEHICLE, [(one, start, end) for one in vehicles], as_of
     )
     drawn = await read_history(connection, METER, spans, as_of)
-    return Hourly.of(delivered, drawn, parts.of_devices(which), hours(first, last))
+    return await asyncio.to_thread(
+        Hourly.of, delivered, drawn, parts.of_devices(which), hours(first, last)
+    )

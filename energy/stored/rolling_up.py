@@ -1,77 +1,128 @@
-"""Rolls up: writes what notes concern into the vehicles' days."""
+"""Rolls up: writes the vehicles' days anew from the hours on that notes concern."""
 
+import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from energy.stored.affected import Note, read_affected
+from psycopg.errors import SerializationFailure
+
 from energy.stored.bonds import read_bonds
 from energy.stored.days import DAY_US, read_doubtful, write_days
 from energy.stored.histories import Connection
-from energy.stored.hours import LONGEST_GAP, read_hourly
+from energy.stored.hours import LONGEST_GAP, VEHICLE_HOURS, read_hourly
 from energy.stored.statements import statement
 from energy.stored.times import as_datetime, as_us
+from energy.units import HOUR_US
+from runtime.postgres import locks
 
-# So much is computed at a time: a day of a vehicle with its meter has some 3,000 readings.
-VEHICLE_DAYS = 200
+# At most so many notes are taken in a pass, and vehicles are written for about so long.
+NOTES = 100
+PASS_S = 1.0
+# While readings come, hours that are not older than this are noted again at once. So they wait.
+FRESH = timedelta(hours=1)
+_VEHICLES = 50
 
 
-async def roll_up(connection: Connection, notes: int, as_of: datetime) -> int | None:
-    """Work off the newest notes, in a transaction of its own, and return how many they were.
+async def roll_up(
+    connection: Connection, as_of: datetime, *, notes: int = NOTES, seconds: float = PASS_S
+) -> bool | None:
+    """Work off the newest notes, and write vehicles that are due; return whether none are left.
 
-    None if another session rolls up: nothing was done then. `notes`: how many at most. The
-    connection is in no transaction, and loads arrays by `load_arrays`. Raises psycopg.Error.
+    Each is one transaction. None if another session rolls up: it may have done nothing then.
+    `notes`: how many at most; `seconds`: about how long it writes. The connection is in no
+    transaction, and loads arrays by `load_arrays`. Raises psycopg.Error.
     """
-    async with connection.transaction():
-        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        cursor = await connection.execute("SELECT try_rollup_lock() AS is_free")
-        row = await cursor.fetchone()
-        if row is None or not row["is_free"]:
-            return None
-        cursor = await connection.execute(statement("take_notes"), {"most": notes})
-        rows = await cursor.fetchall()
-        taken = [Note(one["stream"], one["device_id"], one["hour"]) for one in rows]
-        for since, vehicles in (await _groups(connection, taken, as_of)).items():
-            await _write_from(connection, vehicles, since, as_of)
-        return rows[0]["notes"] if rows else 0
+    ends = time.monotonic() + seconds
+    try:
+        async with connection.transaction():
+            if not await _is_alone(connection):
+                return None
+            cursor = await connection.execute(statement("take_notes"), {"most": notes})
+            row = await cursor.fetchone()
+            await connection.execute(statement("expire_days"), {"as_of": as_of})
+        is_left = row is not None and row["notes"] == notes
+        async with connection.transaction():
+            if not await _is_alone(connection):
+                return None
+            while due := await _next_due(connection, as_of):
+                since, vehicles = due
+                hours = max(1, (as_us(as_of) - since) // HOUR_US)
+                some = vehicles[: max(1, VEHICLE_HOURS // hours)]
+                await _write_from(connection, some, since, as_of)
+                await connection.execute(statement("end_due"), {"vehicles": some})
+                if time.monotonic() > ends:
+                    return False
+    except SerializationFailure:  # what it reads is older than another session's last pass
+        return None
+    return not is_left
 
 
-async def _groups(
-    connection: Connection, notes: Sequence[Note], as_of: datetime
-) -> dict[int, list[str]]:
-    """Return the vehicles to be written, by the hour from which on they are."""
-    affected = await read_affected(connection, notes)
-    cursor = await connection.execute(statement("expired_days"), {"as_of": as_of})
-    async for row in cursor:
-        midnight = as_us(row["midnight"])
-        vehicle = row["vehicle_id"]
-        affected[vehicle] = min(midnight, affected.get(vehicle, midnight))
-    groups: dict[int, list[str]] = {}
-    for vehicle, since in affected.items():
-        groups.setdefault(since, []).append(vehicle)
-    return groups
+async def fill_a_day(
+    connection: Connection, as_of: datetime, *, vehicles: int = _VEHICLES
+) -> bool | None:
+    """Write the next vehicles of the newest day that is to be done; return whether none is left.
+
+    None if another session rolls up. The connection is as for `roll_up`. Raises psycopg.Error.
+    """
+    try:
+        async with connection.transaction():
+            if not await _is_alone(connection):
+                return None
+            cursor = await connection.execute(statement("claim_day"), {"most": vehicles})
+            due = await cursor.fetchone()
+            if due is None:
+                return True
+            day = {"day": due["day"]}
+            if due["vehicles"] is None:
+                await connection.execute(statement("end_day"), day)
+                return False
+            midnight = as_us(datetime.combine(due["day"], datetime.min.time(), as_of.tzinfo))
+            await _write_between(connection, due["vehicles"], midnight, midnight + DAY_US, as_of)
+            done_to = {"done_to": due["vehicles"][-1]}
+            await connection.execute(statement("move_day"), day | done_to)
+            return False
+    except SerializationFailure:
+        return None
+
+
+async def _is_alone(connection: Connection) -> bool:
+    """Let all that follows see one state, and return whether no other session rolls up."""
+    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    cursor = await connection.execute(
+        "SELECT pg_try_advisory_xact_lock(%s) AS is_free", [locks.ROLLED_UP]
+    )
+    row = await cursor.fetchone()
+    return row is not None and row["is_free"]
+
+
+async def _next_due(connection: Connection, as_of: datetime) -> tuple[int, list[str]] | None:
+    """Return vehicles that are due from one hour on, and the hour: the newest that is over."""
+    before = as_of.replace(minute=0, second=0, microsecond=0) - FRESH
+    cursor = await connection.execute(statement("due"), {"before": before})
+    row = await cursor.fetchone()
+    return None if row is None else (as_us(row["since"]), row["vehicles"])
 
 
 async def _write_from(
     connection: Connection, vehicles: Sequence[str], since: int, as_of: datetime
 ) -> None:
     """Write all days of vehicles from an hour on."""
-    for chunk in range(0, len(vehicles), VEHICLE_DAYS):
-        some = vehicles[chunk : chunk + VEHICLE_DAYS]
-        last = await _last_midnight(connection, some, since)
-        # The first day is written whole if it was not there: silence may tell something.
-        doubtful = await read_doubtful(connection, some, since, since + 1, as_of)
-        midnight = since - since % DAY_US
-        for start, of_group in (
-            (midnight, [one for one in some if one in doubtful]),
-            (since, [one for one in some if one not in doubtful]),
-        ):
-            await _write_between(connection, of_group, start, last, as_of)
+    last = await _last_midnight(connection, vehicles, since)
+    # The first day is written whole if it was not there: silence may tell something.
+    doubtful = await read_doubtful(connection, vehicles, since, since + 1, as_of)
+    midnight = since - since % DAY_US
+    for start, of_group in (
+        (midnight, [one for one in vehicles if one in doubtful]),
+        (since, [one for one in vehicles if one not in doubtful]),
+    ):
+        await _write_between(connection, of_group, start, last, as_of)
 
 
 async def _write_between(
     connection: Connection, vehicles: Sequence[str], start: int, last: int, as_of: datetime
 ) -> None:
-    days = max(1, VEHICLE_DAYS // max(1, len(vehicles)))
+    """Write the hours of vehicles from one on until a midnight, some days at a time."""
+    days = max(1, VEHICLE_HOURS // (24 * max(1, len(vehicles))))
     while vehicles and start < last:
         end = min(last, start - start % DAY_US + days * DAY_US)
         hourly = await read_hourly(

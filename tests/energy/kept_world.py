@@ -7,8 +7,9 @@ from typing import NamedTuple
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
+from energy.fleet import Charge
+from energy.stored.fleet import read_fleet
 from energy.stored.rolling_up import roll_up
-from energy.stored.sums import read_sums
 from energy.stored.times import as_datetime
 from runtime.postgres.arrays import load_arrays
 from telemetry.streams import METER, VEHICLE, Stream
@@ -47,60 +48,61 @@ def entries(world: World) -> list[Entry]:
     ]
 
 
-def sums_after(
+def fleet_after(
     url: str, world: World, steps: Iterable[Step], window: tuple[int, int], as_of: int
-) -> list[tuple[int, int, int, int]]:
-    """Let the entries of a world come, and return AC, DC and how long they are known by vehicle."""
+) -> list[Charge]:
+    """Let the entries of a world come, and return how well each vehicle was charged."""
 
-    async def ask() -> list[tuple[int, int, int, int]]:
-        async with await AsyncConnection.connect(
-            url, row_factory=dict_row, autocommit=True
-        ) as connection:
-            load_arrays(connection)
+    async def ask() -> list[Charge]:
+        async with await _connect(url) as connection:
             await _empty(connection)
             await put_devices(connection, world)
+            for car in world.vehicles:
+                await connection.execute(
+                    "INSERT INTO vehicle_current_state VALUES (%s, now(), 50, 1, 20, now())",
+                    [car.name],
+                )
             for stay in world.assignments:
                 await put_stay(connection, ASSIGNMENTS, stay)
             for step in steps:
                 if isinstance(step, RollUp):
-                    await roll_up(connection, step.notes, as_datetime(step.as_of))
+                    await roll_up(connection, as_datetime(step.as_of), notes=step.notes)
                 else:
                     await _enter(connection, step)
-            return await _sums(connection, world, window, as_of)
+            return await _fleet(connection, window, as_of)
 
     return asyncio.run(ask())
 
 
-def kept_sums(
-    url: str, world: World, window: tuple[int, int], as_of: int
-) -> list[tuple[int, int, int, int]]:
-    """Return the same from what is there."""
+def fleet_now(url: str, window: tuple[int, int], as_of: int) -> list[Charge]:
+    """Return how well each vehicle was charged, from what is there."""
 
-    async def ask() -> list[tuple[int, int, int, int]]:
-        async with await AsyncConnection.connect(
-            url, row_factory=dict_row, autocommit=True
-        ) as connection:
-            load_arrays(connection)
-            return await _sums(connection, world, window, as_of)
+    async def ask() -> list[Charge]:
+        async with await _connect(url) as connection:
+            return await _fleet(connection, window, as_of)
 
     return asyncio.run(ask())
 
 
-async def _sums(
-    connection: AsyncConnection[DictRow], world: World, window: tuple[int, int], as_of: int
-) -> list[tuple[int, int, int, int]]:
-    names = [car.name for car in world.vehicles]
+async def _connect(url: str) -> AsyncConnection[DictRow]:
+    connection = await AsyncConnection.connect(url, row_factory=dict_row, autocommit=True)
+    load_arrays(connection)
+    return connection
+
+
+async def _fleet(
+    connection: AsyncConnection[DictRow], window: tuple[int, int], as_of: int
+) -> list[Charge]:
     start, end = map(as_datetime, window)
     async with connection.transaction():
-        sums = await read_sums(connection, names, start, end, as_datetime(as_of))
-    columns = (sums.ac, sums.dc, sums.ac_known_us, sums.dc_known_us)
-    return list(zip(*(column.tolist() for column in columns), strict=True))
+        return await read_fleet(connection, start, end, as_datetime(as_of))
 
 
 async def _empty(connection: AsyncConnection[DictRow]) -> None:
     await connection.execute(
         "TRUNCATE meter_history, vehicle_history, device_facts, vehicle_meter_assignment,"
-        " charging_session, rollup_due, vehicle_day"
+        " charging_session, rollup_due, vehicle_due, vehicle_day, vehicle_day_due,"
+        " vehicle_current_state"
     )
 
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from energy.fleet import Charge
+from energy.status import Status
 from tests.energy.generated import worlds
-from tests.energy.kept_world import RollUp, Step, entries, kept_sums, sums_after
+from tests.energy.kept_world import RollUp, Step, entries, fleet_after, fleet_now
 from tests.energy.pure import ask
 from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Facts, Reading, Stay, World
 from tests.energy.stored_world import make_days, storable
@@ -19,6 +21,8 @@ from tests.energy.table import CAR, INTERVAL, METER, REGISTER, T0
 LATER = T0 + 10_000 * HOUR
 FIRST = T0 - 3 * HOUR
 MIDNIGHT = T0 + 14 * HOUR
+# How far a window begins or ends from a whole hour.
+EDGES = [0, 0, 0, 1, 20 * MINUTE, 59 * MINUTE]
 DAYS = (FIRST, T0 + 40 * HOUR)
 
 
@@ -27,20 +31,35 @@ def days(database_url: str) -> None:
     make_days(database_url)
 
 
-def right(world: World, window: tuple[int, int], as_of: int) -> list[tuple[int, int, int, int]]:
+def right(world: World, window: tuple[int, int], as_of: int) -> list[Charge]:
     """Return the answer from readings alone."""
-    said = ask(replace(world, as_of=as_of), *window)
-    return [
-        (sum(hour or 0 for hour in one.ac), sum(hour or 0 for hour in one.dc), *one.known)
-        for one in (said[car.name] for car in world.vehicles)
-    ]
+    start, end = window
+    found = []
+    for name, said in sorted(ask(replace(world, as_of=as_of), *window).items()):
+        known_ac, known_dc = said.known
+        found.append(
+            Charge(
+                name,
+                Status(said.status),
+                _total(said.ac, known_ac),
+                _total(said.dc, known_dc),
+                known_dc / (end - start),
+                known_ac / max(said.asked[0], 1),
+            )
+        )
+    return found
+
+
+def _total(hours: list[int | None], known_us: int) -> int | None:
+    told = [hour for hour in hours if hour is not None]
+    return sum(told) if told or known_us else None
 
 
 def check(
     url: str, world: World, steps: list[Step], window: tuple[int, int] = DAYS, as_of: int = LATER
 ) -> None:
     """Let a world come, and compare the answer with the one from readings alone."""
-    assert sums_after(url, world, steps, window, as_of) == right(world, window, as_of)
+    assert fleet_after(url, world, steps, window, as_of) == right(world, window, as_of)
 
 
 @st.composite
@@ -69,9 +88,10 @@ def test_kept_hours_and_readings_add_up_to_the_answer(
 ) -> None:
     world = storable(world)
     as_of = min(world.as_of, LATER)
-    start = FIRST + begin * HOUR
+    start = FIRST + begin * HOUR + data.draw(st.sampled_from(EDGES))
+    end = FIRST + (begin + length) * HOUR + data.draw(st.sampled_from(EDGES))
     steps = data.draw(arrivals(world, as_of))
-    check(database_url, world, steps, (start, start + length * HOUR), as_of)
+    check(database_url, world, steps, (start, end), as_of)
 
 
 def each(minutes: Iterable[int], value: Callable[[int], int]) -> tuple[Reading, ...]:
@@ -90,10 +110,10 @@ def counting(minutes: Iterable[int]) -> World:
 
 def test_what_is_kept_is_answered_without_a_reading(database_url: str) -> None:
     world = counting(range(0, 20 * 60, 10))
-    sums_after(database_url, world, [entries(world), RollUp(LATER)], DAYS, LATER)
+    fleet_after(database_url, world, [entries(world), RollUp(LATER)], DAYS, LATER)
     with psycopg.connect(database_url) as connection:
         connection.execute("TRUNCATE meter_history, vehicle_history")
-    assert kept_sums(database_url, world, DAYS, LATER) == right(world, DAYS, LATER)
+    assert fleet_now(database_url, DAYS, LATER) == right(world, DAYS, LATER)
 
 
 def test_a_late_reading_is_answered_before_and_after_it_is_rolled_up(database_url: str) -> None:
@@ -139,9 +159,9 @@ def test_an_undecided_fall_is_not_kept_longer_than_it_is_open(database_url: str)
     answers = {age: right(world, window, T0 + age * MINUTE) for age in (40, 89, 90)}
     assert answers[40] == answers[89] != answers[90]
     for age, answer in answers.items():
-        assert sums_after(database_url, world, steps, window, T0 + age * MINUTE) == answer
+        assert fleet_after(database_url, world, steps, window, T0 + age * MINUTE) == answer
     again = [*steps, RollUp(T0 + 90 * MINUTE)]
-    assert sums_after(database_url, world, again, window, T0 + 90 * MINUTE) == answers[90]
+    assert fleet_after(database_url, world, again, window, T0 + 90 * MINUTE) == answers[90]
 
 
 def test_silence_is_known_on_days_without_a_row(database_url: str) -> None:

@@ -1,5 +1,5 @@
--- Of days whose history goes: until it has gone, the days are computed from there.
+-- Of days whose history goes.
 WITH forgotten AS (
-    DELETE FROM rollup_day WHERE day < %(first_kept)s
+    DELETE FROM vehicle_day_due WHERE day < %(first_kept)s
 )
-DELETE FROM energy_rollup WHERE day < %(first_kept)s
+DELETE FROM vehicle_day WHERE day < %(first_kept)s

@@ -1,0 +1,1 @@
+DELETE FROM vehicle_day_due WHERE day = %(day)s

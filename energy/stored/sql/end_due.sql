@@ -1,0 +1,1 @@
+DELETE FROM vehicle_due WHERE vehicle_id = ANY (%(vehicles)s)
