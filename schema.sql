@@ -33,6 +33,12 @@ CREATE TABLE IF NOT EXISTS vehicle_history (
     PRIMARY KEY (vehicle_id, recorded_at) INCLUDE (kwh_delivered_dc, battery_temp)
 ) PARTITION BY RANGE (recorded_at);
 
+-- How far the retention has removed history. What was before is unknown: an answer about it says so.
+CREATE TABLE IF NOT EXISTS history_removed (
+    stream text        NOT NULL PRIMARY KEY CHECK (stream IN ('meter', 'vehicle')),
+    until  timestamptz NOT NULL
+);
+
 -- Current state: one row a device, rewritten with every newer reading. Half of each page is left free
 -- and only the key is indexed, so that updates stay on their page (HOT) and need no index work;
 -- vacuum comes early because the table is small and every row of it dies within a minute.

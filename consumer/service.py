@@ -94,7 +94,7 @@ def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
             interval_s=settings.history.partitions_interval_s,
         ),
         keep_measured(parts.upkeep, parts.metrics),
-        keep_rolled_up(parts.upkeep, is_behind=lambda: parts.schedule.is_behind),
+        keep_rolled_up(parts.upkeep, settings.history, is_behind=lambda: parts.schedule.is_behind),
         keep_counted(parts.upkeep, parts.metrics),
     ]
 

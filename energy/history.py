@@ -6,7 +6,7 @@ from typing import Self
 
 from energy import interval, register
 from energy.coverage import Known
-from energy.device import Device, Kind
+from energy.device import BEGINNING, Device, Kind
 from energy.line import Line, Row
 from energy.readings import Readings
 from energy.spans import Spans
@@ -20,7 +20,8 @@ class History:
     """The readings of n devices, judged.
 
     They reach as far back as `is_complete_at` asks for, and as far on as the first reading at or
-    after the end of what is asked, and an hour more.
+    after the end of what is asked, and an hour more. Of `removed_until` (µs since 1970) and before
+    there are none any more.
     """
 
     line: Line
@@ -28,6 +29,7 @@ class History:
     worth: Worth
     spread: Spread
     known: Known
+    removed_until: int = BEGINNING
 
     @classmethod
     def of(
@@ -37,6 +39,8 @@ class History:
         readings: Readings,
         sessions: Sequence[Row],
         as_of: int,
+        *,
+        removed_until: int = BEGINNING,
     ) -> Self:
         """Judge readings.
 
@@ -45,8 +49,8 @@ class History:
         """
         charging = line.spans(sessions)
         worth = judge(readings, as_of + line.shift)
-        known = Known.of(worth, readings, _telling_silence(line, devices, charging))
-        return cls(line, readings, worth, Spread(worth, charging), known)
+        known = Known.of(worth, readings, _telling_silence(line, devices, charging, removed_until))
+        return cls(line, readings, worth, Spread(worth, charging), known, removed_until)
 
     def covered(self, device: int, start: int, end: int) -> Spans:
         """Return when the energy of one device is known in start < t <= end (µs since 1970)."""
@@ -69,12 +73,15 @@ def judge(readings: Readings, as_of: Ints) -> Worth:
     return worth
 
 
-def _telling_silence(line: Line, devices: Sequence[Device], charging: Spans) -> Spans:
+def _telling_silence(
+    line: Line, devices: Sequence[Device], charging: Spans, removed_until: int
+) -> Spans:
     """Return when silence of devices means that nothing flowed, on the line."""
     periods = [
-        (place, start, end)
+        (place, max(start, removed_until), end)
         for place, device in enumerate(devices)
         for start, end in device.reporting_only_while_charging()
+        if end > removed_until
     ]
     return line.spans(periods).without(charging)
 

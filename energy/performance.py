@@ -70,8 +70,9 @@ def performance(
             strict=True,
         )
     ]
+    is_removed = start < max(vehicles.removed_until, meters.removed_until)
     reasons = [
-        reasons_of(Doubt(doubts), shares=shares)
+        reasons_of(Doubt(doubts), shares=shares, is_removed=is_removed)
         for doubts, shares in zip(
             (ac.doubts | dc.doubts).tolist(), charged.shares.tolist(), strict=True
         )
@@ -111,7 +112,11 @@ def meter_performance(
         ac,
         Sides.of(meter, served.alone, count, edges),
         dc,
-        reasons_of(doubts, shares=served.shares),
+        reasons_of(
+            doubts,
+            shares=served.shares,
+            is_removed=start < max(meter.removed_until, vehicles.removed_until),
+        ),
     )
 
 

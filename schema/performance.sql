@@ -67,9 +67,14 @@ BEGIN
     ), (
         SELECT hours_since_1970(due.since) FROM vehicle_due AS due WHERE due.vehicle_id = of_vehicle
     ));
-    doubted := first_doubtful_day(
-        of_vehicle, date '1970-01-01' + first_hour / 24, date '1970-01-01' + (last_hour - 1) / 24,
-        statement_timestamp());
+    SELECT first_doubtful_day(of_vehicle, asked.first_day, asked.last_day, statement_timestamp(),
+                              coalesce(array_agg(open.day), '{}'), coalesce(array_agg(open.done_to), '{}'))
+    INTO doubted
+    FROM (SELECT date '1970-01-01' + first_hour / 24 AS first_day,
+                 date '1970-01-01' + (last_hour - 1) / 24 AS last_day) AS asked
+    LEFT JOIN LATERAL open_days(asked.first_day, asked.last_day) AS open
+        ON open.day IS NOT NULL
+    GROUP BY asked.first_day, asked.last_day;
     last_hour := least(last_hour, midnight_hour(doubted));
 
     RETURN QUERY
@@ -148,7 +153,9 @@ BEGIN
                CASE WHEN known.doubts & 1 <> 0 THEN 'implausible_reading' END,
                CASE WHEN known.doubts & 16 <> 0 THEN 'overlapping_readings' END,
                CASE WHEN known.doubts & 4 <> 0 THEN 'register_fell' END,
-               CASE WHEN known.doubts & 8 <> 0 THEN 'unsettled' END
+               CASE WHEN known.doubts & 8 <> 0 THEN 'unsettled' END,
+               CASE WHEN EXISTS (SELECT FROM history_removed AS gone WHERE gone.until > known.began)
+                    THEN 'history_removed' END
            ], NULL),
            (SELECT count(*) FROM charging_session AS session
             WHERE exactly(session.vehicle_id) = exactly(of_vehicle)

@@ -4,7 +4,7 @@
 -- A stale rollup is never trusted. A flush notes in its own transaction which hours of which devices it has
 -- touched (`rollup_due`, one row a batch); triggers note what else changes. A roll-up turns notes into vehicles that
 -- are due (`vehicle_due`), and writes these when it has the time. A question sees all of this in one snapshot, and
--- takes what is noted or due from readings. So the answer is always that of the readings, and the rollups decide
+-- takes what is noted or due from readings, and what has no row on a day that is not known to be complete. So the answer is always that of the readings, and the rollups decide
 -- only how fast it comes.
 
 -- Hours that were touched: device and hour by their place in the two arrays, hours since 1970. A reading on the
@@ -61,12 +61,30 @@ CREATE TABLE IF NOT EXISTS vehicle_due (
 
 CREATE INDEX IF NOT EXISTS vehicle_due_by_since ON vehicle_due (since);
 
--- Days of which the rows of all vehicles whose ids come after `done_to` are not to be trusted, nor that there is
--- none. Of any other day without a row a vehicle has nothing, unless it is noted.
-CREATE TABLE IF NOT EXISTS vehicle_day_due (
+-- Days of which every vehicle has a row, or is due, or has nothing: up to the vehicle `done_to`, or all if it is null.
+-- On any other day a vehicle without a row may have readings that nobody has noted.
+CREATE TABLE IF NOT EXISTS vehicle_day_done (
     day     date NOT NULL PRIMARY KEY,
-    done_to text COLLATE "C" NOT NULL DEFAULT ''
+    done_to text COLLATE "C"
 );
+
+-- Whether there are readings on a UTC day; one at midnight belongs to the day that it ends.
+CREATE OR REPLACE FUNCTION has_readings(of_day date) RETURNS boolean
+LANGUAGE sql STABLE SET timezone = 'UTC' AS $$
+    SELECT EXISTS (SELECT FROM meter_history
+                   WHERE recorded_at > of_day::timestamptz AND recorded_at <= (of_day + 1)::timestamptz)
+        OR EXISTS (SELECT FROM vehicle_history
+                   WHERE recorded_at > of_day::timestamptz AND recorded_at <= (of_day + 1)::timestamptz)
+$$;
+
+-- The days between two that have readings and are not done, and up to which vehicle they are.
+CREATE OR REPLACE FUNCTION open_days(first_day date, last_day date) RETURNS TABLE (day date, done_to text)
+LANGUAGE sql STABLE AS $$
+    SELECT first_day + place, coalesce(done.done_to, '')
+    FROM generate_series(0, last_day - first_day) AS place
+    LEFT JOIN vehicle_day_done AS done ON done.day = first_day + place
+    WHERE (done.day IS NULL OR done.done_to IS NOT NULL) AND has_readings(first_day + place)
+$$;
 
 -- The vehicles that notes concern, and after which hour the energy of each may differ from what is kept.
 --
@@ -121,30 +139,31 @@ RETURNS TABLE (vehicle_id text, since timestamptz) LANGUAGE sql STABLE SET timez
     GROUP BY 1
 $$;
 
--- The first of some days on which a vehicle's row cannot be trusted: it does not hold any more, or is to be done
--- anew, or is not there although the vehicle's silence may tell something. Null if there is none.
-CREATE OR REPLACE FUNCTION first_doubtful_day(of_vehicle text, first_day date, last_day date, as_of timestamptz)
-RETURNS date LANGUAGE sql STABLE AS $$
+-- The first of some days on which a vehicle's row cannot be trusted: it does not hold any more; or it is not there
+-- although the day is open (as `open_days` says), or the vehicle's silence may tell something. Null if there is none.
+CREATE OR REPLACE FUNCTION first_doubtful_day(
+    of_vehicle text, first_day date, last_day date, as_of timestamptz, open_days date[], done_to text[]
+) RETURNS date LANGUAGE sql STABLE AS $$
     SELECT min(doubtful.day)
     FROM (
         SELECT kept.day
         FROM vehicle_day AS kept
         WHERE kept.vehicle_id = of_vehicle AND kept.day BETWEEN first_day AND last_day AND kept.holds_until <= as_of
         UNION ALL
-        SELECT due.day
-        FROM vehicle_day_due AS due
-        WHERE due.day BETWEEN first_day AND last_day AND due.done_to < of_vehicle
-        UNION ALL
-        SELECT first_day + place
-        FROM generate_series(0, last_day - first_day) AS place
-        WHERE EXISTS (
-                  SELECT FROM device_facts AS facts
-                  WHERE facts.stream = 'vehicle' AND facts.device_id = of_vehicle AND facts.reports_only_while_charging
-              )
-          AND NOT EXISTS (
-                  SELECT FROM vehicle_day AS kept
-                  WHERE kept.vehicle_id = of_vehicle AND kept.day = first_day + place
-              )
+        SELECT missing.day
+        FROM (
+            SELECT open.day FROM unnest(open_days, done_to) AS open (day, done_to)
+            WHERE of_vehicle > open.done_to COLLATE "C"
+            UNION ALL
+            SELECT first_day + place
+            FROM generate_series(0, last_day - first_day) AS place
+            WHERE EXISTS (
+                SELECT FROM device_facts AS facts
+                WHERE facts.stream = 'vehicle' AND facts.device_id = of_vehicle AND facts.reports_only_while_charging
+            )
+        ) AS missing
+        WHERE NOT EXISTS (SELECT FROM vehicle_day AS kept
+                          WHERE kept.vehicle_id = of_vehicle AND kept.day = missing.day)
     ) AS doubtful
 $$;
 

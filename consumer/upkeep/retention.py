@@ -119,7 +119,7 @@ async def _drop_expired(
         try:
             if utc_day >= first_kept:  # the retention was raised meanwhile
                 await make_days(connection, stream, [number_of(utc_day)])
-            elif await _drop(connection, day):
+            elif await _drop(connection, stream, day, utc_day):
                 removal.dropped.append(day.name)
         except _TO_BE_FINISHED_LATER as error:
             reason = error.diag.message_primary or ""
@@ -128,9 +128,15 @@ async def _drop_expired(
             return
 
 
-async def _drop(connection: Connection, day: Day) -> bool:
-    """Detach and drop the day, unless it was attached again meanwhile; return whether it went."""
+async def _drop(connection: Connection, stream: Stream, day: Day, utc_day: date) -> bool:
+    """Detach and drop the day, unless it was attached again meanwhile; return whether it went.
+
+    That it goes is said before, so that no answer takes what is gone for nothing; and again when it
+    has gone, for the following day may have been done anew meanwhile.
+    """
+    gone = {"stream": stream.name, "day": utc_day}
     names = {"history": sql.Identifier(day.history), "day": sql.Identifier(day.name)}
+    await connection.execute(statement("note_removal"), gone)
     if day.state == "attached":
         detach = sql.SQL("ALTER TABLE {history} DETACH PARTITION {day} CONCURRENTLY")
         await connection.execute(detach.format(**names))
@@ -145,6 +151,7 @@ async def _drop(connection: Connection, day: Day) -> bool:
             await finish_detaching(connection, names, timeout="statement_timeout")
         if state in ("detaching", "detached"):
             await connection.execute(sql.SQL("DROP TABLE {day}").format(**names))
+            await connection.execute(statement("note_removal"), gone)
             return True
     return False
 

@@ -15,10 +15,12 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from consumer.postgres.database import REPORTED_FROM, Database
+from consumer.postgres.days import first_kept_day
 from consumer.postgres.failures import is_refusal
 from consumer.postgres.kept_connection import KeptConnection
 from consumer.postgres.refusals import COMPLETION, ROLLUP
-from energy.stored.rolling_up import fill_a_day, roll_up
+from consumer.settings import HistorySettings
+from energy.stored.rolling_up import complete_days, roll_up
 from runtime.postgres.arrays import load_arrays
 
 PAUSE_S = 1.0
@@ -29,9 +31,11 @@ IDLE_SHARE = 9
 PUT_OFF_S = 60.0
 
 
-async def keep_rolled_up(database: Database, *, is_behind: Callable[[], bool]) -> None:
-    """Work off the notes for ever, and do old days anew in between; replicas take turns."""
-    worker = _Worker(database)
+async def keep_rolled_up(
+    database: Database, settings: HistorySettings, *, is_behind: Callable[[], bool]
+) -> None:
+    """Work off the notes for ever, and complete days in between; replicas take turns."""
+    worker = _Worker(database, settings)
     try:
         while True:
             put_off_until = time.monotonic() + PUT_OFF_S
@@ -47,10 +51,11 @@ async def keep_rolled_up(database: Database, *, is_behind: Callable[[], bool]) -
 class _Worker:
     """Rolls up on a connection of its own, which is opened again after every error."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: HistorySettings) -> None:
         self._connection = KeptConnection(database)
         self._refusals = database.refusals
-        self._fill_from = 0.0
+        self._settings = settings
+        self._complete_from = 0.0
         self._refused = 0
         self.worked_s = 0.0
         """How long the last look took, in seconds, without failed attempts before it."""
@@ -62,7 +67,7 @@ class _Worker:
             connection = await self._prepared()
             is_done = await roll_up(connection, datetime.now(UTC))
             if is_done:
-                await self._fill(connection)
+                await self._complete_days(connection)
         except BaseException:  # also cancelled: the connection is then in an unknown state
             await self.aclose()
             raise
@@ -79,22 +84,23 @@ class _Worker:
         load_arrays(prepared)
         return prepared
 
-    async def _fill(self, connection: AsyncConnection[DictRow]) -> None:
-        """Do some vehicles of an old day anew; once all are, rest a while."""
-        if time.monotonic() < self._fill_from:
+    async def _complete_days(self, connection: AsyncConnection[DictRow]) -> None:
+        """Complete days that are over, some vehicles at a time; once all are, rest a while."""
+        if time.monotonic() < self._complete_from:
             return
+        first = first_kept_day(time.time_ns() // 1_000, self._settings.history_retention_days)
         try:
-            is_filled = await fill_a_day(connection, datetime.now(UTC))
+            is_done = await complete_days(connection, datetime.now(UTC), first=first)
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
             self._refused += 1  # the notes are worked off nevertheless
             if self._refused >= REPORTED_FROM:
                 self._refusals.note(self, COMPLETION, error)
-                self._fill_from = time.monotonic() + COMPLETE_EVERY_S
+                self._complete_from = time.monotonic() + COMPLETE_EVERY_S
             await self.aclose()
             return
         self._refused = 0
         self._refusals.end(self)
-        if is_filled:
-            self._fill_from = time.monotonic() + COMPLETE_EVERY_S
+        if is_done:
+            self._complete_from = time.monotonic() + COMPLETE_EVERY_S

@@ -13,6 +13,7 @@ from energy.line import Line, Row
 from energy.stored.asked import Asked
 from energy.stored.devices import read_devices
 from energy.stored.readings import read_readings
+from energy.stored.removed import read_removed_until
 from energy.stored.statements import by_stream
 from energy.stored.times import as_datetime, as_us, end_us
 from telemetry.streams import Stream
@@ -40,7 +41,15 @@ async def read_history(
     ]
     line, readings = await read_readings(connection, stream, asked)
     sessions = await _read_sessions(connection, stream, asked, line)
-    judging = partial(History.of, line, devices, readings, sessions, as_us(as_of))
+    judging = partial(
+        History.of,
+        line,
+        devices,
+        readings,
+        sessions,
+        as_us(as_of),
+        removed_until=await read_removed_until(connection, stream),
+    )
     return judging() if len(readings) < _MANY else await asyncio.to_thread(judging)
 
 

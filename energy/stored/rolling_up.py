@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from psycopg.errors import SerializationFailure
 
@@ -21,6 +21,7 @@ PASS_S = 1.0
 # While readings come, hours that are not older than this are noted again at once. So they wait.
 FRESH = timedelta(hours=1)
 _VEHICLES = 50
+_EPOCH_DAY = date(1970, 1, 1)
 
 
 async def roll_up(
@@ -57,32 +58,41 @@ async def roll_up(
     return not is_left
 
 
-async def fill_a_day(
-    connection: Connection, as_of: datetime, *, vehicles: int = _VEHICLES
+async def complete_days(
+    connection: Connection,
+    as_of: datetime,
+    *,
+    first: date,
+    vehicles: int = _VEHICLES,
+    seconds: float = PASS_S,
 ) -> bool | None:
-    """Write the next vehicles of the newest day that is to be done; return whether none is left.
+    """Write what is missing of days that are over, the newest first; return whether nothing is.
 
-    None if another session rolls up. The connection is as for `roll_up`. Raises psycopg.Error.
+    `first` is the oldest day; some `vehicles` are written in a transaction. None if another session
+    rolls up. Otherwise as `roll_up`. Raises psycopg.Error.
     """
+    ends = time.monotonic() + seconds
+    days = {"first": first, "last": as_of.astimezone(UTC).date() - timedelta(days=1)}
     try:
-        async with connection.transaction():
-            if not await _is_alone(connection):
-                return None
-            cursor = await connection.execute(statement("claim_day"), {"most": vehicles})
-            due = await cursor.fetchone()
-            if due is None:
-                return True
-            day = {"day": due["day"]}
-            if due["vehicles"] is None:
-                await connection.execute(statement("end_day"), day)
-                return False
-            midnight = as_us(datetime.combine(due["day"], datetime.min.time(), as_of.tzinfo))
-            await _write_between(connection, due["vehicles"], midnight, midnight + DAY_US, as_of)
-            done_to = {"done_to": due["vehicles"][-1]}
-            await connection.execute(statement("move_day"), day | done_to)
-            return False
+        while time.monotonic() < ends:
+            async with connection.transaction():
+                if not await _is_alone(connection):
+                    return None
+                cursor = await connection.execute(statement("next_day"), days | {"most": vehicles})
+                row = await cursor.fetchone()
+                if row is None:
+                    return True
+                missing = row["vehicles"] if row["has_readings"] else None
+                if missing:
+                    midnight = (row["day"] - _EPOCH_DAY).days * DAY_US
+                    await _write_between(connection, missing, midnight, midnight + DAY_US, as_of)
+                await connection.execute(
+                    statement("set_day"),
+                    {"day": row["day"], "done_to": missing[-1] if missing else None},
+                )
     except SerializationFailure:
         return None
+    return False
 
 
 async def _is_alone(connection: Connection) -> bool:

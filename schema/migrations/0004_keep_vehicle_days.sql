@@ -23,9 +23,14 @@ CREATE TABLE IF NOT EXISTS vehicle_due (
     since      timestamptz      NOT NULL
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 
-CREATE TABLE IF NOT EXISTS vehicle_day_due (
+CREATE TABLE IF NOT EXISTS vehicle_day_done (
     day     date NOT NULL PRIMARY KEY,
-    done_to text COLLATE "C" NOT NULL DEFAULT ''
+    done_to text COLLATE "C"
+);
+
+CREATE TABLE IF NOT EXISTS history_removed (
+    stream text        NOT NULL PRIMARY KEY CHECK (stream IN ('meter', 'vehicle')),
+    until  timestamptz NOT NULL
 );
 
 -- Whoever writes or reads rollups goes on doing so.
@@ -39,20 +44,10 @@ BEGIN
         WHERE oid = to_regclass('energy_rollup') AND grantee <> relowner
           AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
     LOOP
-        EXECUTE format('GRANT %s ON vehicle_day, vehicle_due, vehicle_day_due TO %s', one.privilege_type, one.role);
+        EXECUTE format('GRANT %s ON vehicle_day, vehicle_due, vehicle_day_done, history_removed TO %s', one.privilege_type, one.role);
     END LOOP;
 END
 $$;
-
--- The days of history, from the names of their tables: of one that is named otherwise, each day that it holds is
--- found by its readings only once they are noted.
-INSERT INTO vehicle_day_due (day)
-SELECT DISTINCT to_date(right(child.relname, 8), 'YYYYMMDD')
-FROM pg_inherits AS link
-JOIN pg_class AS child ON child.oid = link.inhrelid
-WHERE link.inhparent IN (to_regclass('meter_history'), to_regclass('vehicle_history'))
-  AND child.relname ~ '_history_[0-9]{8}$'
-ON CONFLICT DO NOTHING;
 
 -- Replicas of before go on. They find nothing rolled up, so that their answers about the fleet come from readings,
 -- and leave the notes to the others.

@@ -183,11 +183,13 @@ async def test_the_fleets_sums_are_over_the_vehicles_that_have_a_band(
         "insufficient_data": 1,
         "no_meter": 2,
     }
-    assert set(found) == {"window", "energy", "efficiency", "vehicles", "worst"}
+    assert set(found) == {"window", "energy", "efficiency", "unjudged", "vehicles", "worst"}
+    # 18 and 27 of the implausible one, 2 and 1.8 of the one with few readings, 1 without a meter.
+    assert found["unjudged"] == {"acKwh": 20.0, "dcKwh": 29.8, "lossKwh": -9.8}
     assert set(found["energy"]) == {"acKwh", "dcKwh", "lossKwh"}
     assert round(found["energy"]["acKwh"], 9) == 72.0
     assert round(found["energy"]["dcKwh"], 9) == 52.2
-    assert found["efficiency"] == {"ratio": found["energy"]["dcKwh"] / found["energy"]["acKwh"]}
+    assert found["efficiency"] == {"ratio": 0.725}
     assert [one["vehicleId"] for one in found["worst"]] == ["v-4", "v-3", "v-2", "v-1"]
     anomalies = await client.get(f"{PATHS}/anomalies", params=WINDOW)
     assert anomalies.json() == {"items": found["worst"], "next": None}
@@ -208,6 +210,58 @@ async def test_an_empty_fleet_has_no_ratio(client: Client, rows: Rows) -> None:
     assert found["energy"] == {"acKwh": 0.0, "dcKwh": 0.0, "lossKwh": 0.0}
     assert (found["efficiency"], found["worst"]) == ({"ratio": None}, [])
     assert set(found["vehicles"].values()) == {0}
+
+
+async def test_unjudged_energy_of_which_nothing_is_known_is_null(
+    client: Client, rows: Rows
+) -> None:
+    charge(rows, 1, 0.9)
+    await client.post("/v1/devices/vehicles", json={"vehicleId": "v-7"})
+    found = (await client.get(f"{PATHS}/fleet/performance", params=WINDOW)).json()
+    assert found["unjudged"] == {"acKwh": None, "dcKwh": None, "lossKwh": None}
+    assert found["energy"]["acKwh"] == 18.0
+
+
+async def test_without_a_start_the_fleet_is_asked_about_from_its_first_readings_hour(
+    client: Client, rows: Rows
+) -> None:
+    first = NOW - timedelta(hours=3)
+    store_vehicle(rows, "v-1", [(first, 1.0), (NOW - MINUTE, 1.0)])
+    found = (await client.get(f"{PATHS}/fleet/performance")).json()
+    begin = (first - timedelta(microseconds=1)).replace(minute=0, second=0, microsecond=0)
+    assert found["window"]["start"] == stamp(begin)
+    store_vehicle(rows, "v-1", [(NOW - timedelta(hours=30), 1.0)])
+    found = (await client.get(f"{PATHS}/fleet/performance")).json()
+    whole = (NOW - timedelta(hours=24)).replace(minute=0, second=0, microsecond=0)
+    assert found["window"]["start"] in {stamp(whole), stamp(whole + timedelta(hours=1))}
+
+
+async def test_what_the_retention_has_removed_is_unknown_and_said(
+    client: Client, rows: Rows
+) -> None:
+    charge(rows, 1, 0.9)
+    body = {"vehicleId": "v-1", "reportsOnlyWhileCharging": True}
+    assert (await client.post("/v1/devices/vehicles", json=body)).status_code == 201
+    before = {"start": stamp(START - timedelta(days=2)), "end": stamp(START - timedelta(days=1))}
+    rows.execute(
+        "INSERT INTO vehicle_meter_assignment (vehicle_id, meter_id, started_at, ended_at)"
+        " VALUES ('v-1', 'm-1', %s, %s)",
+        [START - timedelta(days=3), START],
+    )
+    known = (await client.get(f"{PATHS}/performance/v-1", params=before)).json()
+    assert (known["energy"]["dcKwh"], known["quality"]["vehicleCoverage"]) == (0.0, 1.0)
+    for stream in ("meter", "vehicle"):
+        rows.execute("INSERT INTO history_removed VALUES (%s, %s)", [stream, START])
+    for path in ("performance/v-1", "meters/m-1/performance"):
+        found = (await client.get(f"{PATHS}/{path}", params=before)).json()
+        assert found["energy"] == {"acKwh": None, "dcKwh": None, "lossKwh": None}
+        assert found["quality"]["reasons"] == ["history_removed"]
+        assert found["quality"]["vehicleCoverage"] == 0.0
+        after = (await client.get(f"{PATHS}/{path}", params=WINDOW)).json()
+        assert after["quality"]["reasons"] == []
+        assert after["energy"]["acKwh"] == 18.0
+    fleet = (await client.get(f"{PATHS}/fleet/performance", params=before)).json()
+    assert fleet["unjudged"]["dcKwh"] is None
 
 
 async def test_anomalies_keep_their_order_on_pages_of_any_length(

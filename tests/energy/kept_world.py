@@ -9,7 +9,7 @@ from psycopg.rows import DictRow, dict_row
 
 from energy.fleet import Charge
 from energy.stored.fleet import read_fleet
-from energy.stored.rolling_up import roll_up
+from energy.stored.rolling_up import complete_days, roll_up
 from energy.stored.times import as_datetime
 from runtime.postgres.arrays import load_arrays
 from telemetry.streams import METER, VEHICLE, Stream
@@ -84,6 +84,20 @@ def fleet_now(url: str, window: tuple[int, int], as_of: int) -> list[Charge]:
     return asyncio.run(ask())
 
 
+def complete(url: str, first: int, as_of: int) -> None:
+    """Complete the days from a time on."""
+
+    async def work() -> None:
+        async with await _connect(url) as connection:
+            done: bool | None = False
+            while not done:
+                done = await complete_days(
+                    connection, as_datetime(as_of), first=as_datetime(first).date()
+                )
+
+    asyncio.run(work())
+
+
 async def _connect(url: str) -> AsyncConnection[DictRow]:
     connection = await AsyncConnection.connect(url, row_factory=dict_row, autocommit=True)
     load_arrays(connection)
@@ -101,7 +115,7 @@ async def _fleet(
 async def _empty(connection: AsyncConnection[DictRow]) -> None:
     await connection.execute(
         "TRUNCATE meter_history, vehicle_history, device_facts, vehicle_meter_assignment,"
-        " charging_session, rollup_due, vehicle_due, vehicle_day, vehicle_day_due,"
+        " charging_session, rollup_due, vehicle_due, vehicle_day, vehicle_day_done,"
         " vehicle_current_state"
     )
 

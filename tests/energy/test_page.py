@@ -27,8 +27,7 @@ def test_every_figure_of_the_table_is_what_is_computed() -> None:
 
 def test_every_reason_that_is_said_and_every_status_is_listed() -> None:
     listed = [cells[0].strip("`") for cells in rows_of("Reasons")]
-    # Nothing says yet that history was removed.
-    assert set(listed) == set(Reason) - {Reason.HISTORY_REMOVED}
+    assert set(listed) == set(Reason)
     assert [cells[0].strip("`") for cells in rows_of("Status")] == list(Status)
 
 

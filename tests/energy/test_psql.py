@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from energy.stored.times import as_datetime, as_us
 from energy.units import as_kwh
 from tests.energy.generated import worlds
-from tests.energy.kept_world import RollUp, entries, fleet_after
+from tests.energy.kept_world import RollUp, complete, entries, fleet_after
 from tests.energy.pure import ask
 from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Reading, Stay, World
 from tests.energy.stored_world import make_days, storable
@@ -69,6 +69,7 @@ def test_whole_hours_are_those_of_the_readings(
     start = FIRST + begin * HOUR
     steps = [entries(world), RollUp(LATER)]
     fleet_after(database_url, world, steps, (start, start + HOUR), LATER)
+    complete(database_url, FIRST - 24 * HOUR, LATER)
     for car in world.vehicles:
         row = performance(database_url, car.name, start - MINUTE, start + length * HOUR + MINUTE)
         whole = (as_datetime(start), as_datetime(start + length * HOUR))

@@ -8,12 +8,13 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
-from energy.stored.rolling_up import fill_a_day, roll_up
+from energy.stored.rolling_up import complete_days, roll_up
 from runtime.postgres import locks
 from runtime.postgres.arrays import load_arrays
 from tests.energy.stored_world import make_days
 
 NOW = datetime(2026, 6, 5, 12, 30, tzinfo=UTC)
+FIRST = (NOW - timedelta(days=10)).date()
 HOUR = int(NOW.timestamp()) // 3_600
 Connection = AsyncConnection[DictRow]
 
@@ -81,7 +82,7 @@ async def test_one_session_rolls_up_at_a_time(connection: Connection, database_u
     async with await AsyncConnection.connect(database_url) as other:
         await other.execute("SELECT pg_advisory_xact_lock(%s)", [locks.ROLLED_UP])
         assert await roll_up(connection, NOW) is None
-        assert await fill_a_day(connection, NOW) is None
+        assert await complete_days(connection, NOW, first=FIRST) is None
     assert await roll_up(connection, NOW) is True
 
 
@@ -103,7 +104,7 @@ async def test_two_that_meet_in_a_pass_lose_nothing(
     assert sorted(set(await kept(connection))) == [f"veh-{number:02}" for number in range(40)]
 
 
-async def test_days_of_before_are_done_anew_the_newest_first(connection: Connection) -> None:
+async def test_days_that_are_over_are_completed_the_newest_first(connection: Connection) -> None:
     for number in range(3):
         for back in (30, 60):
             await note(connection, f"veh-{number}", HOUR - back)
@@ -111,24 +112,19 @@ async def test_days_of_before_are_done_anew_the_newest_first(connection: Connect
             "INSERT INTO vehicle_current_state VALUES (%s, %s, 50, 1, 20, now())",
             [f"veh-{number}", NOW],
         )
-    await connection.execute("TRUNCATE rollup_due")  # as if it was stored before there were notes
+    await connection.execute("TRUNCATE rollup_due")  # as if they were stored by hand
     days = [(NOW - timedelta(hours=back)).date() for back in (30, 60)]
-    for day in days:
-        await connection.execute("INSERT INTO vehicle_day_due VALUES (%s)", [day])
 
-    async def done() -> list[tuple[str, str]]:
+    async def written() -> list[tuple[str, str]]:
         cursor = await connection.execute(
             "SELECT day, count(*) AS rows FROM vehicle_day GROUP BY day ORDER BY day DESC"
         )
         return [(row["day"], row["rows"]) for row in await cursor.fetchall()]
 
-    assert await fill_a_day(connection, NOW, vehicles=2) is False
-    assert await done() == [(days[0], 2)]
-    assert await fill_a_day(connection, NOW, vehicles=2) is False
-    assert await fill_a_day(connection, NOW, vehicles=2) is False  # it was the last of the day
-    assert await done() == [(days[0], 3)]
-    while not await fill_a_day(connection, NOW, vehicles=2):
-        pass
-    assert await done() == [(days[0], 3), (days[1], 3)]
+    await complete_days(connection, NOW, first=FIRST, vehicles=2)
+    assert await written() == [(days[0], 3), (days[1], 3)]
     cursor = await connection.execute("SELECT dc FROM vehicle_day WHERE day = %s", [days[1]])
     assert {sum(row["dc"]) for row in await cursor.fetchall()} == {1_500_000_000}
+    cursor = await connection.execute("SELECT count(*) AS n FROM vehicle_day_done")
+    assert await cursor.fetchone() == {"n": 10}
+    assert await complete_days(connection, NOW, first=FIRST) is True

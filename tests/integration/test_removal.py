@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 from psycopg import AsyncConnection
@@ -53,6 +53,38 @@ async def test_retention_drops_whole_days_and_only_those_past_it(connection: Con
     )
     assert meter_days(await rows(connection, DAYS)) == [KEPT, KEPT + timedelta(days=1)]
     assert await rows(connection, "SHOW lock_timeout") == before
+
+
+async def test_what_is_removed_is_said_and_the_following_day_is_done_anew(
+    connection: Connection,
+) -> None:
+    await make_days(connection, METER, [number(KEPT) - 1, number(KEPT)])
+    nothing = "array_fill(0, ARRAY[24])"
+    for day in (KEPT, TODAY):
+        await connection.execute("INSERT INTO vehicle_day_done VALUES (%s)", [day])
+        await connection.execute(
+            f"INSERT INTO vehicle_day SELECT 'veh-1', %s, {', '.join([nothing] * 5)},"
+            " '{}', '{}', '{}', '{}'",
+            [day],
+        )
+    assert await rows(connection, "SELECT * FROM history_removed") == []
+    await drop_expired(connection, first_kept=KEPT)
+    assert await rows(
+        connection, "SELECT stream, until AT TIME ZONE 'UTC' FROM history_removed"
+    ) == [("meter", datetime.combine(KEPT, time.min))]
+    for table in ("vehicle_day", "vehicle_day_done"):
+        assert await rows(connection, f"SELECT day FROM {table}") == [(TODAY,)]
+
+
+async def test_that_a_day_goes_is_said_before_it_goes(
+    database_url: str, connection: Connection
+) -> None:
+    """No answer takes what is gone for nothing, not even while others are in the way."""
+    await make_days(connection, METER, [number(OLD)])
+    async with long_reader(database_url):
+        [waiting] = (await drop_expired(connection, first_kept=KEPT)).waiting
+        assert waiting.day == name(OLD)
+        assert await rows(connection, "SELECT count(*) FROM history_removed") == [(1,)]
 
 
 async def test_a_flush_waits_less_than_a_second_while_a_day_goes_and_a_report_runs(

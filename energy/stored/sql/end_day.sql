@@ -1,1 +1,0 @@
-DELETE FROM vehicle_day_due WHERE day = %(day)s

@@ -1,0 +1,1 @@
+SELECT until FROM history_removed WHERE stream = %(stream)s
