@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from psycopg import AsyncConnection
@@ -115,7 +115,7 @@ async def test_days_that_are_over_are_completed_the_newest_first(connection: Con
     await connection.execute("TRUNCATE rollup_due")  # as if they were stored by hand
     days = [(NOW - timedelta(hours=back)).date() for back in (30, 60)]
 
-    async def written() -> list[tuple[str, str]]:
+    async def written() -> list[tuple[date, int]]:
         cursor = await connection.execute(
             "SELECT day, count(*) AS rows FROM vehicle_day GROUP BY day ORDER BY day DESC"
         )
