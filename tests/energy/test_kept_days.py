@@ -171,12 +171,26 @@ def test_silence_is_known_on_days_without_a_row(database_url: str) -> None:
     check(database_url, world, [entries(world), RollUp(LATER)], (FIRST, T0 + 70 * HOUR))
 
 
-def test_a_late_return_makes_a_dip_of_what_was_kept_as_a_reset(database_url: str) -> None:
+@pytest.mark.parametrize("fall", [90, 330])
+def test_a_late_return_makes_a_dip_of_what_was_kept_as_a_reset(
+    fall: int, database_url: str
+) -> None:
     """The fall's time begins hours before the reading that tells what it was."""
-    shown = ((0, 500), (90, 3), (115, 4), (125, 501))
+    shown = ((0, 500), (fall, 3), (fall + 25, 4), (fall + 35, 501))
     readings = tuple(Reading(T0 + minute * MINUTE, value * KWH) for minute, value in shown)
     world = replace(counting(()), meters=(Device(METER, (REGISTER,), readings),))
     *others, late = entries(world)
-    window = T0, T0 + 3 * HOUR
+    window = T0, T0 + 8 * HOUR
     check(database_url, world, [others, RollUp(LATER), [late]], window)
     check(database_url, world, [others, RollUp(LATER), [late], RollUp(LATER)], window)
+
+
+def test_a_late_reading_covers_its_interval_in_the_hour_before(database_url: str) -> None:
+    """Twenty seconds after the hour it tells of forty seconds before."""
+    times = [T0 + 30 * MINUTE, T0 + HOUR + MINUTE // 3]
+    readings = tuple(Reading(at, KWH // 10) for at in times)
+    world = replace(counting(()), vehicles=(Device(CAR, (INTERVAL,), readings),))
+    first, late = entries(world)
+    window = T0, T0 + HOUR
+    check(database_url, world, [[first], RollUp(LATER), [late]], window)
+    check(database_url, world, [[first], RollUp(LATER), [late], RollUp(LATER)], window)
