@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from fractions import Fraction
 from random import Random
 
 import psycopg
@@ -178,7 +179,8 @@ def test_a_late_return_makes_a_dip_of_what_was_kept_as_a_reset(
     """The fall's time begins hours before the reading that tells what it was."""
     shown = ((0, 500), (fall, 3), (fall + 25, 4), (fall + 35, 501))
     readings = tuple(Reading(T0 + minute * MINUTE, value * KWH) for minute, value in shown)
-    world = replace(counting(()), meters=(Device(METER, (REGISTER,), readings),))
+    rated = replace(REGISTER, capacity_kw=Fraction(11))
+    world = replace(counting(()), meters=(Device(METER, (rated,), readings),))
     *others, late = entries(world)
     window = T0, T0 + 8 * HOUR
     check(database_url, world, [others, RollUp(LATER), [late]], window)
