@@ -22,6 +22,7 @@ _NOUNS = (
     "performance",
     "rollups",
     "vehicle_days",
+    "notes",
     "rolling_up",
     "spans",
     "fleet",
