@@ -11,12 +11,12 @@
 --
 -- The functions run with the rights of the tables' owner, so that a role that may change the tables needs no right
 -- to `rollup_due`. So their search path names no schema that others may write to, and nobody else may use them for
--- triggers of his own. The tables are those of the schema that the trigger's table, or its history, is in.
+-- triggers of his own. Compiling would take longer than their statements do (jit). The tables are those of the schema that the trigger's table, or its history, is in.
 
 -- Notes of each device the first hour of each day in which readings were changed or deleted. An UPDATE that
 -- leaves device, time and energy as they were changes no answer.
 CREATE OR REPLACE FUNCTION note_readings() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET timezone = 'UTC' AS $$
 DECLARE
     of_stream CONSTANT text := TG_ARGV[0];
     what      CONSTANT text := CASE of_stream WHEN 'meter' THEN 'meter_id AS id, recorded_at, kwh_consumed_ac'
@@ -24,6 +24,10 @@ DECLARE
     ours      CONSTANT oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
     changed   text := format('SELECT %s FROM before', what);
 BEGIN
+    -- What is kept of a device that is removed goes with its readings (consumer/upkeep/devices.py).
+    IF current_setting('wattline.removes_devices', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         changed := format('(SELECT %1$s FROM before EXCEPT SELECT %1$s FROM after)'
                           ' UNION ALL (SELECT %1$s FROM after EXCEPT SELECT %1$s FROM before)', what);
@@ -81,7 +85,7 @@ $$;
 -- earliest time on that it concerns. The vehicle is noted itself: a note of the meter does not find it any more
 -- once they are not bound. What is to come concerns nothing that is kept, and is noted as of now.
 CREATE OR REPLACE FUNCTION note_bonds() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     id_column CONSTANT text := TG_ARGV[0];
     changed   CONSTANT text := CASE TG_OP
@@ -143,7 +147,8 @@ REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION note_bonds('
 -- for a device that has sent something, or of which something is kept, that is from the oldest day of history on.
 -- Any other is noted for a day back, because its first readings may be stored just now.
 CREATE OR REPLACE FUNCTION note_facts() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
 DECLARE
     changed CONSTANT text := CASE TG_OP
         WHEN 'INSERT' THEN 'SELECT * FROM after'
@@ -151,6 +156,15 @@ DECLARE
         ELSE '(SELECT * FROM before EXCEPT SELECT * FROM after)'
              ' UNION ALL (SELECT * FROM after EXCEPT SELECT * FROM before)' END;
 BEGIN
+    -- INSERT … ON CONFLICT DO UPDATE fires both triggers, and mostly one of them for nothing.
+    IF TG_OP = 'INSERT' THEN
+        PERFORM FROM after LIMIT 1;
+    ELSE
+        PERFORM FROM before LIMIT 1;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
     EXECUTE format($note$
         INSERT INTO %1$I.rollup_due (stream, devices, hours)
         WITH changed AS MATERIALIZED (
