@@ -42,6 +42,8 @@ def delete(
     Replicas may run. Each UTC day is a transaction of its own, so the command may be interrupted
     and repeated. Readings that are sent again are stored again; dead letters stay. Whole days of
     all devices go by the retention instead.
+
+    Exit code 0 also if there was nothing to delete; 1 if the device is not known.
     """
     window = _window(meter, vehicle, start, end)
     need_an_answer(yes=yes, dry_run=dry_run)
@@ -62,7 +64,8 @@ def delete(
     if dry_run:
         out.print(f"would delete {total:,}")
         return
-    confirm(f"delete {total:,} readings for good?", yes=yes, otherwise="nothing was deleted")
+    question = f"delete {total:,} readings of {device} for good?"
+    confirm(question, yes=yes or not total, otherwise="nothing was deleted")
     deleted = 0
 
     async def work(connection: Connection) -> int:
