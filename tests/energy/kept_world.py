@@ -72,15 +72,17 @@ def sums_after(
 
 
 def kept_sums(
-    url: str, world: World, window: tuple[int, int], as_of: int
+    url: str, world: World, window: tuple[int, int], as_of: int, *, anew: bool = False
 ) -> list[tuple[int, int, int, int]]:
-    """Return the same from what is there."""
+    """Return the same from what is there; `anew`: after the notes are worked off."""
 
     async def ask() -> list[tuple[int, int, int, int]]:
         async with await AsyncConnection.connect(
             url, row_factory=dict_row, autocommit=True
         ) as connection:
             load_arrays(connection)
+            if anew:
+                await roll_up(connection, 1000, as_datetime(as_of))
             return await _sums(connection, world, window, as_of)
 
     return asyncio.run(ask())
@@ -105,17 +107,13 @@ async def _empty(connection: AsyncConnection[DictRow]) -> None:
 
 
 async def _enter(connection: AsyncConnection[DictRow], step: Sequence[Entry]) -> None:
-    """Insert entries in a transaction, and note what they touch."""
+    """Insert entries in a transaction, and note the readings as a flush does."""
     noted: list[tuple[str, str, int]] = []
     readings: dict[Stream, list[tuple[str, Reading]]] = {METER: [], VEHICLE: []}
     async with connection.transaction():
         for entry in step:
             if isinstance(entry, Stay):
                 await put_stay(connection, SESSIONS, entry)
-                noted += [
-                    (METER.name, entry.meter, entry.start // HOUR),
-                    (VEHICLE.name, entry.vehicle, entry.start // HOUR),
-                ]
             else:
                 stream, name, reading = entry
                 readings[stream].append((name, reading))

@@ -45,7 +45,7 @@ async def sent(
     await sink.flush(flush_of(values, believed=start))
 
 
-def window(start: datetime, end: datetime, device: str = "mtr-1") -> Window:
+def window(start: datetime, end: datetime, *, device: str = "mtr-1") -> Window:
     return Window(stream=METER, device=device, start=start, end=end)
 
 
