@@ -145,7 +145,8 @@ REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION note_bonds('
 --
 -- A first registration that says what holds without one changes nothing. One that says more holds for all time:
 -- for a device that has sent something, or of which something is kept, that is from the oldest day of history on.
--- Any other is noted for a day back, because its first readings may be stored just now.
+-- Of any other a day is noted, because its first readings may be stored just now: thousands are registered at once
+-- before they send, and nothing of them has to be computed again.
 CREATE OR REPLACE FUNCTION note_facts() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
@@ -189,7 +190,8 @@ BEGIN
         ), noted AS (
             SELECT one.stream, one.device_id,
                    greatest(least(one.valid_from, now()), '2000-01-01 00:00:00+00',
-                            CASE WHEN EXISTS (SELECT FROM %1$I.meter_current_state AS known
+                            CASE WHEN one.valid_from > '-infinity'
+                                   OR EXISTS (SELECT FROM %1$I.meter_current_state AS known
                                               WHERE one.stream = 'meter' AND known.meter_id = one.device_id)
                                    OR EXISTS (SELECT FROM %1$I.vehicle_current_state AS known
                                               WHERE one.stream = 'vehicle' AND known.vehicle_id = one.device_id)
