@@ -112,8 +112,8 @@ async def test_current_state_becomes_the_newest_reading_that_is_left(
     sink: Sink, connection: Connection, operator: Connection
 ) -> None:
     kept, wrong = ago(3 * 1440, 1)
+    await sent(sink, connection, kept - DAY, wrong, kwh=1000)
     await sent(sink, connection, kept, kwh=7)
-    await sent(sink, connection, wrong, kwh=1000)
     [(before,)] = await rows(connection, "SELECT updated_at FROM meter_current_state")
     await delete(operator, window(*ago(2, 1)))
     assert await rows(connection, STATE) == [(kept, 7, 229.8)]
@@ -166,6 +166,25 @@ async def test_a_reading_that_comes_meanwhile_is_kept_and_counts(
     assert await left(connection) == sorted([kept, NOW - minutes * MINUTE])
     [(newest, _, _)] = await rows(connection, STATE)
     assert newest == max(kept, NOW - minutes * MINUTE)
+
+
+async def test_a_deletion_waits_for_a_flush_and_sees_its_readings(
+    sink: Sink, connection: Connection, operator: Connection, replica: Connection
+) -> None:
+    kept, wrong, came = ago(4, 2, 1)
+    await sent(sink, connection, kept, wrong)
+    async with replica.transaction():
+        for change in (
+            "INSERT INTO meter_history VALUES ('mtr-1', %s, 0.75, 230)",
+            "UPDATE meter_current_state SET recorded_at = %s, kwh_consumed_ac = 0.75",
+        ):
+            await replica.execute(change, [came])
+        deleting = asyncio.create_task(delete(operator, window(kept, wrong)))
+        await waiting(connection)
+        assert not deleting.done()
+    assert await deleting == [1]
+    assert await left(connection) == [kept, came]
+    assert await rows(connection, STATE) == [(came, 0.75, 229.8)]
 
 
 async def test_a_deleted_reading_that_is_sent_again_is_stored_again(
@@ -240,6 +259,9 @@ def test_the_command_does_what_is_answered(
 ) -> None:
     monkeypatch.setattr("consumer.commands.history.need_an_answer", lambda **_: None)
     with stored:
+        # Nothing to delete is nothing to ask about.
+        code, said = run("--vehicle", "veh-1", *TIMES, answer="n\n")
+        assert (code, said.endswith("deleted 0")) == (0, True)
         code, said = run("--meter", "mtr-1", *TIMES, answer=f"{answer}\n")
         assert "delete 4 readings of meter mtr-1 for good?" in said
         assert ("nothing was deleted" in said) == (answer == "n")
