@@ -6,7 +6,7 @@ import typer
 import uvloop
 
 from consumer import service
-from consumer.commands import dead_letters, devices, offsets, partitions, schema
+from consumer.commands import dead_letters, devices, history, offsets, partitions, schema
 from consumer.settings import SECTIONS, Settings
 from runtime.http.server import PortTaken
 from runtime.logs import configure_logs
@@ -27,6 +27,7 @@ for noun, commands in {
     "dead-letters": dead_letters.app,
     "offsets": offsets.app,
     "devices": devices.app,
+    "history": history.app,
 }.items():
     app.add_typer(commands, name=noun)
 

@@ -76,26 +76,29 @@ SELECT 'vehicle', vehicle_id, valid_from, reading_kind, reading_interval_seconds
 FROM vehicle;
 
 -- Keeps `device_facts`, whatever code writes the registry: a replica that knows nothing of `valid_from` changes
--- the newest facts from their own time on.
+-- the newest facts from their own time on. Many that are entered at once are kept by one statement.
 CREATE OR REPLACE FUNCTION keep_facts() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
     of_stream CONSTANT text := TG_ARGV[0];
     is_id     CONSTANT text := to_jsonb(NEW) ->> (of_stream || '_id');
     was_id    CONSTANT text := to_jsonb(OLD) ->> (of_stream || '_id');
+    ids       text[] := ARRAY[is_id];
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM device_facts WHERE stream = of_stream;
         RETURN NULL;
     END IF;
-    IF was_id <> is_id OR is_id IS NULL THEN
+    IF TG_OP = 'INSERT' THEN
+        ids := ARRAY(SELECT to_jsonb(entered) ->> (of_stream || '_id') FROM entered);
+    ELSIF was_id <> is_id OR is_id IS NULL THEN
         DELETE FROM device_facts WHERE stream = of_stream AND device_id = was_id;
-    ELSIF TG_OP = 'UPDATE' AND NEW.valid_from < OLD.valid_from THEN
+    ELSIF NEW.valid_from < OLD.valid_from THEN
         DELETE FROM device_facts
         WHERE stream = of_stream AND device_id = is_id AND valid_from > NEW.valid_from;
     END IF;
     INSERT INTO device_facts AS known
-    SELECT * FROM newest_facts WHERE stream = of_stream AND device_id = is_id
+    SELECT * FROM newest_facts WHERE stream = of_stream AND device_id = ANY (ids)
     ON CONFLICT (stream, device_id, valid_from) DO UPDATE
     SET (reading_kind, reading_interval_seconds, capacity_kw, register_modulus_kwh, register_step_kwh,
          reports_only_while_charging)
@@ -106,10 +109,16 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE TRIGGER keep_meter_facts AFTER INSERT OR UPDATE OR DELETE ON meter
+CREATE OR REPLACE TRIGGER keep_new_meter_facts AFTER INSERT ON meter
+REFERENCING NEW TABLE AS entered FOR EACH STATEMENT EXECUTE FUNCTION keep_facts('meter');
+
+CREATE OR REPLACE TRIGGER keep_meter_facts AFTER UPDATE OR DELETE ON meter
 FOR EACH ROW EXECUTE FUNCTION keep_facts('meter');
 
-CREATE OR REPLACE TRIGGER keep_vehicle_facts AFTER INSERT OR UPDATE OR DELETE ON vehicle
+CREATE OR REPLACE TRIGGER keep_new_vehicle_facts AFTER INSERT ON vehicle
+REFERENCING NEW TABLE AS entered FOR EACH STATEMENT EXECUTE FUNCTION keep_facts('vehicle');
+
+CREATE OR REPLACE TRIGGER keep_vehicle_facts AFTER UPDATE OR DELETE ON vehicle
 FOR EACH ROW EXECUTE FUNCTION keep_facts('vehicle');
 
 CREATE OR REPLACE TRIGGER forget_meter_facts AFTER TRUNCATE ON meter

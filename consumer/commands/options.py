@@ -20,8 +20,13 @@ def topics_of(topic: str | None) -> list[str]:
 
 def time_of(option: str, text: str | None) -> datetime | None:
     """Return the time that an option gives by RFC 3339, None if it is not given."""
+    return None if text is None else given_time(option, text)
+
+
+def given_time(option: str, text: str) -> datetime:
+    """Return the time that an option gives by RFC 3339."""
     try:
-        return None if text is None else as_datetime(parse_timestamp(text))
+        return as_datetime(parse_timestamp(text))
     except ValueError as error:
         fail(f"{option}: {text!r} is {error}", code=2)
     except OverflowError:

@@ -10,6 +10,7 @@ from runtime.terminal import Terminal, errors
 
 # Columns of figures stand at the right.
 NUMERIC = {"messages", "redriven", "not whole", "next offset", "rows, about", "size"}
+NUMERIC |= {"readings", "UTC days", "lowest kWh", "highest kWh"}
 
 # A narrow terminal wraps lines, which loses less than cut columns; in a pipe a row is a line.
 LEAST_WIDTH = 120 if sys.stdout.isatty() else 200

@@ -128,6 +128,10 @@ async def _make_day(
             " WITH (autovacuum_vacuum_insert_scale_factor = 0.05)"
         )
         await connection.execute(create.format(**names))
+        # What is changed by hand in this table is noted, also if the history is not named.
+        await connection.execute(
+            "SELECT watch_readings(%s::regclass, %s)", [_name(stream, day), stream.name]
+        )
     if state == "detaching":
         # It waits no longer than removal would: others need other days. The flush tries again.
         await finish_detaching(connection, names, timeout="lock_timeout")

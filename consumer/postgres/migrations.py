@@ -18,6 +18,7 @@ _NOUNS = (
     "devices",
     "charging",
     "rollups",
+    "notes",
     "performance",
 )
 _NAME = re.compile(r"(?P<version>\d{4})_\w+")

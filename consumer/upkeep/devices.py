@@ -136,9 +136,14 @@ async def _remove_some(
        committed before, and step 3 sees its readings; or it commits after this transaction, and
        the device begins anew with them. No reading is removed unseen.
     3. Late readings, which do not show in current state, are looked for in history.
+
+    The readings that go are not noted for the rollups, because these go too.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.ROLLED_UP])
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(%s), set_config('wattline.removes_devices', 'on', true)",
+            [locks.ROLLED_UP],
+        )
         cursor = await connection.execute(
             silent.statement("claim_silent_devices"), silent.parameters() | {"limit": most}
         )

@@ -116,8 +116,11 @@ async def _next_due(connection: Connection, as_of: datetime) -> tuple[int, list[
 async def _write_from(
     connection: Connection, vehicles: Sequence[str], since: int, as_of: datetime
 ) -> None:
-    """Write all days of vehicles from an hour on."""
-    last = await _last_midnight(connection, vehicles, since)
+    """Write all days of vehicles from an hour on, as far as there is something of them."""
+    extent = await _extent(connection, vehicles, since)
+    if extent is None:
+        return
+    since, last = extent
     # The first day is written whole if it was not there: silence may tell something.
     doubtful = await read_doubtful(connection, vehicles, since, since + 1, as_of)
     midnight = since - since % DAY_US
@@ -142,16 +145,24 @@ async def _write_between(
         start = end
 
 
-async def _last_midnight(connection: Connection, vehicles: Sequence[str], since: int) -> int:
-    """Return the end of the last day of which something is stored of vehicles, or kept."""
+async def _extent(
+    connection: Connection, vehicles: Sequence[str], since: int
+) -> tuple[int, int] | None:
+    """Return the hour and the midnight between which something is stored of vehicles, or kept.
+
+    The hour is `since` or later. None if there is nothing.
+    """
     start = as_datetime(since)
     bonds = await read_bonds(
         connection, start - LONGEST_GAP, as_datetime(since + 10_000 * DAY_US), vehicles=vehicles
     )
     meters = sorted({meter for one in vehicles for meter in bonds.meters_of(one)})
     cursor = await connection.execute(
-        statement("last_days"), {"vehicles": list(vehicles), "meters": meters}
+        statement("extent"), {"vehicles": list(vehicles), "meters": meters, "since": start}
     )
     row = await cursor.fetchone()
-    last = since if row is None or row["last_at"] is None else as_us(row["last_at"])
-    return -(-max(last, since + 1) // DAY_US) * DAY_US
+    if row is None or row["first_at"] is None:
+        return None
+    first = max(since, as_us(row["first_at"]))
+    last = -(-max(as_us(row["last_at"]), since + 1) // DAY_US) * DAY_US
+    return first - first % HOUR_US, last

@@ -74,11 +74,16 @@ def fleet_after(
     return asyncio.run(ask())
 
 
-def fleet_now(url: str, window: tuple[int, int], as_of: int) -> list[Charge]:
-    """Return how well each vehicle was charged, from what is there."""
+def fleet_now(url: str, window: tuple[int, int], as_of: int, *, anew: bool = False) -> list[Charge]:
+    """Return how well each vehicle was charged, from what is there.
+
+    `anew`: after the notes are worked off.
+    """
 
     async def ask() -> list[Charge]:
         async with await _connect(url) as connection:
+            if anew:
+                await roll_up(connection, as_datetime(as_of), notes=1000)
             return await _fleet(connection, window, as_of)
 
     return asyncio.run(ask())
@@ -121,17 +126,13 @@ async def _empty(connection: AsyncConnection[DictRow]) -> None:
 
 
 async def _enter(connection: AsyncConnection[DictRow], step: Sequence[Entry]) -> None:
-    """Insert entries in a transaction, and note what they touch."""
+    """Insert entries in a transaction, and note the readings as a flush does."""
     noted: list[tuple[str, str, int]] = []
     readings: dict[Stream, list[tuple[str, Reading]]] = {METER: [], VEHICLE: []}
     async with connection.transaction():
         for entry in step:
             if isinstance(entry, Stay):
                 await put_stay(connection, SESSIONS, entry)
-                noted += [
-                    (METER.name, entry.meter, entry.start // HOUR),
-                    (VEHICLE.name, entry.vehicle, entry.start // HOUR),
-                ]
             else:
                 stream, name, reading = entry
                 readings[stream].append((name, reading))

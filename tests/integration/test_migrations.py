@@ -45,7 +45,9 @@ SELECT class.relname, pg_get_expr(class.relpartbound, class.oid), class.reloptio
        (SELECT string_agg(pg_get_constraintdef(oid), ', ' ORDER BY 1)
         FROM pg_constraint WHERE conrelid = class.oid AND contype <> 'n'),
        (SELECT string_agg(pg_get_indexdef(indexrelid), ', ' ORDER BY 1)
-        FROM pg_index WHERE indrelid = class.oid)
+        FROM pg_index WHERE indrelid = class.oid),
+       (SELECT string_agg(pg_get_triggerdef(oid), ', ' ORDER BY 1)
+        FROM pg_trigger WHERE tgrelid = class.oid)
 FROM pg_class AS class WHERE class.relispartition AND class.relkind = 'r' ORDER BY 1
 """
 
@@ -88,13 +90,18 @@ async def test_a_database_without_a_version_becomes_what_a_new_one_is(
 ) -> None:
     await connection.execute("DROP SCHEMA public CASCADE")
     async with another_schema(database_url, "public", older) as adopted:
+        # The code of that time made days without triggers.
+        await adopted.execute(
+            "CREATE FUNCTION watch_readings(regclass, text) RETURNS void LANGUAGE sql AS ''"
+        )
         await days(adopted)
+        await adopted.execute("DROP FUNCTION watch_readings")
         for statement in DATA:
             await adopted.execute(statement)
         stored = [await selected(adopted, table) for table in TABLES]
         before = [await rows(adopted, query) for query in stored]
         files = await rows(
-            adopted, "SELECT relname, relfilenode FROM pg_class WHERE relispartition"
+            adopted, "SELECT relname, relfilenode FROM pg_class WHERE relispartition ORDER BY 1"
         )
         assert (await plan_schema(adopted)).missing == migrations()
         assert {f"migration {one.name}: is not applied" for one in migrations()} < set(
@@ -105,7 +112,7 @@ async def test_a_database_without_a_version_becomes_what_a_new_one_is(
         assert after == before
         # History was not written anew.
         assert files == await rows(
-            adopted, "SELECT relname, relfilenode FROM pg_class WHERE relispartition"
+            adopted, "SELECT relname, relfilenode FROM pg_class WHERE relispartition ORDER BY 1"
         )
         facts = await schema._facts(adopted, "public")
         adopted_days = await rows(adopted, DAYS)

@@ -1,0 +1,1 @@
+SELECT recorded_at FROM {current_state} WHERE {id} = %(device)s FOR UPDATE

@@ -1,0 +1,138 @@
+"""What is changed by hand or entered later is in the answer, before and after it is rolled up."""
+
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from tests.energy.kept_world import RollUp, entries, fleet_after, fleet_now
+from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Facts, Reading, Stay, World
+from tests.energy.stored_world import make_days
+from tests.energy.table import CAR, METER, OTHER_CAR, T0
+from tests.energy.test_kept_days import DAYS, LATER, counting, right
+
+
+@pytest.fixture(autouse=True)
+def days(database_url: str) -> None:
+    make_days(database_url)
+
+
+def check(url: str, before: World, change: str, after: World) -> None:
+    """Roll up a world, change it in SQL, and compare the answers with those of what it is then."""
+    wrong = fleet_after(url, before, [entries(before), RollUp(LATER)], DAYS, LATER)
+    wanted = right(after, DAYS, LATER)
+    assert wrong != wanted
+    with psycopg.connect(url) as connection:
+        assert connection.execute(change).rowcount > 0
+    for anew in (False, True):
+        assert fleet_now(url, DAYS, LATER, anew=anew) == wanted
+
+
+def at(time: int) -> str:
+    """Return a time of a world as SQL."""
+    return f"to_timestamp({time // 1_000_000})"
+
+
+def with_energy(world: World, value: int | None) -> World:
+    """Return the world in which the car took that at T0 and an hour; None: no such reading."""
+    [car] = world.vehicles
+    readings = tuple(
+        one if one.at != T0 + HOUR else Reading(one.at, value or 0)
+        for one in car.readings
+        if one.at != T0 + HOUR or value is not None
+    )
+    return replace(world, vehicles=(replace(car, readings=readings),))
+
+
+THEN = f"WHERE recorded_at = {at(T0 + HOUR)}"
+
+
+def test_a_deleted_reading(database_url: str) -> None:
+    world = counting(range(0, 20 * 60, 10))
+    wrong = with_energy(world, 10 * KWH)
+    check(database_url, wrong, f"DELETE FROM vehicle_history {THEN}", with_energy(world, None))
+
+
+def test_a_changed_reading(database_url: str) -> None:
+    world = counting(range(0, 20 * 60, 10))
+    change = f"UPDATE vehicle_history SET kwh_delivered_dc = 1 {THEN}"
+    check(database_url, with_energy(world, 10 * KWH), change, with_energy(world, KWH))
+
+
+def test_a_reading_of_a_meter_that_is_deleted_from_its_own_table(database_url: str) -> None:
+    world = counting(range(0, 20 * 60, 10))
+    [meter] = world.meters
+    # The table is attached by hand, so its triggers are made by hand too.
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT watch_readings('meter_history_worlds', 'meter')")
+    kept = tuple(one for one in meter.readings if one.at < T0 + 10 * HOUR)
+    after = replace(world, meters=(replace(meter, readings=kept),))
+    change = f"DELETE FROM meter_history_worlds WHERE recorded_at >= {at(T0 + 10 * HOUR)}"
+    check(database_url, world, change, after)
+
+
+def test_a_removed_assignment(database_url: str) -> None:
+    world = counting(range(0, 20 * 60, 10))
+    check(
+        database_url, world, "DELETE FROM vehicle_meter_assignment", replace(world, assignments=())
+    )
+
+
+SESSION = Stay(METER, OTHER_CAR, T0 + 65 * MINUTE, T0 + 3 * HOUR)
+
+
+def charging() -> World:
+    """A world in which another car is charged for two hours by the first one's meter."""
+    world = counting(range(0, 20 * 60, 10))
+    cars = (*world.vehicles, Device(OTHER_CAR, readings=world.vehicles[0].readings))
+    return replace(world, vehicles=cars, sessions=(SESSION,))
+
+
+def test_a_removed_session_gives_the_energy_back(database_url: str) -> None:
+    world = charging()
+    check(database_url, world, "DELETE FROM charging_session", replace(world, sessions=()))
+
+
+@pytest.mark.parametrize(("start", "end"), [(20, 180), (100, 180), (65, 90), (65, 400)])
+def test_a_session_with_other_times(database_url: str, start: int, end: int) -> None:
+    begin, finish = T0 + start * MINUTE, T0 + end * MINUTE
+    change = f"UPDATE charging_session SET started_at = {at(begin)}, ended_at = {at(finish)}"
+    world = charging()
+    after = replace(world, sessions=(Stay(METER, OTHER_CAR, begin, finish),))
+    check(database_url, world, change, after)
+
+
+def test_a_session_of_another_vehicle(database_url: str) -> None:
+    change = f"UPDATE charging_session SET vehicle_id = '{CAR}'"
+    world = charging()
+    after = replace(world, sessions=(replace(SESSION, vehicle=CAR),))
+    check(database_url, world, change, after)
+
+
+def facts_from(world: World, since: int) -> World:
+    """Return the world whose meter is no register from a time on: its readings are too much."""
+    [meter] = world.meters
+    facts = (*meter.facts, Facts(since=since))
+    return replace(world, meters=(replace(meter, facts=facts),))
+
+
+def test_facts_that_are_entered_later(database_url: str) -> None:
+    world = counting(range(0, 20 * 60, 10))
+    since = T0 + 5 * HOUR
+    change = f"INSERT INTO device_facts VALUES ('meter', '{METER}', {at(since)}, 'interval', 60)"
+    check(database_url, world, change, facts_from(world, since))
+
+
+def test_facts_that_are_taken_back(database_url: str) -> None:
+    world = counting(range(0, 20 * 60, 10))
+    change = "DELETE FROM device_facts WHERE valid_from > '-infinity'"
+    check(database_url, facts_from(world, T0 + 5 * HOUR), change, world)
+
+
+def test_a_first_registration_of_a_device_that_has_sent_readings(database_url: str) -> None:
+    world = counting(range(0, 20 * 60, 10))
+    [car] = world.vehicles
+    before = replace(world, vehicles=(replace(car, facts=()),))
+    after = replace(world, vehicles=(replace(car, facts=(Facts(register=True),)),))
+    change = "INSERT INTO device_facts VALUES ('vehicle', 'V', '-infinity', 'register', 60)"
+    check(database_url, before, change, after)
