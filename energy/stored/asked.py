@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from energy.device import Device
+from energy.device import Device, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,11 @@ class Asked:
     device: Device
     start: int
     end: int
+
+    @property
+    def counts(self) -> bool:
+        """Whether the device has ever been a counter."""
+        return any(dated.facts.kind is Kind.REGISTER for dated in self.device.dated)
 
     @property
     def longest_interval_us(self) -> int:

@@ -48,21 +48,21 @@ async def read_readings(
     for back in (*BACK_US, None):
         if not missing:
             break
-        rows = [
-            (
-                asked[place].device_id,
-                EARLIEST_US
-                if back is None
-                else asked[place].start - back - asked[place].longest_interval_us,
-                asked[place].end + ON_US + asked[place].longest_interval_us,
-            )
-            for place in missing
-        ]
+        rows = [_span(asked[place], back) for place in missing]
         found |= zip(missing, await _within(connection, stream, rows), strict=True)
         missing = [place for place in missing if not _reaches_back(found[place], asked[place])]
     columns = [found[place] for place in range(len(asked))]
     await _add_following(connection, stream, asked, columns)
     return _on_line(columns, asked)
+
+
+def _span(asked: Asked, back: int | None) -> tuple[str, int, int]:
+    """Return the device, and the time (after, until) whose readings are read first, or next."""
+    around = 2 * asked.longest_interval_us
+    if not asked.counts:  # a reading tells of its interval, less what the one before has told
+        return asked.device_id, asked.start - around, asked.end + around
+    after = EARLIEST_US if back is None else asked.start - back - around
+    return asked.device_id, after, asked.end + ON_US + around
 
 
 async def _within(
