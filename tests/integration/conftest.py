@@ -46,6 +46,20 @@ def meter_value(
     return json.dumps(fields | extra).encode()
 
 
+def vehicle_value(
+    device: str = "veh-1", *, ago: timedelta = timedelta(minutes=1), kwh: float = 0.45
+) -> bytes:
+    """Return the bytes of a vehicle reading taken some time ago."""
+    fields = {
+        "vehicleId": device,
+        "soc": 54.3,
+        "kwhDeliveredDc": kwh,
+        "batteryTemp": 27.1,
+        "timestamp": (NOW - ago).isoformat(),
+    }
+    return json.dumps(fields).encode()
+
+
 def record(offset: int, value: bytes | None, **fields: object) -> Record:
     """Return a record whose key is of no importance."""
     plain = Record(offset, int(NOW.timestamp() * 1_000), b"key", value, ())
