@@ -44,14 +44,15 @@ BEGIN
 END
 $$;
 
--- The days of history, from the names of their tables: of one that is named otherwise, each day that it holds is
--- found by its readings only once they are noted.
+-- The days of history that can have readings, from the names of their tables: of one that is named otherwise, each
+-- day that it holds is found by its readings only once they are noted.
 INSERT INTO vehicle_day_due (day)
 SELECT DISTINCT to_date(right(child.relname, 8), 'YYYYMMDD')
 FROM pg_inherits AS link
 JOIN pg_class AS child ON child.oid = link.inhrelid
 WHERE link.inhparent IN (to_regclass('meter_history'), to_regclass('vehicle_history'))
   AND child.relname ~ '_history_[0-9]{8}$'
+  AND right(child.relname, 8) <= to_char((now() AT TIME ZONE 'UTC') + interval '1 day', 'YYYYMMDD')
 ON CONFLICT DO NOTHING;
 
 -- Replicas of before go on. They find nothing rolled up, so that their answers about the fleet come from readings,
