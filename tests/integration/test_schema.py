@@ -86,7 +86,7 @@ async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
     [
         ("DROP TABLE dead_letter", "dead_letter|index dead_letter_by_time"),
         ("DROP INDEX charging_session_active", "index charging_session_active"),
-        ("DROP TRIGGER note_changed_meter ON meter", "trigger note_changed_meter"),
+        ("DROP TRIGGER keep_meter_facts ON meter", "trigger keep_meter_facts"),
         ("ALTER DOMAIN device_id DROP CONSTRAINT device_id_check", "type device_id"),
         ("ALTER TABLE meter_history ALTER voltage TYPE real", "meter_history"),
         ("ALTER TABLE vehicle_history DROP CONSTRAINT vehicle_history_pkey", "vehicle_history"),
@@ -110,7 +110,7 @@ async def test_a_check_leaves_nothing_behind(connection: Connection) -> None:
         ("ALTER TABLE charging_session ALTER during DROP EXPRESSION", "charging_session"),
         ("ALTER TABLE charging_session ALTER session_id DROP IDENTITY", "charging_session"),
         ("ALTER TABLE rollup_due ALTER devices SET STORAGE EXTENDED", "rollup_due"),
-        ("DROP VIEW reading", "view reading"),
+        ("DROP VIEW newest_facts", "view newest_facts"),
         (
             "REVOKE SELECT ON schema_version FROM PUBLIC",
             "grant of SELECT on schema_version to PUBLIC",
