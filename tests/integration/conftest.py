@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -23,6 +23,7 @@ from consumer.settings import DatabaseSettings
 from telemetry.decode import TimeLimits
 from telemetry.streams import METER, Stream
 from tests.by_column import by_column
+from tests.needed import UNVERSIONED, tree_of, unversioned_schema
 
 GROUP = "test-group"
 FLUSH = Work("flush", METER.topic, stores=True)
@@ -95,6 +96,12 @@ def flush_of(
     )
 
 
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The schema as it was made before it had a version."""
+    return unversioned_schema(tree_of(UNVERSIONED, tmp_path_factory.mktemp("git") / "tree"))
+
+
 @pytest.fixture
 def database_settings(database_url: str) -> DatabaseSettings:
     return DatabaseSettings(database_url=database_url)
@@ -132,6 +139,18 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 async def replica(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
     """A session as a replica has it."""
     async with await connect(database_settings) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def another_schema(url: str, name: str, text: str) -> AsyncIterator[Connection]:
+    """Lend a connection to a schema of this name, made of the text."""
+    async with await psycopg.AsyncConnection.connect(
+        f"{url}?options=-csearch_path%3D{name}%20-ctimezone%3DUTC", autocommit=True
+    ) as connection:
+        await connection.execute(f"CREATE SCHEMA {name}")
+        if text:
+            await connection.execute(text)
         yield connection
 
 

@@ -54,9 +54,7 @@ async def upkeep(database_url: str) -> AsyncIterator[Rows]:
         yield connection
 
 
-async def heard(
-    sink: Sink, connection: Connection, *names: str, stream: Stream = METER
-) -> None:
+async def heard(sink: Sink, connection: Connection, *names: str, stream: Stream = METER) -> None:
     """Let devices have sent readings of two days, of which the last is 40 days old."""
     value = meter_value if stream is METER else vehicle_value
     values = [value(name, ago=ago * DAY) for name in names for ago in (40, 41)]
