@@ -77,12 +77,29 @@ async def fill_a_day(
                 await connection.execute(statement("end_day"), day)
                 return False
             midnight = as_us(datetime.combine(due["day"], datetime.min.time(), as_of.tzinfo))
-            await _write_between(connection, due["vehicles"], midnight, midnight + DAY_US, as_of)
+            await write_hours(connection, due["vehicles"], midnight, midnight + DAY_US, as_of)
             done_to = {"done_to": due["vehicles"][-1]}
             await connection.execute(statement("move_day"), day | done_to)
             return False
     except SerializationFailure:
         return None
+
+
+async def write_hours(
+    connection: Connection, vehicles: Sequence[str], start: int, last: int, as_of: datetime
+) -> None:
+    """Write the hours of vehicles from one on until a midnight, some days at a time.
+
+    No other session may write them. The connection is in a snapshot. Raises psycopg.Error.
+    """
+    days = max(1, VEHICLE_HOURS // (24 * max(1, len(vehicles))))
+    while vehicles and start < last:
+        end = min(last, start - start % DAY_US + days * DAY_US)
+        hourly = await read_hourly(
+            connection, vehicles, as_datetime(start), as_datetime(end), as_of
+        )
+        await write_days(connection, vehicles, hourly, start)
+        start = end
 
 
 async def _is_alone(connection: Connection) -> bool:
@@ -115,21 +132,7 @@ async def _write_from(
         (midnight, [one for one in vehicles if one in doubtful]),
         (since, [one for one in vehicles if one not in doubtful]),
     ):
-        await _write_between(connection, of_group, start, last, as_of)
-
-
-async def _write_between(
-    connection: Connection, vehicles: Sequence[str], start: int, last: int, as_of: datetime
-) -> None:
-    """Write the hours of vehicles from one on until a midnight, some days at a time."""
-    days = max(1, VEHICLE_HOURS // (24 * max(1, len(vehicles))))
-    while vehicles and start < last:
-        end = min(last, start - start % DAY_US + days * DAY_US)
-        hourly = await read_hourly(
-            connection, vehicles, as_datetime(start), as_datetime(end), as_of
-        )
-        await write_days(connection, vehicles, hourly, start)
-        start = end
+        await write_hours(connection, of_group, start, last, as_of)
 
 
 async def _last_midnight(connection: Connection, vehicles: Sequence[str], since: int) -> int:
