@@ -182,23 +182,24 @@ def _roll_up(database_url: str, facts: dict[str, Any], since: datetime, progress
     """
     vehicles = [f"veh-{facts['fleet']}-{pair:05}" for pair in range(DEVICES)]
     shares = [vehicles[first : first + _SHARE] for first in range(0, DEVICES, _SHARE)]
-    days = datetime.combine(since, time.min, UTC), _midnight_after(facts["end"])
+    midnights = as_us(_midnight(since)), as_us(_midnight(facts["end"] + timedelta(days=1)))
     task = progress.add_task("rolling up", total=len(shares))
     # The progress has a thread, so that no process may be forked.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
-        for _ in processes.map(partial(_write, database_url, days), shares):
+        for _ in processes.map(partial(_write, database_url, midnights), shares):
             progress.advance(task)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("TRUNCATE rollup_due, vehicle_due, vehicle_day_due")
         connection.execute("VACUUM ANALYZE vehicle_day")
 
 
-def _midnight_after(at: datetime) -> datetime:
-    return datetime.combine(at + timedelta(days=1), time.min, UTC)
+def _midnight(at: datetime) -> datetime:
+    return datetime.combine(at, time.min, UTC)
 
 
-def _write(database_url: str, days: tuple[datetime, datetime], vehicles: list[str]) -> None:
-    """Write the days of some vehicles, from one midnight to another."""
+def _write(database_url: str, midnights: tuple[int, int], vehicles: list[str]) -> None:
+    """Write the days of some vehicles, from one midnight to another (µs since 1970)."""
+    start, last = midnights
 
     async def write() -> None:
         async with await psycopg.AsyncConnection.connect(
@@ -206,6 +207,6 @@ def _write(database_url: str, days: tuple[datetime, datetime], vehicles: list[st
         ) as connection:
             load_arrays(connection)
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-            await write_hours(connection, vehicles, *map(as_us, days), datetime.now(UTC))
+            await write_hours(connection, vehicles, start, last, datetime.now(UTC))
 
     asyncio.run(write())

@@ -169,7 +169,7 @@ async def test_the_fleet_is_refused_while_too_many_late_readings_are_not_rolled_
 ) -> None:
     note_vehicles(rows, 3_000, ago=timedelta(hours=12))
     paths = ("/v1/analytics/fleet/performance", "/v1/analytics/anomalies")
-    async with asked(make_app(DATABASE_STATEMENT_TIMEOUT_S="2")) as client:
+    async with asked(make_app()) as client:
         for path in paths:
             refused = await client.get(path)
             problem(refused, 503)

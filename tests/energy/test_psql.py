@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from energy.stored.times import as_datetime, as_us
 from energy.units import as_kwh
 from tests.energy.generated import worlds
-from tests.energy.kept_world import RollUp, entries, fleet_after
+from tests.energy.kept_world import RollUp, Step, entries, fleet_after
 from tests.energy.pure import ask
 from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Reading, Stay, World
 from tests.energy.stored_world import make_days, storable
@@ -67,7 +67,7 @@ def test_whole_hours_are_those_of_the_readings(
 ) -> None:
     world = storable(replace(world, as_of=LATER))
     start = FIRST + begin * HOUR
-    steps = [entries(world), RollUp(LATER)]
+    steps: list[Step] = [entries(world), RollUp(LATER)]
     fleet_after(database_url, world, steps, (start, start + HOUR), LATER)
     for car in world.vehicles:
         row = performance(database_url, car.name, start - MINUTE, start + length * HOUR + MINUTE)
@@ -103,9 +103,11 @@ def hourly(hours: int) -> World:
 
 def test_it_ends_before_the_hours_that_a_note_concerns(database_url: str) -> None:
     world = hourly(10)
-    rolled = [one for one in entries(world) if one[2].at <= T0 + 6 * HOUR]  # type: ignore[union-attr]  # no stay is among them
+    rolled = [
+        one for one in entries(world) if not isinstance(one, Stay) and one[2].at <= T0 + 6 * HOUR
+    ]
     later = [one for one in entries(world) if one not in rolled]
-    steps = [rolled, RollUp(LATER), later]
+    steps: list[Step] = [rolled, RollUp(LATER), later]
     fleet_after(database_url, world, steps, (T0, T0 + HOUR), LATER)
     row = performance(database_url, CAR, T0, T0 + 10 * HOUR)
     # The meter counts: what its readings of the last hour are worth is still open.

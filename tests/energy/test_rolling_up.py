@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from psycopg import AsyncConnection
@@ -116,7 +116,7 @@ async def test_days_of_before_are_done_anew_the_newest_first(connection: Connect
     for day in days:
         await connection.execute("INSERT INTO vehicle_day_due VALUES (%s)", [day])
 
-    async def done() -> list[tuple[str, str]]:
+    async def done() -> list[tuple[date, int]]:
         cursor = await connection.execute(
             "SELECT day, count(*) AS rows FROM vehicle_day GROUP BY day ORDER BY day DESC"
         )
