@@ -126,7 +126,6 @@ async def test_the_newest_hours_wait_until_they_are_over(
     database: Database, sink: Sink, connection: Connection
 ) -> None:
     """Else each flush would have them written anew."""
-    await assign(connection, ("veh-1", "mtr-1"))
     await sink.flush(flush_of([vehicle_value("veh-1"), vehicle_value("veh-2")], stream=VEHICLE))
     async with rolling(database) as worker:
         await until_gone(connection, worker, "rollup_due")
