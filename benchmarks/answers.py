@@ -188,10 +188,13 @@ def ask(api: Replica, question: Question, fleet: str, seconds: int) -> Answers:
 
 
 def _say_how_it_was(onlooker: psycopg.Connection) -> None:
-    (notes,) = onlooker.execute("SELECT count(*) FROM rollup_due").fetchall()[0]
+    ((notes, vehicles),) = onlooker.execute(
+        "SELECT (SELECT count(*) FROM rollup_due), (SELECT count(*) FROM vehicle_due)"
+    )
     console.print(
         f"{REGISTERS:,} pairs are registers, {SHARED:,} vehicles share a meter two by two in"
-        f" sessions; {notes} notes were waiting to be rolled up at the end"
+        f" sessions; {notes} notes and {vehicles:,} vehicles were waiting to be rolled up at the"
+        " end: all whose newest hours are not over are among them"
     )
 
 

@@ -26,10 +26,9 @@ RETURN extract(epoch FROM length) * 1000000;
 --
 -- An energy is null if nothing is known of it. `reasons` are those of the API, but `overlapping_readings` is
 -- decided by the hour. `meters` is a JSON array of the times for which meters are counted, `hourly` one of the
--- hours, whose energies add up to the totals. All energy of another meter is a question for the API: `of_meter` is
--- refused.
+-- hours, whose energies add up to the totals. All energy of another meter is a question for the API.
 CREATE OR REPLACE FUNCTION vehicle_performance(
-    of_vehicle text, window_start timestamptz, window_end timestamptz, of_meter text DEFAULT NULL
+    of_vehicle text, window_start timestamptz, window_end timestamptz
 ) RETURNS TABLE (
     ac_kwh double precision, dc_kwh double precision, loss_kwh double precision,
     ratio double precision, percentage numeric, status text,
@@ -44,10 +43,6 @@ DECLARE
     last_hour   integer := floor(hours_since_1970(window_end));
     doubted     date;
 BEGIN
-    IF of_meter IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-            MESSAGE = 'all energy of another meter is answered by the API: meterId';
-    END IF;
     last_hour := least(last_hour, (
         SELECT min(hours_since_1970(noted.since))
         FROM (

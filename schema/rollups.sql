@@ -53,10 +53,12 @@ CREATE TABLE IF NOT EXISTS vehicle_day (
 -- Finds the rows that do not hold any more.
 CREATE INDEX IF NOT EXISTS vehicle_day_by_holds_until ON vehicle_day (holds_until) WHERE holds_until IS NOT NULL;
 
--- Vehicles whose rows are not to be trusted from an hour on, until they are written anew.
+-- Vehicles whose rows are not to be trusted from an hour on, until they are written anew. `noted_at` is the first hour
+-- that was noted: later than `since`, because a note reaches back.
 CREATE TABLE IF NOT EXISTS vehicle_due (
     vehicle_id text COLLATE "C" NOT NULL PRIMARY KEY,
-    since      timestamptz      NOT NULL
+    since      timestamptz      NOT NULL,
+    noted_at   timestamptz      NOT NULL
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX IF NOT EXISTS vehicle_due_by_since ON vehicle_due (since);
@@ -86,18 +88,19 @@ LANGUAGE sql STABLE AS $$
     WHERE (done.day IS NULL OR done.done_to IS NOT NULL) AND has_readings(first_day + place)
 $$;
 
--- The vehicles that notes concern, and after which hour the energy of each may differ from what is kept.
+-- The vehicles that notes concern, after which hour the energy of each may differ from what is kept, and its first
+-- noted hour.
 --
 -- A reading decides what those of a register in the hour before it are worth, and the time of such a one begins at
 -- the reading before. Of an interval device it decides its own interval and the next one's.
 CREATE OR REPLACE FUNCTION vehicles_noted(streams text[], devices text[], hours integer[])
-RETURNS TABLE (vehicle_id text, since timestamptz) LANGUAGE sql STABLE SET timezone = 'UTC' AS $$
+RETURNS TABLE (vehicle_id text, since timestamptz, noted_at timestamptz) LANGUAGE sql STABLE SET timezone = 'UTC' AS $$
     WITH noted AS MATERIALIZED (
         SELECT note.stream, note.device_id, time_of_hour(min(note.hour)) AS at
         FROM unnest(streams, devices, hours) AS note (stream, device_id, hour)
         GROUP BY 1, 2
     ), changed AS MATERIALIZED (
-        SELECT noted.stream, noted.device_id,
+        SELECT noted.stream, noted.device_id, noted.at,
                -- No reading is older than 2000.
                greatest(timestamptz '1999-12-31 23:00Z', date_trunc('hour', CASE WHEN facts.counts THEN least(
                    noted.at - interval '1 hour' - facts.every,
@@ -119,11 +122,11 @@ RETURNS TABLE (vehicle_id text, since timestamptz) LANGUAGE sql STABLE SET timez
             WHERE dated.stream = noted.stream AND dated.device_id = noted.device_id
         ) AS facts
     )
-    SELECT concerned.vehicle_id, min(concerned.since)
+    SELECT concerned.vehicle_id, min(concerned.since), min(concerned.at)
     FROM (
-        SELECT changed.device_id AS vehicle_id, changed.since FROM changed WHERE changed.stream = 'vehicle'
+        SELECT changed.device_id AS vehicle_id, changed.since, changed.at FROM changed WHERE changed.stream = 'vehicle'
         UNION ALL
-        SELECT bond.vehicle_id, changed.since
+        SELECT bond.vehicle_id, changed.since, changed.at
         FROM changed
         CROSS JOIN LATERAL (
             SELECT assignment.vehicle_id FROM vehicle_meter_assignment AS assignment

@@ -18,8 +18,8 @@ from runtime.postgres import locks
 # At most so many notes are taken in a pass, and vehicles are written for about so long.
 NOTES = 100
 PASS_S = 1.0
-# While readings come, hours that are not older than this are noted again at once. So they wait.
-FRESH = timedelta(hours=1)
+# An hour that is not over for so long waits: it would be noted again at once.
+FRESH = timedelta(minutes=5)
 _VEHICLES = 50
 _EPOCH_DAY = date(1970, 1, 1)
 
@@ -74,7 +74,7 @@ async def complete_days(
     ends = time.monotonic() + seconds
     days = {"first": first, "last": as_of.astimezone(UTC).date() - timedelta(days=1)}
     try:
-        while time.monotonic() < ends:
+        while True:
             async with connection.transaction():
                 if not await _is_alone(connection):
                     return None
@@ -85,14 +85,32 @@ async def complete_days(
                 missing = row["vehicles"] if row["has_readings"] else None
                 if missing:
                     midnight = (row["day"] - _EPOCH_DAY).days * DAY_US
-                    await _write_between(connection, missing, midnight, midnight + DAY_US, as_of)
+                    await write_hours(connection, missing, midnight, midnight + DAY_US, as_of)
                 await connection.execute(
                     statement("set_day"),
                     {"day": row["day"], "done_to": missing[-1] if missing else None},
                 )
+            if time.monotonic() > ends:
+                return False
     except SerializationFailure:
         return None
-    return False
+
+
+async def write_hours(
+    connection: Connection, vehicles: Sequence[str], start: int, last: int, as_of: datetime
+) -> None:
+    """Write the hours of vehicles from one on until a midnight, some days at a time.
+
+    No other session may write them. The connection is in a snapshot. Raises psycopg.Error.
+    """
+    days = max(1, VEHICLE_HOURS // (24 * max(1, len(vehicles))))
+    while vehicles and start < last:
+        end = min(last, start - start % DAY_US + days * DAY_US)
+        hourly = await read_hourly(
+            connection, vehicles, as_datetime(start), as_datetime(end), as_of
+        )
+        await write_days(connection, vehicles, hourly, start)
+        start = end
 
 
 async def _is_alone(connection: Connection) -> bool:
@@ -106,8 +124,8 @@ async def _is_alone(connection: Connection) -> bool:
 
 
 async def _next_due(connection: Connection, as_of: datetime) -> tuple[int, list[str]] | None:
-    """Return vehicles that are due from one hour on, and the hour: the newest that is over."""
-    before = as_of.replace(minute=0, second=0, microsecond=0) - FRESH
+    """Return vehicles that are due from one hour on, and the hour: the newest."""
+    before = (as_of - FRESH).replace(minute=0, second=0, microsecond=0)
     cursor = await connection.execute(statement("due"), {"before": before})
     row = await cursor.fetchone()
     return None if row is None else (as_us(row["since"]), row["vehicles"])
@@ -128,21 +146,7 @@ async def _write_from(
         (midnight, [one for one in vehicles if one in doubtful]),
         (since, [one for one in vehicles if one not in doubtful]),
     ):
-        await _write_between(connection, of_group, start, last, as_of)
-
-
-async def _write_between(
-    connection: Connection, vehicles: Sequence[str], start: int, last: int, as_of: datetime
-) -> None:
-    """Write the hours of vehicles from one on until a midnight, some days at a time."""
-    days = max(1, VEHICLE_HOURS // (24 * max(1, len(vehicles))))
-    while vehicles and start < last:
-        end = min(last, start - start % DAY_US + days * DAY_US)
-        hourly = await read_hourly(
-            connection, vehicles, as_datetime(start), as_datetime(end), as_of
-        )
-        await write_days(connection, vehicles, hourly, start)
-        start = end
+        await write_hours(connection, of_group, start, last, as_of)
 
 
 async def _extent(

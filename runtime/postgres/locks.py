@@ -16,7 +16,7 @@ SCHEMA = _OURS | 3
 """The schema is applied or checked."""
 
 ROLLED_UP = _OURS | 5
-"""Hours are rolled up, or devices removed. In SQL: `try_rollup_lock`."""
+"""Hours are rolled up, or devices removed."""
 
 ENTRIES = 0x7761_7404
 """An assignment or a session is entered. First of a pair; the second is a hash of the device."""

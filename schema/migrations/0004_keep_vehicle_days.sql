@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS vehicle_day (
 
 CREATE TABLE IF NOT EXISTS vehicle_due (
     vehicle_id text COLLATE "C" NOT NULL PRIMARY KEY,
-    since      timestamptz      NOT NULL
+    since      timestamptz      NOT NULL,
+    noted_at   timestamptz      NOT NULL
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE IF NOT EXISTS vehicle_day_done (
@@ -66,5 +67,17 @@ $$;
 -- Triggers on what devices are note it now.
 DROP FUNCTION IF EXISTS note_changed_device() CASCADE;
 
--- It answers whole hours now, and says which.
-DROP FUNCTION IF EXISTS vehicle_performance(text, timestamptz, timestamptz, text);
+-- Replicas of before ask it with four arguments, and are answered from readings. Without its default it is not in
+-- the way of the one that answers whole hours, which has three.
+DO $$
+DECLARE
+    asked CONSTANT regprocedure := to_regprocedure('vehicle_performance(text, timestamptz, timestamptz, text)');
+    definition text;
+BEGIN
+    IF asked IS NOT NULL THEN
+        definition := replace(pg_get_functiondef(asked), ' DEFAULT NULL::text', '');
+        EXECUTE format('DROP FUNCTION %s', asked);
+        EXECUTE definition;
+    END IF;
+END
+$$;

@@ -13,7 +13,7 @@ import pytest
 from deploy.local.stack import Addresses
 from deploy.replica import ROOT, Replica
 from runtime.postgres.schema_version import NEEDED
-from tests.acceptance.conftest import Environment, until
+from tests.acceptance.conftest import Environment, query, until
 from tests.acceptance.program import Ended, run
 from tests.acceptance.simulator import simulate, verify
 from tests.needed import UNVERSIONED, tree_of, unversioned_schema
@@ -97,11 +97,17 @@ def register(api: Replica, meter: str) -> int:
         return int(answer.status)
 
 
-def answers(api: Replica) -> list[int]:
+def answers(api: Replica, vehicle: str) -> list[int]:
     """Return the statuses of some questions, each asked often."""
     return [
         api.get(path)[0]
-        for path in ("/v1/devices/meters?limit=5", "/v1/analytics/fleet/performance")
+        for path in (
+            "/v1/devices/meters?limit=5",
+            "/v1/analytics/fleet/performance",
+            f"/v1/analytics/performance/{vehicle}",
+            # Of a meter that did not charge it.
+            f"/v1/analytics/performance/{vehicle}?meterId=mtr-before",
+        )
         for _ in range(ASKED)
     ]
 
@@ -118,8 +124,10 @@ def test_old_replicas_go_on_while_the_schema_is_applied_and_new_ones_take_over(
     simulator = simulate(environment, *load, "--ledger", str(ledger))
     try:
         go_on(*old)
+        ((vehicle,),) = query(environment, "SELECT min(vehicle_id) FROM vehicle_current_state")
+        assert isinstance(vehicle, str)
         assert register(old_api, "mtr-before") == 201
-        assert set(answers(old_api)) == {200}
+        assert set(answers(old_api, vehicle)) == {200}
 
         # A newer replica waits, says why, and takes nothing from those that can store.
         new = [start(ROOT, "consumer")]
@@ -139,7 +147,7 @@ def test_old_replicas_go_on_while_the_schema_is_applied_and_new_ones_take_over(
         assert (applied.returncode, applied.stderr) == (0, "")
         go_on(*old)
         assert register(old_api, "mtr-after") == 201
-        assert set(answers(old_api)) == {200}
+        assert set(answers(old_api, vehicle)) == {200}
 
         # It joins by itself; old and new work beside each other.
         new[0].wait_for("database_accepts")
@@ -147,7 +155,7 @@ def test_old_replicas_go_on_while_the_schema_is_applied_and_new_ones_take_over(
         share(*old, *new)
         go_on(*old, *new)
         until(lambda: new_api.get("/health/ready")[0] == 200, what="the new API is ready")
-        assert set(answers(new_api)) == {200}
+        assert set(answers(new_api, vehicle)) == {200}
 
         assert [replica.stop() for replica in old] == [0, 0]
         share(*new)

@@ -9,6 +9,13 @@ from psycopg.rows import DictRow
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
+# A reading on the hour belongs to the hour that it ends.
+_NOTE = """
+INSERT INTO rollup_due (stream, devices, hours)
+SELECT %(stream)s, array_agg(%(device)s::text), array_agg(touched.hour)
+FROM (SELECT DISTINCT ceil(hours_since_1970(at))::integer - 1 AS hour
+      FROM unnest(%(times)s::timestamptz[]) AS at) AS touched
+"""
 
 
 def stamp(at: datetime) -> str:
@@ -67,3 +74,5 @@ def _store(
             f"INSERT INTO {kind}_current_state VALUES ({marks}, now())",
             (device, *max(values, key=str)),
         )
+        times = [one[0] for one in values]
+        cursor.execute(_NOTE, {"stream": kind, "device": device, "times": times})

@@ -184,12 +184,12 @@ async def test_the_fleets_sums_are_over_the_vehicles_that_have_a_band(
         "no_meter": 2,
     }
     assert set(found) == {"window", "energy", "efficiency", "unjudged", "vehicles", "worst"}
-    # 18 and 27 of the implausible one, 2 and 1.8 of the one with few readings, 1 without a meter.
-    assert found["unjudged"] == {"acKwh": 20.0, "dcKwh": 29.8, "lossKwh": -9.8}
     assert set(found["energy"]) == {"acKwh", "dcKwh", "lossKwh"}
     assert round(found["energy"]["acKwh"], 9) == 72.0
     assert round(found["energy"]["dcKwh"], 9) == 52.2
     assert found["efficiency"] == {"ratio": 0.725}
+    # Of the implausible, of the one of twenty minutes, and of the one without a meter.
+    assert found["unjudged"] == {"acKwh": 20.0, "dcKwh": 29.8, "lossKwh": -9.8}
     assert [one["vehicleId"] for one in found["worst"]] == ["v-4", "v-3", "v-2", "v-1"]
     anomalies = await client.get(f"{PATHS}/anomalies", params=WINDOW)
     assert anomalies.json() == {"items": found["worst"], "next": None}
@@ -207,7 +207,7 @@ async def test_the_fleets_sums_are_over_the_vehicles_that_have_a_band(
 
 async def test_an_empty_fleet_has_no_ratio(client: Client, rows: Rows) -> None:
     found = (await client.get(f"{PATHS}/fleet/performance")).json()
-    assert found["energy"] == {"acKwh": 0.0, "dcKwh": 0.0, "lossKwh": 0.0}
+    assert found["energy"] == found["unjudged"] == {"acKwh": 0.0, "dcKwh": 0.0, "lossKwh": 0.0}
     assert (found["efficiency"], found["worst"]) == ({"ratio": None}, [])
     assert set(found["vehicles"].values()) == {0}
 

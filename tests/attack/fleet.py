@@ -1,6 +1,7 @@
 """The honest fleet: registered pairs of meter and vehicle, with a day of readings each.
 
-It is written once into a database of its own, of which every site gets a copy.
+It is written once into a database of its own, of which every site gets a copy. No reading is noted:
+else every replica would begin to roll them up, which is not part of any attack.
 """
 
 import os
@@ -43,12 +44,6 @@ _VEHICLE_STATES = """
     INSERT INTO vehicle_current_state
         (vehicle_id, recorded_at, soc, kwh_delivered_dc, battery_temp, updated_at)
     SELECT vehicle_id, %(end)s, 60, 0.8, 25, %(end)s FROM vehicle"""
-# Otherwise every replica would begin to roll them up, which is not part of any attack.
-_ROLLED_UP = """
-    INSERT INTO rollup_day (stream, day)
-    SELECT stream, day::date
-    FROM unnest(ARRAY['meter', 'vehicle']) AS stream
-    CROSS JOIN generate_series(%(start)s::date - 1, %(end)s::date, interval '1 day') AS day"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +77,7 @@ class Fleet:
                 _make_day(connection, day)
             for statement in (
                 *(_METERS, _VEHICLES, _ASSIGNMENTS, _METER_HISTORY, _VEHICLE_HISTORY),
-                *(_METER_STATES, _VEHICLE_STATES, _ROLLED_UP),
+                *(_METER_STATES, _VEHICLE_STATES),
             ):
                 connection.execute(statement, facts)
             connection.execute("VACUUM ANALYZE")

@@ -26,7 +26,10 @@ from tests.faults.bench import run_scenario
 from tests.faults.scenario import SCENARIOS
 from tests.faults.servers import Servers
 
-COPIED = ("consumer", "deploy", "runtime", "telemetry", "tests", "schema.sql", "schema")
+COPIED = (
+    *("consumer", "deploy", "energy", "runtime", "telemetry", "tests"),
+    *("schema.sql", "schema"),
+)
 
 console = Console(highlight=False, width=160 if not sys.stdout.isatty() else None)
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -23,6 +23,7 @@ from consumer.settings import DatabaseSettings
 from telemetry.decode import TimeLimits
 from telemetry.streams import METER, Stream
 from tests.by_column import by_column
+from tests.needed import UNVERSIONED, tree_of, unversioned_schema
 
 GROUP = "test-group"
 FLUSH = Work("flush", METER.topic, stores=True)
@@ -44,6 +45,20 @@ def meter_value(
         "timestamp": (NOW - ago).isoformat(),
     }
     return json.dumps(fields | extra).encode()
+
+
+def vehicle_value(
+    device: str = "veh-1", *, ago: timedelta = timedelta(minutes=1), kwh: float = 0.45
+) -> bytes:
+    """Return the bytes of a vehicle reading taken some time ago."""
+    fields = {
+        "vehicleId": device,
+        "soc": 54.3,
+        "kwhDeliveredDc": kwh,
+        "batteryTemp": 27.1,
+        "timestamp": (NOW - ago).isoformat(),
+    }
+    return json.dumps(fields).encode()
 
 
 def record(offset: int, value: bytes | None, **fields: object) -> Record:
@@ -79,6 +94,12 @@ def flush_of(
         decoded=decoded,
         copies=copies or Copies(),
     )
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The schema as it was made before it had a version."""
+    return unversioned_schema(tree_of(UNVERSIONED, tmp_path_factory.mktemp("git") / "tree"))
 
 
 @pytest.fixture
@@ -118,6 +139,18 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 async def replica(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
     """A session as a replica has it."""
     async with await connect(database_settings) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def another_schema(url: str, name: str, text: str) -> AsyncIterator[Connection]:
+    """Lend a connection to a schema of this name, made of the text."""
+    async with await psycopg.AsyncConnection.connect(
+        f"{url}?options=-csearch_path%3D{name}%20-ctimezone%3DUTC", autocommit=True
+    ) as connection:
+        await connection.execute(f"CREATE SCHEMA {name}")
+        if text:
+            await connection.execute(text)
         yield connection
 
 

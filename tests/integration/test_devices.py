@@ -7,6 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
 from typer.testing import CliRunner
 
 from consumer.commands.devices import app as command
@@ -17,14 +18,20 @@ from consumer.postgres.database import Database
 from consumer.settings import DatabaseSettings
 from consumer.upkeep import devices
 from consumer.upkeep.devices import Removed, Silent, keep_counted, remove_silent
-from telemetry.streams import METER, VEHICLE
-from tests.integration.conftest import NOW, flush_of, meter_value, rows
+from energy.stored.rolling_up import complete_days, roll_up
+from runtime.postgres.arrays import load_arrays
+from telemetry.streams import METER, VEHICLE, Stream
+from tests.integration.conftest import NOW, flush_of, meter_value, rows, vehicle_value
 
+Rows = AsyncConnection[DictRow]
 DAY = timedelta(days=1)
 SILENT = Silent(stream=METER, heard_before=NOW - 30 * DAY)
 DEVICES_LEFT = "SELECT meter_id FROM meter_current_state ORDER BY 1"
 HISTORY_LEFT = "SELECT DISTINCT meter_id FROM meter_history ORDER BY 1"
-ROLLED_LEFT = "SELECT DISTINCT device_id FROM energy_rollup ORDER BY 1"
+OF_VEHICLES = [
+    f"SELECT DISTINCT vehicle_id FROM {table} ORDER BY 1"
+    for table in ("vehicle_current_state", "vehicle_history", "vehicle_day", "vehicle_due")
+]
 
 
 @pytest.fixture
@@ -37,16 +44,28 @@ async def operator(database_settings: DatabaseSettings) -> AsyncIterator[Connect
         await connection.close()
 
 
-async def heard(sink: Sink, connection: Connection, *names: str) -> None:
-    """Let devices have sent readings of two days, rolled up, of which the last is 40 days old."""
-    values = [meter_value(name, ago=ago * DAY) for name in names for ago in (40, 41)]
-    ((start,),) = await rows(connection, "SELECT max(next_offset) FROM ingest_offset")
+@pytest.fixture
+async def upkeep(database_url: str) -> AsyncIterator[Rows]:
+    """The session that rolls up."""
+    async with await AsyncConnection.connect(
+        database_url, row_factory=dict_row, autocommit=True
+    ) as connection:
+        load_arrays(connection)
+        yield connection
+
+
+async def heard(sink: Sink, connection: Connection, *names: str, stream: Stream = METER) -> None:
+    """Let devices have sent readings of two days, of which the last is 40 days old."""
+    value = meter_value if stream is METER else vehicle_value
+    values = [value(name, ago=ago * DAY) for name in names for ago in (40, 41)]
+    ((start,),) = await rows(
+        connection, f"SELECT max(next_offset) FROM ingest_offset WHERE topic = '{stream.topic}'"
+    )
     assert isinstance(start, int)
-    await sink.flush(flush_of(values, believed=start))
-    await connection.execute("SELECT roll_up()")
+    await sink.flush(flush_of(values, believed=start, stream=stream))
     long_ago = NOW - 40 * DAY
-    await connection.execute("UPDATE meter_history SET ingested_at = %s", [long_ago])
-    await connection.execute("UPDATE meter_current_state SET updated_at = %s", [long_ago])
+    await connection.execute(f"UPDATE {stream.history} SET ingested_at = %s", [long_ago])
+    await connection.execute(f"UPDATE {stream.current_state} SET updated_at = %s", [long_ago])
 
 
 async def remove(operator: Connection, silent: Silent = SILENT) -> Removed:
@@ -78,12 +97,34 @@ async def test_a_silent_unregistered_device_is_removed_with_all_its_data(
 ) -> None:
     await heard(sink, connection, "x-1", "x-2")
     assert await remove(operator) == Removed(devices=2, readings=4)
-    for left in (DEVICES_LEFT, HISTORY_LEFT, ROLLED_LEFT):
+    for left in (DEVICES_LEFT, HISTORY_LEFT):
         assert await rows(connection, left) == []
     # One that comes back begins anew, and its days too.
     await heard(sink, connection, "x-1")
-    for left in (DEVICES_LEFT, HISTORY_LEFT, ROLLED_LEFT):
+    for left in (DEVICES_LEFT, HISTORY_LEFT):
         assert await rows(connection, left) == [("x-1",)]
+
+
+async def test_a_vehicle_is_removed_with_its_rollups(
+    sink: Sink, connection: Connection, operator: Connection, upkeep: Rows
+) -> None:
+    await heard(sink, connection, "x-1", "x-2", "y", stream=VEHICLE)
+    assert await roll_up(upkeep, NOW) is True
+    # A meter of the same id is another device.
+    await heard(sink, connection, "y")
+    await connection.execute(
+        "INSERT INTO vehicle_due SELECT vehicle_id, now(), now() FROM vehicle_current_state"
+    )
+    for left in OF_VEHICLES:
+        assert await rows(connection, left) == [("x-1",), ("x-2",), ("y",)]
+    assert await remove(operator) == Removed(devices=1, readings=2)
+    silent = Silent(stream=VEHICLE, heard_before=SILENT.heard_before, prefix="x-")
+    assert await remove(operator, silent) == Removed(devices=2, readings=4)
+    for left in OF_VEHICLES:
+        assert await rows(connection, left) == [("y",)]
+    await heard(sink, connection, "x-1", stream=VEHICLE)
+    assert await roll_up(upkeep, NOW) is True
+    assert await rows(connection, OF_VEHICLES[2]) == [("x-1",), ("y",)]
 
 
 async def test_what_is_registered_or_charged_or_was_heard_of_stays(
@@ -150,13 +191,15 @@ async def test_a_device_of_which_a_flush_is_under_way_is_passed_over(
 
 
 async def test_no_replica_rolls_up_while_a_devices_readings_are_removed(
-    sink: Sink, connection: Connection, operator: Connection
+    sink: Sink, connection: Connection, operator: Connection, upkeep: Rows
 ) -> None:
-    await heard(sink, connection, "x")
+    await heard(sink, connection, "x", stream=VEHICLE)
+    vehicles = Silent(stream=VEHICLE, heard_before=SILENT.heard_before)
     async with operator.transaction():
-        await remove(operator)
-        assert await rows(connection, "SELECT roll_up()") == [(None,)]
-    assert await rows(connection, "SELECT roll_up()") == [(0,)]
+        assert await remove(operator, vehicles) == Removed(devices=1, readings=2)
+        assert await roll_up(upkeep, NOW) is None
+        assert await complete_days(upkeep, NOW, first=NOW.date()) is None
+    assert await roll_up(upkeep, NOW) is True
 
 
 def test_the_command_counts_asks_and_removes(

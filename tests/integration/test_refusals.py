@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from consumer.flush.flush import Flush
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
@@ -23,10 +24,12 @@ from consumer.postgres.refusals import CHECK
 from consumer.settings import DatabaseSettings, HistorySettings
 from consumer.upkeep.retention import keep_maintained
 from consumer.upkeep.rollups import keep_rolled_up
-from tests.integration.conftest import FLUSH, flush_of, meter_value, rows
+from telemetry.streams import VEHICLE
+from tests.integration.conftest import FLUSH, flush_of, meter_value, rows, vehicle_value
 
 TODAY = datetime.now(UTC).date()
 DAYS = "SELECT count(*) FROM pg_inherits WHERE inhparent = '{}'::regclass"
+ROLLED_UP = "SELECT DISTINCT vehicle_id FROM vehicle_day ORDER BY 1"
 
 
 @pytest.fixture
@@ -75,14 +78,24 @@ async def ask(database: Database) -> None:
 
 
 async def raise_in_upserts(connection: Connection, sqlstate: str) -> None:
+    await raise_at(connection, "AFTER INSERT ON meter_current_state", sqlstate)
+
+
+async def raise_at(connection: Connection, what: str, sqlstate: str) -> None:
+    """Let what statements do to a table fail."""
     await connection.execute(
         "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS"
         f" 'BEGIN RAISE EXCEPTION ''on purpose'' USING ERRCODE = ''{sqlstate}''; END'"
     )
     await connection.execute(
-        "CREATE TRIGGER trouble AFTER INSERT ON meter_current_state"
-        " FOR EACH STATEMENT EXECUTE FUNCTION trouble()"
+        f"CREATE TRIGGER trouble {what} FOR EACH STATEMENT EXECUTE FUNCTION trouble()"
     )
+
+
+def old_flush(vehicle: str, *, believed: int = 0) -> Flush:
+    """Return the flush of a reading that is old enough to be rolled up."""
+    value = vehicle_value(vehicle, ago=timedelta(hours=5))
+    return flush_of([value], believed=believed, stream=VEHICLE)
 
 
 async def test_a_server_that_answers_is_not_available_until_the_work_is_done(
@@ -230,33 +243,36 @@ async def test_a_rollup_that_is_refused_keeps_no_flush_waiting_and_goes_on_by_it
     connection: Connection,
     logs: list[EventDict],
 ) -> None:
-    await database.patiently(lambda: sink.flush(flush_of([meter_value()])), work=FLUSH)
-    await connection.execute("ALTER FUNCTION roll_up_day RENAME TO roll_up_another_day")
+    await database.patiently(lambda: sink.flush(old_flush("veh-1")), work=FLUSH)
+    await connection.execute("ALTER FUNCTION vehicles_noted RENAME TO other_vehicles_noted")
     rolling = keep_rolled_up(upkeep, HistorySettings(), is_behind=lambda: False)
     async with running(asyncio.create_task(rolling)):
         await eventually(lambda: "database_refuses" in events(logs))
         (line,) = of(logs, "database_refuses")
         assert (line["work"], line["sqlstate"]) == ("rollup", "42883")
-        flush = flush_of([meter_value("mtr-2")], believed=1)
+        flush = old_flush("veh-2", believed=1)
         assert (await database.patiently(lambda: sink.flush(flush), work=FLUSH)).stored == 1
         assert database.is_available
-        await connection.execute("ALTER FUNCTION roll_up_another_day RENAME TO roll_up_day")
+        await connection.execute("ALTER FUNCTION other_vehicles_noted RENAME TO vehicles_noted")
         await eventually(lambda: "database_accepts" in events(logs))
-    assert await rows(connection, "SELECT count(*) FROM energy_rollup") == [(2,)]
+        while await rows(connection, "SELECT FROM rollup_due UNION ALL SELECT FROM vehicle_due"):
+            await asyncio.sleep(0.05)
+    assert await rows(connection, ROLLED_UP) == [("veh-1",), ("veh-2",)]
 
 
 async def test_notes_are_rolled_up_while_the_completion_of_days_is_refused(
     upkeep: Database, sink: Sink, connection: Connection, logs: list[EventDict]
 ) -> None:
-    await connection.execute("ALTER FUNCTION complete_a_day RENAME TO complete_another_day")
+    await raise_at(connection, "BEFORE INSERT ON vehicle_day_done", "42501")
     rolling = keep_rolled_up(upkeep, HistorySettings(), is_behind=lambda: False)
     async with running(asyncio.create_task(rolling)):
         await eventually(lambda: "database_refuses" in events(logs))
         assert of(logs, "database_refuses")[0]["work"] == "completion"
-        await sink.flush(flush_of([meter_value()]))
-        while await rows(connection, "SELECT FROM rollup_due"):
+        await sink.flush(old_flush("veh-1"))
+        while await rows(connection, "SELECT FROM rollup_due UNION ALL SELECT FROM vehicle_due"):
             await asyncio.sleep(0.05)
-    assert await rows(connection, "SELECT count(*) FROM energy_rollup") == [(1,)]
+    assert await rows(connection, ROLLED_UP) == [("veh-1",)]
+    assert await rows(connection, "SELECT day FROM vehicle_day_done") == []
 
 
 async def test_upkeep_that_cannot_work_opens_no_breaker_but_its_own(
@@ -268,11 +284,7 @@ async def test_upkeep_that_cannot_work_opens_no_breaker_but_its_own(
 ) -> None:
     """A rollup that runs out of memory or time, say: an error of the load, not a refusal."""
     await sink.flush(flush_of([meter_value()]))
-    await connection.execute(
-        "CREATE OR REPLACE FUNCTION roll_up(most integer DEFAULT 200) RETURNS integer"
-        " LANGUAGE plpgsql AS $$ BEGIN"
-        " RAISE EXCEPTION 'out of memory' USING ERRCODE = '53200'; END $$"
-    )
+    await raise_at(connection, "BEFORE DELETE ON rollup_due", "53200")
     rolling = keep_rolled_up(upkeep, HistorySettings(), is_behind=lambda: False)
     async with running(asyncio.create_task(rolling)):
         await eventually(lambda: upkeep.failures >= 3)

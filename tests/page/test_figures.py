@@ -23,6 +23,7 @@ from runtime.kafka.settings import KafkaSettings
 from telemetry.streams import STREAMS
 from tests import kafka_clients
 from tests.asked import asked
+from tests.notes import note_all
 from tests.page.shown import cells, tile, words_of
 
 NOWHERE = "127.0.0.1:9"
@@ -112,6 +113,7 @@ def fill_ten_hours(connection: psycopg.Connection[tuple[object, ...]], now: date
             " VALUES ('veh' || %s, 'mtr' || %s, %s)",
             [f"-{number_of}", f"-{number_of}", now - timedelta(days=2)],
         )
+    note_all(connection)
     connection.commit()
 
 
@@ -259,6 +261,7 @@ async def test_late_readings_are_added_to_the_day_and_its_hours_at_once(
                 " WHERE meter_id = 'mtr-0' AND recorded_at < %s",
                 [now - timedelta(hours=4)],
             )
+            note_all(connection)
         while (second := (await figures.hours.get(wait_s=60)).value) is first:
             await asyncio.sleep(0.05)
         assert second is not None

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow.csv import WriteOptions, write_csv
 
 from producer_sim.devices.fleet import Fleet, Mode, Tick
+from tests.notes import note_all
 
 SIZE = 60
 DAYS = 2
@@ -67,6 +68,7 @@ def fill(connection: Connection, now: datetime) -> World:
         charged = _sessions(cursor, np.array(charging), start)
         _register(cursor)
         _offsets_and_letters(cursor, now)
+    note_all(connection)
     connection.commit()
     connection.execute("ANALYZE")
     return World(

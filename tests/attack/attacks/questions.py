@@ -18,8 +18,9 @@ _PATIENCE_S = 20.0
 _AT_WORK = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND application_name LIKE 'wattline-api%%' AND state = 'active'"
-    " AND query ~ 'fleet_performance' AND clock_timestamp() - query_start > interval '1 s'"
+    " AND clock_timestamp() - query_start > interval '1 s'"
 )
+"""A question about the fleet is many statements, of which one waits; no other takes so long."""
 
 
 @attack(ANY_KEY, short=True)
