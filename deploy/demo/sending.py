@@ -20,6 +20,8 @@ from runtime.terminal import fail
 
 RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 LONGEST_DRAIN_S = 300.0
+QUIRKS = 0.2
+"""The share of the pairs that behave as real devices do."""
 _MADE = 'telemetry_http_requests_total{method="POST"'
 
 
@@ -58,11 +60,13 @@ def send(
     command(replay, environment)
     console.print(
         f"{fleet.devices:,} meters and {fleet.devices:,} vehicles are registered, then they send"
-        f" {fleet.minutes} minutes of their time at once, {fleet.chaos:.1%} of it faulty on purpose"
+        f" {fleet.minutes} minutes of their time at once, {fleet.chaos:.1%} of it faulty on"
+        f" purpose, and {QUIRKS:.0%} of the pairs as odd as real ones"
     )
     live = ["producer_sim", "run", "--rate", "max", "--quiet", "--fleet", fleet.name]
     live += ["--devices", str(fleet.devices), "--duration", f"{fleet.minutes}m"]
-    live += ["--chaos", str(fleet.chaos), "--world", "--api", processes.api.address]
+    live += ["--chaos", str(fleet.chaos), "--world", "--quirks", str(QUIRKS)]
+    live += ["--api", processes.api.address]
     simulator = subprocess.Popen(
         [sys.executable, "-m", *live, "--ledger", str(fleet.simulated)],
         cwd=ROOT,

@@ -51,15 +51,20 @@ class Account:
         self._told_in: Integers = np.full(size, -1)
         """… and the tick of that reading; -1 before the first."""
 
+    def ticks(self, tick: int) -> Integers:
+        """Return how many of the last ticks a reading of this one accounts for."""
+        since = self._counting.is_register & (self._told_in >= 0)
+        return np.where(since, tick - self._told_in, 1)
+
     def take(
         self, tick: int, counters: Counters, energy: Integers, sent: npt.NDArray[np.bool_]
     ) -> tuple[Integers, npt.NDArray[np.bool_]]:
-        """Return the energy of each reading of a tick, in units, and which are implausible jumps.
+        """Return the energy of each reading of a tick, in units, and which fell for good.
 
         An interval reading accounts for its interval. A register reading accounts for the energy
         since the last sent reading; after a reset between the two, for the energy since the reset.
-        The first reading of a register is a baseline, and the first of a replacement meter a jump:
-        both account for nothing.
+        The first reading of a register is a baseline, and the first of a replacement meter a step
+        down: both account for nothing.
         """
         counting = self._counting
         is_first = self._told_in < 0

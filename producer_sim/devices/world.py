@@ -67,20 +67,26 @@ class Counting:
 
     @classmethod
     def drawn(
-        cls, rng: np.random.Generator, size: int, *, share: float, ticks: int, rated: bool
+        cls,
+        rng: np.random.Generator,
+        size: int,
+        *,
+        share: float,
+        ticks: int,
+        calm: int,
+        rated: bool,
     ) -> "Counting":
         """Draw the registers. `rated`: they have a capacity, and so may roll over or be replaced.
 
-        Without a capacity, a rollover or a replacement cannot be told from a reset.
+        Without a capacity, a rollover or a replacement cannot be told from a reset. None restarts
+        in the last `calm` ticks, so that it is known in the end what happened.
         """
         registers = rng.permutation(size)[: round(share * size)]
         count = len(registers)
         rolls = min(count, max(1, round(_ROLLS * count))) if rated else 0
-        restarts = min(count - rolls, max(1, round(_RESTARTS * count)))
-        swapped = min(count - rolls - restarts, max(1, round(_SWAPPED * count))) if rated else 0
-        rolling, restarting, replaced, _ = np.split(
-            registers, np.cumsum((rolls, restarts, swapped))
-        )
+        resets = min(count - rolls, max(1, round(_RESTARTS * count)))
+        swapped = min(count - rolls - resets, max(1, round(_SWAPPED * count))) if rated else 0
+        rolling, restarting, replaced, _ = np.split(registers, np.cumsum((rolls, resets, swapped)))
         is_register = np.zeros(size, dtype=bool)
         is_register[registers] = True
         starts_at = rng.integers(10_000, 90_000, size) * UNITS_PER_KWH
@@ -90,7 +96,8 @@ class Counting:
         starts_at[rolling] = modulus[rolling] - rng.integers(500, 3 * UNITS_PER_KWH, rolls)
         restarts_after = np.full(size, NEVER)
         changing = np.concatenate((restarting, replaced))
-        restarts_after[changing] = _mid_run(rng, len(changing), ticks)
+        restarts = _mid_run(rng, len(changing), ticks)
+        restarts_after[changing] = np.where(restarts < ticks - calm, restarts, NEVER)
         restarts_at = np.zeros(size, dtype=np.int64)
         restarts_at[replaced] = rng.integers(5_000, 9_000, swapped) * UNITS_PER_KWH
         return cls(
@@ -120,8 +127,11 @@ class World:
     vehicles: Counting
 
     @classmethod
-    def drawn(cls, *, size: int, seed: int, ticks: int, registers: float) -> "World":
-        """Draw a world of `ticks` intervals; `registers`: the share of the meters that are."""
+    def drawn(cls, *, size: int, seed: int, ticks: int, registers: float, calm: int = 0) -> "World":
+        """Draw a world of `ticks` intervals; `registers`: the share of the meters that are.
+
+        No counter restarts in the last `calm` ticks.
+        """
         rng = np.random.default_rng((seed, 3))
         tie, charger, blocks = _ties(rng, size)
         moving = tie == Tie.MOVING
@@ -139,8 +149,10 @@ class World:
             moves_after=moves_after,
             condition=condition,
             efficiency=rng.uniform(*_EFFICIENCIES[condition].T),
-            meters=Counting.drawn(rng, size, share=registers, ticks=ticks, rated=True),
-            vehicles=Counting.drawn(rng, size, share=registers / 2, ticks=ticks, rated=False),
+            meters=Counting.drawn(rng, size, share=registers, ticks=ticks, calm=calm, rated=True),
+            vehicles=Counting.drawn(
+                rng, size, share=registers / 2, ticks=ticks, calm=calm, rated=False
+            ),
         )
 
     def aligned(self, phases: Integers, *, edge: int) -> Integers:

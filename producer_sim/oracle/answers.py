@@ -1,13 +1,17 @@
-"""Compares the product's answers with the expected ones: vehicles, fleet, anomalies. Pure."""
+"""Compares the product's answers with the expected ones: vehicles, fleet, anomalies. Pure.
+
+An energy is null if nothing is known of it, and only then.
+"""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from producer_sim.devices.world import UNITS_PER_KWH
-from producer_sim.oracle.expected import BANDS, Expected, Span
-from producer_sim.oracle.truth import HOUR_US, Truth
+from producer_sim.devices.quirks.device import NANO
+from producer_sim.oracle.expected import BANDS, Expected, Figures
+from producer_sim.oracle.spans import Span
+from producer_sim.oracle.truth import HOUR_US
 from producer_sim.oracle.verdict import MOST_EXAMPLES, Check, Violation
 from telemetry.timestamps import format_timestamp, parse_timestamp
 
@@ -23,7 +27,8 @@ CHECKS = (
 STATUSES = (*BANDS, "implausible", "insufficient_data", "no_meter")
 _SHOWN_OF = "chargers shown: "
 _ABSOLUTE, _RELATIVE = 1e-6, 1e-9
-_PERFORMANCE, _FLEET, _ANOMALIES = "performance", "fleet", "anomalies"
+_PERFORMANCE, _METER, _SESSIONS = "performance", "meter", "sessions"
+_FLEET, _ANOMALIES = "fleet", "anomalies"
 
 
 class Findings:
@@ -55,61 +60,116 @@ class Findings:
 
 def compare_vehicle(
     answer: dict[str, Any], expected: Expected, window: Span, findings: Findings
-) -> None:
-    """Compare one vehicle's answer: energy, quality and status."""
+) -> Expected:
+    """Compare one vehicle's answer: energy, quality and status.
+
+    Return what other answers about this window must agree with.
+    """
     findings.totals["answers about vehicles"] += 1
-    energy, quality = answer["energy"], answer["quality"]
-    ratio = answer["efficiency"]["ratio"]
-    ac, dc = _kwh(expected.ac), _kwh(expected.dc)
-    wanted: list[tuple[str, str, object, object]] = [
-        ("wrong_energy", "AC kWh", energy["acKwh"], ac),
-        ("wrong_energy", "DC kWh", energy["dcKwh"], dc),
-        ("wrong_energy", "loss kWh", energy["lossKwh"], ac - dc),
-        ("wrong_energy", "ratio", ratio, expected.dc / expected.ac if expected.ac else None),
-        ("wrong_coverage", "AC coverage", quality["meterCoverage"], float(expected.meter_coverage)),
-        (
-            "wrong_coverage",
-            "DC coverage",
-            quality["vehicleCoverage"],
-            float(expected.vehicle_coverage),
-        ),
-        ("wrong_coverage", "AC readings", quality["meterReadings"], expected.meter_readings),
-        ("wrong_coverage", "DC readings", quality["vehicleReadings"], expected.vehicle_readings),
-        ("wrong_status", "status", answer["efficiency"]["status"], expected.status),
-        ("wrong_status", "reasons", sorted(quality["reasons"]), sorted(expected.reasons)),
-        ("wrong_status", "sessions", answer["sessions"], expected.sessions),
+    allowed = _allowed(answer, expected)
+    wanted = [
+        *_energy_and_quality(answer, allowed),
+        ("wrong_status", "status", answer["efficiency"]["status"], allowed.status),
+        ("wrong_status", "sessions", answer["sessions"], allowed.sessions),
     ]
-    for check, name, said, true in wanted:
-        if not _same(said, true):
-            problem = f"{name} {said}, not {true}"
-            findings.add(check, _PERFORMANCE, window, problem, vehicle=expected.vehicle_id)
+    _compare(wanted, _PERFORMANCE, allowed, window, findings)
+    return allowed
+
+
+def compare_meter(
+    answer: dict[str, Any], expected: Expected, window: Span, findings: Findings
+) -> None:
+    """Compare the answer about a meter that charges one vehicle only, and all of the time."""
+    findings.totals["answers about meters"] += 1
+    allowed = _allowed(answer, expected)
+    wanted = _energy_and_quality(answer, allowed)
+    shares = [(one["vehicleId"], one["acKwh"], one["dcKwh"]) for one in answer["vehicles"]]
+    own = (allowed.vehicle_id, answer["energy"]["acKwh"], answer["energy"]["dcKwh"])
+    wanted.append(("wrong_energy", "shares", shares, [own]))
+    _compare(wanted, _METER, allowed, window, findings)
+
+
+def compare_sessions(
+    items: list[dict[str, Any]],
+    charges: dict[Span, tuple[int, int]],
+    vehicle: str,
+    window: Span,
+    findings: Findings,
+) -> None:
+    """Compare the energies of a vehicle's charges: (start, end) → AC and DC."""
+    said = {
+        (parse_timestamp(one["startedAt"]), one["endedAt"] and parse_timestamp(one["endedAt"])): one
+        for one in items
+    }
+    for charge, (ac, dc) in charges.items():
+        findings.totals["answers about sessions"] += 1
+        one = said.get(charge, {})
+        for name, energy in (("acKwh", ac), ("dcKwh", dc)):
+            if not _same(one.get(name), _kwh(energy)):
+                began = format_timestamp(charge[0])
+                problem = f"the session of {began}: {name} {one.get(name)}, not {_kwh(energy)}"
+                findings.add("wrong_energy", _SESSIONS, window, problem, vehicle=vehicle)
 
 
 def compare_hours(
-    hours: list[dict[str, Any]], truth: Truth, index: int, window: Span, findings: Findings
+    hours: list[dict[str, Any]],
+    true: dict[int, Figures],
+    expected: Expected,
+    window: Span,
+    findings: Findings,
 ) -> None:
-    """Compare the hours of one vehicle's answer."""
-    said = {
-        parse_timestamp(hour["start"]) // HOUR_US * HOUR_US: [
-            hour["acKwh"],
-            hour["dcKwh"],
-            hour["readings"],
-        ]
-        for hour in hours
-    }
-    start, end = window
-    for at in range(start // HOUR_US * HOUR_US, end, HOUR_US):
-        figures = truth.hours.get(at)
-        true: list[object] = [0.0, 0.0, 0]
-        if figures is not None:
-            ac, dc, _, _, _, readings = figures[:, index].tolist()
-            true = [_kwh(ac), _kwh(dc), readings]
+    """Compare the hours of one vehicle's answer; `expected` is that of the window."""
+    said = {parse_timestamp(hour["start"]) // HOUR_US * HOUR_US: hour for hour in hours}
+    for at, (ac, dc, readings) in true.items():
         findings.totals["answers about hours"] += 1
-        there = said.pop(at, [None] * 3)
-        if not all(map(_same, there, true)):
-            problem = f"the hour {format_timestamp(at)}: AC, DC, readings {there}, not {true}"
-            vehicle = truth.vehicles[index].device_id
+        hour = said.get(at, {})
+        there = [hour.get(name) for name in ("acKwh", "dcKwh", "readings")]
+        wanted = [_kwh(ac), _kwh(dc), readings]
+        if expected.is_excused and ac is not None and there[0] is not None:
+            wanted[0] = there[0]
+        if not all(map(_same, there, wanted)):
+            problem = f"the hour {format_timestamp(at)}: AC, DC, readings {there}, not {wanted}"
+            vehicle = expected.vehicle_id
             findings.add("wrong_hours", _PERFORMANCE, window, problem, vehicle=vehicle)
+
+
+def _allowed(answer: dict[str, Any], expected: Expected) -> Expected:
+    ac, quality = answer["energy"]["acKwh"], answer["quality"]
+    nano = None if ac is None else round(ac * NANO)
+    return expected.allowing(nano, quality["meterCoverage"], quality["reasons"])
+
+
+def _energy_and_quality(
+    answer: dict[str, Any], expected: Expected
+) -> list[tuple[str, str, object, object]]:
+    energy, quality = answer["energy"], answer["quality"]
+    ac, dc = expected.ac, expected.dc
+    loss = None if ac is None or dc is None else ac - dc
+    ratio = None if not ac or dc is None else dc / ac
+    return [
+        ("wrong_energy", "AC kWh", energy["acKwh"], _kwh(ac)),
+        ("wrong_energy", "DC kWh", energy["dcKwh"], _kwh(dc)),
+        ("wrong_energy", "loss kWh", energy["lossKwh"], _kwh(loss)),
+        ("wrong_energy", "ratio", answer["efficiency"]["ratio"], ratio),
+        ("wrong_coverage", "AC coverage", quality["meterCoverage"], expected.meter_coverage),
+        ("wrong_coverage", "DC coverage", quality["vehicleCoverage"], expected.vehicle_coverage),
+        ("wrong_coverage", "AC readings", quality["meterReadings"], expected.meter_readings),
+        ("wrong_coverage", "DC readings", quality["vehicleReadings"], expected.vehicle_readings),
+        ("wrong_status", "reasons", sorted(quality["reasons"]), sorted(expected.reasons)),
+    ]
+
+
+def _compare(
+    wanted: list[tuple[str, str, object, object]],
+    asked: str,
+    expected: Expected,
+    window: Span,
+    findings: Findings,
+) -> None:
+    for check, name, said, true in wanted:
+        if not _same(said, true):
+            problem = f"{name} {said}, not {true}"
+            findings.add(check, asked, window, problem, vehicle=expected.vehicle_id)
 
 
 def compare_fleet(
@@ -127,7 +187,7 @@ def compare_fleet(
         return
     findings.totals["answers about fleets"] += 1
     judged = [one for one in expected if one.status in BANDS]
-    ac, dc = sum(one.ac for one in judged), sum(one.dc for one in judged)
+    ac, dc = sum(one.ac or 0 for one in judged), sum(one.dc or 0 for one in judged)
     true: dict[str, object] = {"total": len(expected), "AC kWh": _kwh(ac), "DC kWh": _kwh(dc)}
     true |= {status: sum(one.status == status for one in expected) for status in STATUSES}
     true["ratio"] = dc / ac if ac else None
@@ -194,5 +254,5 @@ def _same(said: object, true: object) -> bool:
     return said == true
 
 
-def _kwh(units: int) -> float:
-    return units / UNITS_PER_KWH
+def _kwh(nano: int | None) -> float | None:
+    return None if nano is None else nano / NANO

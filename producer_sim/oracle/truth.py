@@ -1,6 +1,6 @@
 """The truth of a run: its energies, devices and bonds, as files beside its ledger.
 
-Energies are whole units of 0.0001 kWh in memory and kWh in the files. Times are microseconds since
+Energies are whole nanokilowatt-hours in memory and kWh in the files. Times are microseconds since
 1970. docs/simulator.md describes the columns.
 """
 
@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from producer_sim.devices.quirks.device import NANO
 from producer_sim.devices.quirks.pairs import Pairs
-from producer_sim.devices.world import UNITS_PER_KWH
 from producer_sim.ledger.ledger import LedgerError, read_metadata
 
 HOUR_US = 3_600_000_000
@@ -114,7 +114,7 @@ def write_truth(directory: Path, truth: Truth) -> dict[str, Any]:
     for row, name in enumerate(FIGURES):
         figures = [truth.hours[hour][row] for hour in hours]
         column = np.concatenate(figures) if figures else np.zeros(0, dtype=np.int64)
-        columns[name] = column / UNITS_PER_KWH if name in ENERGIES else column
+        columns[name] = column / NANO if name in ENERGIES else column
     _write(directory, "hours", pa.table(columns))
     return {
         "start_us": truth.start_us,
@@ -156,7 +156,7 @@ def read_truth(directory: Path) -> Truth:
         hours = np.unique(table["hour"].to_numpy())
         figures = np.array(
             [
-                np.rint(table[name].to_numpy() * (UNITS_PER_KWH if name in ENERGIES else 1))
+                np.rint(table[name].to_numpy() * (NANO if name in ENERGIES else 1))
                 for name in FIGURES
             ]
         ).astype(np.int64)

@@ -4,6 +4,7 @@ The truth follows from the energies of each interval and from which readings wer
 is not asked.
 """
 
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from producer_sim.devices.chaos import Fault
 from producer_sim.devices.fleet import HOUR_US, Fleet, Mode, Tick
+from producer_sim.devices.quirks.device import NANO
 from producer_sim.devices.quirks.pairs import Pairs
 from producer_sim.devices.records import Floats, Integers
 from producer_sim.devices.registers import Account, Counters
@@ -24,7 +26,12 @@ from producer_sim.devices.world import (
     Tie,
     World,
 )
+from producer_sim.oracle.shares import Shares, by_hour
 from producer_sim.oracle.truth import FIGURES, Bond, Device, Figures, Truth, Withheld, write_truth
+
+_METER, _VEHICLE = 0, 1
+_TOLD, _LIVED, _READINGS = 0, 2, 4  # the places of the meter's figures; the vehicle's follow
+_NANO_PER_UNIT = NANO // UNITS_PER_KWH
 
 
 class Witness:
@@ -53,6 +60,9 @@ class Witness:
         self._interval_us = interval_us
         self._counters = Counters(world.meters), Counters(world.vehicles)
         self._accounts = Account(world.meters), Account(world.vehicles)
+        self._shares = Shares(), Shares()
+        self._owners: deque[tuple[Integers, Integers]] = deque()
+        """Whose the energy of each meter and of each vehicle was in this tick, and before."""
         self._hours: dict[int, Figures] = {}
         self._withheld: list[Withheld] = []
         self._sessions: list[Bond] = []
@@ -85,26 +95,54 @@ class Witness:
         self._note_sessions(lived.recorded_at)
         energies = _units(lived.kwh_consumed_ac), _units(lived.kwh_delivered_dc)
         tick = self._fleet.tick
-        (ac, jumped), (dc, _) = (
-            account.take(tick, counters, energy, side)
-            for account, counters, energy, side in zip(
-                self._accounts, self._counters, energies, sent, strict=True
-            )
+        ticks = [account.ticks(tick) for account in self._accounts]
+        told, (jumped, _) = zip(
+            *(
+                account.take(tick, counters, energy, side)
+                for account, counters, energy, side in zip(
+                    self._accounts, self._counters, energies, sent, strict=True
+                )
+            ),
+            strict=True,
         )
         for pair in np.flatnonzero(jumped).tolist():
             self._jumped_at[pair] = int(lived.recorded_at[pair])
-        hours = (lived.recorded_at - 1) // HOUR_US * HOUR_US
-        owner = self._owner()
-        for hour in np.unique(hours[in_time]).tolist():
-            figures = self._hours.setdefault(
-                hour, np.zeros((len(FIGURES), len(owner)), dtype=np.int64)
+        self._note_owners(max(int(some.max(initial=1)) for some in ticks))
+        charging = self._charging()
+        for side in (_METER, _VEHICLE):
+            shares = self._shares[side].take(
+                told[side] * _NANO_PER_UNIT, ticks[side], charging[side]
             )
-            now = in_time & (hours == hour)
-            owned = now & (owner != NO_VEHICLE)
-            for row, values in ((0, ac), (2, energies[0]), (4, sent[0])):
-                np.add.at(figures[row], owner[owned], values[owned])
-            for row, values in ((1, dc), (3, energies[1]), (5, sent[1])):
-                figures[row][now] += values[now]
+            for back, energy in enumerate(shares):
+                self._add(_TOLD + side, energy, back=back)
+            self._add(_LIVED + side, energies[side] * in_time * _NANO_PER_UNIT, back=0)
+            self._count(_READINGS + side, sent[side])
+
+    def _note_owners(self, ticks: int) -> None:
+        self._owners.appendleft((self._owner(), np.arange(len(self._ids[_VEHICLE]))))
+        while len(self._owners) > ticks:
+            self._owners.pop()
+
+    def _add(self, row: int, energy: Integers, *, back: int) -> None:
+        """Add energies of the interval so many ticks ago to a figure of their vehicles."""
+        owner = self._owners[back][row % 2]
+        used = (energy != 0) & (owner != NO_VEHICLE)
+        ends = self._fleet.read_at(self._fleet.tick - back)[used]
+        for hour, share in by_hour(energy[used], ends, self._interval_us):
+            np.add.at(self._figures(hour)[row], owner[used], share)
+
+    def _count(self, row: int, sent: npt.NDArray[np.bool_]) -> None:
+        """Count the readings that were sent of each vehicle."""
+        owner = self._owners[0][row % 2]
+        hours = (self._fleet.read_at(self._fleet.tick) - 1) // HOUR_US * HOUR_US
+        counted = sent & (owner != NO_VEHICLE)
+        for hour in np.unique(hours[counted]).tolist():
+            np.add.at(self._figures(hour)[row], owner[counted & (hours == hour)], 1)
+
+    def _figures(self, hour: int) -> Figures:
+        if hour not in self._hours:
+            self._hours[hour] = np.zeros((len(FIGURES), len(self._ids[1])), dtype=np.int64)
+        return self._hours[hour]
 
     def devices(self) -> tuple[Device, ...]:
         """Return all meters, then all vehicles, in the order of their phase."""
@@ -188,6 +226,13 @@ class Witness:
         charging = np.flatnonzero(self._in_session)
         owner[self._fleet.charger[charging]] = charging
         return owner
+
+    def _charging(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return on which meters a session runs, and which vehicles are in one."""
+        in_session = self._in_session
+        on_meter = np.zeros_like(in_session)
+        on_meter[self._fleet.charger[in_session]] = True
+        return on_meter, in_session
 
     @property
     def _in_session(self) -> npt.NDArray[np.bool_]:

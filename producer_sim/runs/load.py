@@ -9,6 +9,7 @@ import numpy as np
 from producer_sim.devices.chaos import Chaos, Fault
 from producer_sim.devices.fleet import Fleet
 from producer_sim.devices.messages import FleetMessages
+from producer_sim.devices.quirks.charges import CALM_US
 from producer_sim.devices.quirks.pairs import Pairs
 from producer_sim.devices.records import Records
 from producer_sim.devices.world import SHORTEST_INTERVAL_S, World
@@ -94,6 +95,7 @@ def _world(plan: Plan) -> World | None:
         seed=plan.seed,
         ticks=math.ceil(plan.duration_us / plan.interval_us),
         registers=plan.registers,
+        calm=math.ceil(CALM_US / plan.interval_us),
     )
 
 

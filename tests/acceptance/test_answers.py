@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from deploy.replica import Replica
+from producer_sim.devices.quirks.quirk import IN_SESSIONS, Quirk
 from producer_sim.oracle.answers import CHECKS
 from producer_sim.product import Product, ProductError
 from producer_sim.runs.enrolment import enrol, enter_sessions
@@ -18,9 +19,10 @@ from tests.acceptance.conftest import API_KEY, Environment, query
 from tests.acceptance.program import Ended, run
 from tests.unit.worlds import MINUTE_US, lived
 
-# A day, so that every charger is used and every kind of change happens, with readings withheld.
+# A day, so that every charger is used and every kind of change happens, with readings withheld; and
+# one pair of each quirk.
 RUN = ["run", "--world", "--devices", "40", "--interval", "300", "--duration", "24h", "--seed", "1"]
-RUN += ["--rate", "max", "--chaos", "0.01", "--quiet"]
+RUN += ["--rate", "max", "--chaos", "0.01", "--quirks", "0.3", "--quiet"]
 OLDEST = "assignment_id = (SELECT min(assignment_id) FROM vehicle_meter_assignment)"
 ASSIGNED = "UPDATE vehicle_meter_assignment SET ended_at = {} WHERE " + OLDEST
 # What is done behind the product's back, undone again, and the checks that it must violate.
@@ -39,6 +41,11 @@ DISTURBANCES: dict[str, tuple[str, str, set[str]]] = {
         "UPDATE charging_session SET vehicle_id = vehicle_id || '-x'",
         "UPDATE charging_session SET vehicle_id = replace(vehicle_id, '-x', '')",
         {"wrong_energy", "wrong_status"},
+    ),
+    "coarse counters that are rated far too low": (
+        "UPDATE meter SET capacity_kw = capacity_kw / 100 WHERE register_step_kwh IS NOT NULL",
+        "UPDATE meter SET capacity_kw = capacity_kw * 100 WHERE register_step_kwh IS NOT NULL",
+        {"wrong_energy", "wrong_hours"},
     ),
 }
 
@@ -72,6 +79,8 @@ def test_every_answer_is_true_and_one_that_is_not_is_found(
     assert violated(report) == {}
     totals = report["totals"]
     assert totals["answers about vehicles"] == 4 * 40
+    assert totals["answers about meters"] == 4 * len(Quirk)
+    assert totals["answers about sessions"] > len(IN_SESSIONS)
     assert totals["answers about fleets"] == 4
     assert totals["chargers shown: degraded"] > 0
     assert totals["chargers shown: critical"] > 0

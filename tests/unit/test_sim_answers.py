@@ -1,15 +1,14 @@
 """The expected answers, and that every wrong answer is found."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 
+from producer_sim.devices.quirks.device import NANO
 from producer_sim.oracle.answers import (
     STATUSES,
     Findings,
@@ -18,76 +17,80 @@ from producer_sim.oracle.answers import (
     compare_hours,
     compare_vehicle,
 )
-from producer_sim.oracle.expected import (
-    BANDS,
-    Expectation,
-    Expected,
-    Schedule,
-    joined,
-    windows,
-    without,
-)
-from producer_sim.oracle.truth import Device, Truth
-from telemetry.timestamps import format_timestamp
+from producer_sim.oracle.expected import BANDS, Expectation, Expected, windows
+from producer_sim.oracle.schedule import Schedule
+from producer_sim.oracle.spans import clipped, joined, without
+from producer_sim.oracle.truth import Truth
+from tests.unit.said import Answer, hours, kwh, performance, violated
 from tests.unit.worlds import HOUR_US, MINUTE_US, START_US, lived
-
-Answer = dict[str, Any]
 
 
 @cache
-def run() -> tuple[Truth, list[Expected]]:
+def run() -> tuple[Truth, Expectation, list[Expected]]:
     truth, _ = lived()
-    return truth, list(Expectation(truth).of((truth.start_us, truth.end_us)))
+    expectation = Expectation(truth)
+    return truth, expectation, list(expectation.of((truth.start_us, truth.end_us)))
 
 
-def device(kind: str = "interval") -> Device:
-    return Device(
-        stream="meter",
-        device_id="m",
-        reading_kind=kind,
-        register_modulus_kwh=None,
-        capacity_kw=None,
-        battery_capacity_kwh=None,
-        first_at=10,
-        planted=None,
-        jumped_at=None,
-    )
+def schedule(kind: str, at: list[int], interval: int = MINUTE_US) -> Schedule:
+    return Schedule(np.array(at), is_register=kind == "register", interval_us=interval)
 
 
 @pytest.mark.parametrize(
     ("kind", "withheld", "span", "known"),
     [
-        # Read at 10, 20, … 90.
-        ("interval", [], (0, 100), 90),
-        ("interval", [], (15, 45), 25),
-        ("interval", [30], (15, 45), 15),
-        ("interval", [20], (15, 45), 20),
-        ("interval", [20, 30, 40], (15, 45), 0),
-        ("interval", [], (20, 20), 0),
-        ("interval", [], (91, 100), 0),
-        ("register", [], (0, 100), 80),
-        ("register", [], (15, 45), 25),
-        ("register", [30], (15, 45), 25),
-        ("register", [40], (15, 45), 15),
-        ("register", [10], (15, 45), 20),
-        ("register", [10, 20], (15, 45), 10),
-        ("register", [20, 30, 40], (15, 45), 0),
+        # Read each minute from 1 to 9.
+        ("interval", [], (0, 10), 9),
+        ("interval", [], (1.5, 4.5), 3),
+        ("interval", [3], (1.5, 4.5), 2),
+        ("interval", [5], (1.5, 4.5), 2.5),
+        ("interval", [2, 3, 4, 5], (1.5, 4.5), 0),
+        ("interval", [], (2, 2), 0),
+        ("interval", [], (9.1, 10), 0),
+        ("register", [], (0, 10), 8),
+        ("register", [], (1.5, 4.5), 3),
+        ("register", [1, 2], (1.5, 4.5), 1.5),
+        # A gap of 5 minutes is known; a longer one only if it lies whole within.
+        ("register", [3, 4, 5, 6], (3.5, 4.5), 1),
+        ("register", [3, 4, 5, 6, 7], (3.5, 4.5), 0),
+        ("register", [3, 4, 5, 6, 7], (2.5, 9), 1),
+        ("register", [3, 4, 5, 6, 7], (2, 9), 7),
+        ("register", [3, 4, 5, 6, 7], (1, 7.9), 1),
     ],
 )
 def test_coverage_is_the_time_that_the_readings_account_for(
-    kind: str, withheld: list[int], span: tuple[int, int], known: int
+    kind: str, withheld: list[int], span: tuple[float, float], known: float
 ) -> None:
-    assert Schedule(device(kind), 10, 100, withheld).known([span]) == known
+    at = [minute * MINUTE_US for minute in range(1, 10) if minute not in withheld]
+    start, end = (round(edge * MINUTE_US) for edge in span)
+    assert schedule(kind, at).known([(start, end)]) == known * MINUTE_US
+
+
+def test_a_slow_registers_gap_of_two_intervals_is_known() -> None:
+    slow = schedule("register", [0, 30 * MINUTE_US, 61 * MINUTE_US], 15 * MINUTE_US)
+    assert slow.known([(MINUTE_US, 60 * MINUTE_US)]) == 29 * MINUTE_US
+
+
+def test_the_readings_of_an_interval_device_are_not_counted_twice() -> None:
+    twice = schedule("interval", [MINUTE_US - 1, MINUTE_US, 2 * MINUTE_US - 1, 2 * MINUTE_US])
+    assert twice.known([(0, 3 * MINUTE_US)]) == 2 * MINUTE_US
+
+
+def test_told_silence_is_known() -> None:
+    at = np.array([10 * MINUTE_US])
+    told = Schedule(at, is_register=False, interval_us=MINUTE_US, silence=[(0, 9 * MINUTE_US)])
+    assert told.known([(5 * MINUTE_US, 20 * MINUTE_US)]) == 5 * MINUTE_US
 
 
 def test_spans_are_joined_and_subtracted() -> None:
     assert joined([(5, 7), (0, 2), (2, 4), (6, 9)]) == [(0, 4), (5, 9)]
     assert without([(0, 10)], [(2, 4), (4, 5), (9, 20)]) == [(0, 2), (5, 9)]
     assert without([(0, 10)], [(0, 10)]) == []
+    assert clipped([(0, 2), (1, 9)], 2, 5) == [(2, 5)]
 
 
 def test_windows_are_the_whole_run_and_full_hours_of_it() -> None:
-    truth, _ = run()
+    truth, _, _ = run()
     whole, first, middle, last = windows(truth)
     assert whole == (START_US - 5 * MINUTE_US, START_US + 24 * HOUR_US)
     assert first == (whole[0], START_US)
@@ -96,7 +99,7 @@ def test_windows_are_the_whole_run_and_full_hours_of_it() -> None:
 
 
 def test_planted_faults_show_and_sound_chargers_do_not() -> None:
-    _, expected = run()
+    _, _, expected = run()
     shown = [one for one in expected if one.is_telling]
     assert {one.planted for one in shown} == {"sound", "degraded", "critical"}
     for one in shown:
@@ -106,28 +109,12 @@ def test_planted_faults_show_and_sound_chargers_do_not() -> None:
 
 
 def test_the_hours_add_up_to_the_whole_run() -> None:
-    truth, whole = run()
+    truth, expectation, whole = run()
     cuts = [truth.start_us, *range(START_US, truth.end_us + 1, HOUR_US)]
-    hours = [list(Expectation(truth).of(window)) for window in pairwise(cuts)]
+    hours = [list(expectation.of(window)) for window in pairwise(cuts)]
     for index, one in enumerate(whole):
-        assert sum(hour[index].ac for hour in hours) == one.ac
+        assert sum(hour[index].ac or 0 for hour in hours) == (one.ac or 0)
         assert sum(hour[index].vehicle_readings for hour in hours) == one.vehicle_readings
-
-
-def performance(one: Expected) -> Answer:
-    ac, dc = one.ac / 10_000, one.dc / 10_000
-    return {
-        "energy": {"acKwh": ac, "dcKwh": dc, "lossKwh": ac - dc},
-        "efficiency": {"ratio": dc / ac if ac else None, "status": one.status},
-        "quality": {
-            "meterCoverage": float(one.meter_coverage),
-            "vehicleCoverage": float(one.vehicle_coverage),
-            "meterReadings": one.meter_readings,
-            "vehicleReadings": one.vehicle_readings,
-            "reasons": list(one.reasons),
-        },
-        "sessions": one.sessions,
-    }
 
 
 def anomalies(expected: list[Expected]) -> list[Answer]:
@@ -135,8 +122,8 @@ def anomalies(expected: list[Expected]) -> list[Answer]:
         {
             "vehicleId": one.vehicle_id,
             "status": one.status,
-            "acKwh": one.ac / 10_000,
-            "dcKwh": one.dc / 10_000,
+            "acKwh": kwh(one.ac),
+            "dcKwh": kwh(one.dc),
         }
         for one in expected
         if one.is_anomaly
@@ -145,7 +132,7 @@ def anomalies(expected: list[Expected]) -> list[Answer]:
 
 def fleet(expected: list[Expected]) -> Answer:
     judged = [one for one in expected if one.status in BANDS]
-    ac, dc = (Fraction(sum(getattr(one, side) for one in judged), 10_000) for side in ("ac", "dc"))
+    ac, dc = (Fraction(sum(getattr(one, side) for one in judged), NANO) for side in ("ac", "dc"))
     counts = {status: sum(one.status == status for one in expected) for status in STATUSES}
     return {
         "vehicles": {"total": len(expected)} | counts,
@@ -154,36 +141,36 @@ def fleet(expected: list[Expected]) -> Answer:
     }
 
 
-def hours(truth: Truth, index: int) -> list[Answer]:
-    nothing = np.zeros((6, len(truth.vehicles)), dtype=np.int64)
-    first = truth.start_us // HOUR_US * HOUR_US
-    answers = []
-    for at in range(first, truth.end_us, HOUR_US):
-        ac, dc, _, _, _, readings = truth.hours.get(at, nothing)[:, index].tolist()
-        start = format_timestamp(max(at, truth.start_us))
-        answers.append(
-            {"start": start, "acKwh": ac / 10_000, "dcKwh": dc / 10_000, "readings": readings}
-        )
-    return answers
-
-
-def violated(compare: Callable[[Findings], None]) -> set[str]:
-    findings = Findings()
-    compare(findings)
-    return {check.name for check in findings.checks(complete=True) if check.violations}
-
-
 def test_right_answers_violate_nothing() -> None:
-    truth, expected = run()
+    truth, expectation, expected = run()
     window = truth.start_us, truth.end_us
     findings = Findings()
     for index, one in enumerate(expected):
-        compare_vehicle(performance(one), one, window, findings)
-        compare_hours(hours(truth, index), truth, index, window, findings)
+        true = expectation.hours(index, window)
+        assert compare_vehicle(performance(one), one, window, findings) == one
+        compare_hours(hours(true, window), true, one, window, findings)
     compare_fleet(fleet(expected), expected, window, findings, exact=True)
     compare_anomalies(anomalies(expected), expected, window, findings, exact=True)
     assert not any(check.violations for check in findings.checks(complete=True))
     assert findings.totals["answers about vehicles"] == len(expected)
+
+
+@pytest.mark.parametrize(("side", "wrong"), [("acKwh", 0.0), ("dcKwh", None)])
+def test_what_is_not_known_must_be_null_and_nothing_else(side: str, wrong: float | None) -> None:
+    truth, expectation, expected = run()
+    window = truth.start_us, truth.end_us
+    index, one = next(
+        (index, one) for index, one in enumerate(expected) if one.status == "no_meter"
+    )
+    assert one.ac is None
+    assert one.dc is not None
+    answer = performance(one)
+    answer["energy"][side] = wrong
+    assert violated(lambda found: compare_vehicle(answer, one, window, found)) == {"wrong_energy"}
+    true = expectation.hours(index, window)
+    said = hours(true, window)
+    said[3][side] = wrong
+    assert violated(lambda found: compare_hours(said, true, one, window, found)) == {"wrong_hours"}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +185,7 @@ def test_right_answers_violate_nothing() -> None:
     ],
 )
 def test_a_slightly_wrong_answer_is_found(place: str, wrong: float, check: str) -> None:
-    truth, expected = run()
+    truth, _, expected = run()
     one = next(one for one in expected if one.status == "optimal")
     answer: Answer = deepcopy(performance(one))
     *path, last = place.split(".")
@@ -211,7 +198,7 @@ def test_a_slightly_wrong_answer_is_found(place: str, wrong: float, check: str) 
 
 
 def test_a_missed_fault_and_a_false_fault_are_found() -> None:
-    truth, expected = run()
+    truth, _, expected = run()
     window = truth.start_us, truth.end_us
     listed = anomalies(expected)
     faulty = {one.vehicle_id for one in expected if one.is_telling and one.is_anomaly}
@@ -228,7 +215,7 @@ def test_a_missed_fault_and_a_false_fault_are_found() -> None:
 
 
 def test_a_check_that_has_compared_nothing_is_unchecked() -> None:
-    truth, expected = run()
+    truth, _, expected = run()
     window = truth.start_us, truth.end_us
     findings = Findings()
     assert not any(check.compared for check in findings.checks(complete=False))
@@ -244,7 +231,7 @@ def unchecked(findings: Findings) -> set[str]:
 
 
 def test_a_fleet_with_other_vehicles_is_compared_only_in_an_exact_check() -> None:
-    truth, expected = run()
+    truth, _, expected = run()
     window = truth.start_us, truth.end_us
     answer = fleet(expected)
     answer["vehicles"]["total"] += 1

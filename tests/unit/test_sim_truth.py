@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from producer_sim.devices.chaos import Fault, Shares
+from producer_sim.devices.quirks.device import NANO
 from producer_sim.devices.records import NO_TIME
 from producer_sim.ledger.ledger import Ledger, LedgerError
 from producer_sim.oracle.truth import Figures, Truth, read_truth, read_truths, write_truth
@@ -43,7 +44,7 @@ def test_interval_readings_account_for_all_energy_if_nothing_is_withheld() -> No
         truth.vehicles, figures[DC].tolist(), figures[VEHICLE_READINGS].tolist(), strict=True
     ):
         mine = [row.measures[1] for row in sent if row.device_id == vehicle.device_id]
-        assert sum(map(Fraction, map(repr, mine))) == Fraction(dc, 10_000)
+        assert sum(map(Fraction, map(repr, mine))) == Fraction(dc, NANO)
         assert readings == len(mine)
 
 
@@ -51,7 +52,7 @@ def test_the_energy_of_each_meter_belongs_to_one_vehicle_or_to_none() -> None:
     truth, sent = lived(registers=0.0)
     meters = {device.device_id for device in truth.devices if device.stream == "meter"}
     drawn = sum(Fraction(repr(row.measures[0])) for row in sent if row.device_id in meters)
-    told = Fraction(int(total(truth)[AC].sum()), 10_000)
+    told = Fraction(int(total(truth)[AC].sum()), NANO)
     # The standby of shared, spare and unassigned chargers belongs to no vehicle.
     assert 0.9 * float(drawn) < float(told) < float(drawn)
 
@@ -59,7 +60,7 @@ def test_the_energy_of_each_meter_belongs_to_one_vehicle_or_to_none() -> None:
 def test_a_register_accounts_for_all_but_its_first_interval_and_a_replacement() -> None:
     truth, _ = lived(registers=1.0)
     figures = total(truth)
-    unseen = (figures[AC_LIVED] - figures[AC]) / 10_000
+    unseen = (figures[AC_LIVED] - figures[AC]) / NANO
     jumped = {device.device_id for device in truth.devices if device.jumped_at is not None}
     assert jumped
     assert (unseen >= 0).all()

@@ -10,7 +10,7 @@ _LONGEST = 3
 def is_wrong(life: Life, at: int) -> bool:
     """Return whether the sample of a whole interval is wrong.
 
-    A good one follows within the hour, and the first and the last two hours of a run are good.
+    A good one follows within the hour, and the first and the last hour of a run are good.
     """
     block, within = divmod(at, _BLOCK_US)
     begins = block * _BLOCK_US

@@ -42,6 +42,14 @@ class Pair:
         """Return the energy that the vehicle's battery took in start < t <= end."""
         return self.charges.taken(end) - self.charges.taken(start)
 
+    def meter_told(self, start: int, end: int) -> int:
+        """Return the energy that the meter's readings account for in start < t <= end."""
+        return self.meter.told(end) - self.meter.told(start)
+
+    def vehicle_told(self, start: int, end: int) -> int:
+        """Return the energy that the vehicle's readings account for in start < t <= end."""
+        return self.vehicle.told(end) - self.vehicle.told(start)
+
     def sessions(self, end: int) -> Iterator[tuple[int, int]]:
         """Yield the charges that are entered as sessions; all of them have begun before `end`."""
         if self.quirk in IN_SESSIONS:
