@@ -4,8 +4,8 @@
 -- A stale rollup is never trusted. A flush notes in its own transaction which hours of which devices it has
 -- touched (`rollup_due`, one row a batch); triggers note what else changes. A roll-up turns notes into vehicles that
 -- are due (`vehicle_due`), and writes these when it has the time. A question sees all of this in one snapshot, and
--- takes what is noted or due from readings, and what has no row on a day that is not known to be complete. So the answer is always that of the readings, and the rollups decide
--- only how fast it comes.
+-- takes what is noted or due from readings, and what has no row on a day that is not known to be complete. So the
+-- answer is always that of the readings, and the rollups decide only how fast it comes.
 
 -- Hours that were touched: device and hour by their place in the two arrays, hours since 1970. A reading on the
 -- hour belongs to the hour that it ends.

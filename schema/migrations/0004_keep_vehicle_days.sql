@@ -45,7 +45,8 @@ BEGIN
         WHERE oid = to_regclass('energy_rollup') AND grantee <> relowner
           AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
     LOOP
-        EXECUTE format('GRANT %s ON vehicle_day, vehicle_due, vehicle_day_done, history_removed TO %s', one.privilege_type, one.role);
+        EXECUTE format('GRANT %s ON vehicle_day, vehicle_due, vehicle_day_done, history_removed TO %s',
+                       one.privilege_type, one.role);
     END LOOP;
 END
 $$;
