@@ -22,7 +22,6 @@ RECORDING = ROOT / "data" / "uci_household_power_2007-02-01_02.csv"
 LONGEST_DRAIN_S = 300.0
 QUIRKS = 0.2
 """The share of the pairs that behave as real devices do."""
-_MADE = 'telemetry_http_requests_total{method="POST"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,7 @@ def _watch(
     *,
     console: Console,
 ) -> None:
-    """Show the requests to the API and the messages consumed, until all messages are consumed."""
+    """Show the messages consumed, until all are."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -112,16 +111,12 @@ def _watch(
     )
     sent: int | None = None
     deadline = math.inf
-    requests = Counted([processes.api], _MADE)
     consumed = Counted(processes.consumers, "telemetry_messages_total{")  # started for this demo
     with Progress(*columns, console=console) as progress:
-        # Two devices and their assignment; the sessions are not counted here.
-        told = progress.add_task("told over HTTP", total=3 * fleet.devices)
         ended = progress.add_task(
             "stored, or set aside with a reason", total=2 * fleet.devices * fleet.minutes
         )
         while time.monotonic() < deadline:
-            progress.update(told, completed=requests.total())
             done = consumed.total()
             progress.update(ended, completed=done)
             if sent is not None and done >= sent:
