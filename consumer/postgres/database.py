@@ -1,6 +1,7 @@
 """PostgreSQL as a replica uses it: connections, whether it is there, attempts that are repeated."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -146,6 +147,10 @@ class Database:
                             self.refusals.note(waiting, work, error)
                     if not is_outage(error):
                         await asyncio.sleep(pause(failures, longest=self.longest_pause))
+                # psycopg's error and its frames refer to each other, and to libpq's connection with
+                # its buffers. During an outage so few objects are made that the collector would
+                # not run by itself for many minutes.
+                gc.collect(1)
             self.refusals.end(waiting)
         finally:
             self.refusals.forget(waiting)

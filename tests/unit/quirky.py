@@ -1,5 +1,8 @@
 """Pairs with quirks, put to the product's arithmetic."""
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from energy.bonds import Bond, Bonds
@@ -18,6 +21,7 @@ from tests.unit.worlds import HOUR_US, MINUTE_US, START_US
 END_US = START_US + 24 * HOUR_US
 
 
+@cache
 def pairs_of(
     *, seed: int = 1, count: int = len(Quirk), interval_us: int = MINUTE_US, end_us: int = END_US
 ) -> Pairs:
@@ -47,11 +51,20 @@ def judged(pairs: Pairs, pair: Pair, start: int, end: int) -> Performance:
     )
 
 
+@cache
+def _sent(pairs: Pairs) -> dict[str, list[Any]]:
+    """Return what the pairs send, by device."""
+    sent = pairs.between(START_US, END_US)
+    found: dict[str, list[Any]] = {}
+    for index, name in enumerate(sent.device_ids):
+        found.setdefault(name, []).append(sent.row(index))
+    return found
+
+
 def _history(
     pairs: Pairs, device: quirks_device.Device, name: str, sessions: list[Bond]
 ) -> History:
-    sent = pairs.between(START_US, END_US)
-    mine = [sent.row(index) for index in range(len(sent)) if sent.device_ids[index] == name]
+    mine = _sent(pairs)[name]
     place = 0 if name.startswith("mtr") else 1
     facts = device.facts()
     registered = Device.of(
