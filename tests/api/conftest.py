@@ -58,7 +58,8 @@ def rows(api_database: str) -> Iterator[Rows]:
     with psycopg.connect(api_database, autocommit=True, row_factory=dict_row) as connection:
         connection.execute(
             "TRUNCATE meter, vehicle, vehicle_meter_assignment, charging_session, meter_history,"
-            " vehicle_history, meter_current_state, vehicle_current_state"
+            " vehicle_history, meter_current_state, vehicle_current_state, rollup_due, vehicle_due,"
+            " vehicle_day, vehicle_day_done, history_removed"
         )
         yield connection
 

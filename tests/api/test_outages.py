@@ -92,7 +92,7 @@ async def test_without_kafka_readings_are_503_and_memory_is_bounded(
         assert (await read(client)).status_code == 200
         await until_ready(client, 503, database=True, kafka=False)
         assert (await client.get("/health/live")).status_code == 200
-        # Twice more than the buffer holds, until as much is taken as it needs, and then as much again.
+        # Twice more than the buffer holds, until all is taken that this needs; then as much again.
         large = encode({"data": [meter(pad="x" * 60_000) for _ in range(20)]})
         most: list[int] = []
         for _ in range(4 if fault == "cut" else 2):
