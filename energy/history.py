@@ -52,6 +52,16 @@ class History:
         known = Known.of(worth, readings, _telling_silence(line, devices, charging, removed_until))
         return cls(line, readings, worth, Spread(worth, charging), known, removed_until)
 
+    def first_gap(self, time: int) -> int:
+        """Return when the first long gap of a register begins that ends after a time.
+
+        `time` if none begins before it. Both are microseconds since 1970.
+        """
+        devices = self.line.stretch(self.known.gap_ends)
+        shift = self.line.shift[devices]
+        starts, ends = self.known.gap_starts - shift, self.known.gap_ends - shift
+        return int(starts[ends > time].min(initial=time))
+
     def covered(self, device: int, start: int, end: int) -> Spans:
         """Return when the energy of one device is known in start < t <= end (µs since 1970)."""
         shift = int(self.line.shift[device])

@@ -1,6 +1,6 @@
 """Energy of devices, added up for those whom it belongs to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,13 @@ class Parts:
         """Return the parts that reach beyond a time."""
         left = self.ends > time
         return Parts(self.owner[left], self.device[left], self.starts[left], self.ends[left])
+
+    def among(self, names: Sequence[str], devices: Sequence[str]) -> "Parts":
+        """Return the parts of some devices, with their places there; `names` are all of them."""
+        places = {name: place for place, name in enumerate(devices)}
+        place = np.array([places.get(name, -1) for name in names], np.int64)[self.device]
+        left = place >= 0
+        return Parts(self.owner[left], place[left], self.starts[left], self.ends[left])
 
     def of_devices(self, devices: Ints) -> "Parts":
         """Return the parts with their devices' places among some (ascending), which have all."""

@@ -62,14 +62,9 @@ BEGIN
     ), (
         SELECT hours_since_1970(due.since) FROM vehicle_due AS due WHERE due.vehicle_id = of_vehicle
     ));
-    SELECT first_doubtful_day(of_vehicle, asked.first_day, asked.last_day, statement_timestamp(),
-                              coalesce(array_agg(open.day), '{}'), coalesce(array_agg(open.done_to), '{}'))
-    INTO doubted
-    FROM (SELECT date '1970-01-01' + first_hour / 24 AS first_day,
-                 date '1970-01-01' + (last_hour - 1) / 24 AS last_day) AS asked
-    LEFT JOIN LATERAL open_days(asked.first_day, asked.last_day) AS open
-        ON open.day IS NOT NULL
-    GROUP BY asked.first_day, asked.last_day;
+    SELECT doubtful.day INTO doubted
+    FROM doubtful_days(ARRAY[of_vehicle], date '1970-01-01' + first_hour / 24,
+                       date '1970-01-01' + (last_hour - 1) / 24, statement_timestamp()) AS doubtful;
     last_hour := least(last_hour, midnight_hour(doubted));
 
     RETURN QUERY

@@ -142,32 +142,37 @@ RETURNS TABLE (vehicle_id text, since timestamptz, noted_at timestamptz) LANGUAG
     GROUP BY 1
 $$;
 
--- The first of some days on which a vehicle's row cannot be trusted: it does not hold any more; or it is not there
--- although the day is open (as `open_days` says), or the vehicle's silence may tell something. Null if there is none.
-CREATE OR REPLACE FUNCTION first_doubtful_day(
-    of_vehicle text, first_day date, last_day date, as_of timestamptz, open_days date[], done_to text[]
-) RETURNS date LANGUAGE sql STABLE AS $$
-    SELECT min(doubtful.day)
-    FROM (
-        SELECT kept.day
-        FROM vehicle_day AS kept
-        WHERE kept.vehicle_id = of_vehicle AND kept.day BETWEEN first_day AND last_day AND kept.holds_until <= as_of
+-- The first day between two on which the row of each of some vehicles cannot be trusted: it does not hold any more; or
+-- it is not there although the day is open, or the vehicle's silence may tell something. Other vehicles are left out.
+CREATE OR REPLACE FUNCTION doubtful_days(vehicles text[], first_day date, last_day date, as_of timestamptz)
+RETURNS TABLE (vehicle_id text, day date) LANGUAGE sql STABLE AS $$
+    WITH kept AS MATERIALIZED (
+        SELECT one.vehicle_id, one.day, one.holds_until
+        FROM vehicle_day AS one
+        WHERE one.vehicle_id = ANY (vehicles) AND one.day BETWEEN first_day AND last_day
+    ), missing AS (
+        SELECT asked.vehicle_id, open.day
+        FROM open_days(first_day, last_day) AS open
+        JOIN unnest(vehicles) AS asked (vehicle_id) ON asked.vehicle_id > open.done_to COLLATE "C"
         UNION ALL
-        SELECT missing.day
+        SELECT telling.device_id, first_day + place
         FROM (
-            SELECT open.day FROM unnest(open_days, done_to) AS open (day, done_to)
-            WHERE of_vehicle > open.done_to COLLATE "C"
-            UNION ALL
-            SELECT first_day + place
-            FROM generate_series(0, last_day - first_day) AS place
-            WHERE EXISTS (
-                SELECT FROM device_facts AS facts
-                WHERE facts.stream = 'vehicle' AND facts.device_id = of_vehicle AND facts.reports_only_while_charging
-            )
-        ) AS missing
-        WHERE NOT EXISTS (SELECT FROM vehicle_day AS kept
-                          WHERE kept.vehicle_id = of_vehicle AND kept.day = missing.day)
+            SELECT DISTINCT facts.device_id
+            FROM device_facts AS facts
+            WHERE facts.stream = 'vehicle' AND facts.device_id = ANY (vehicles) AND facts.reports_only_while_charging
+        ) AS telling
+        CROSS JOIN generate_series(0, last_day - first_day) AS place
+    )
+    SELECT doubtful.vehicle_id, min(doubtful.day)
+    FROM (
+        SELECT kept.vehicle_id, kept.day FROM kept WHERE kept.holds_until <= as_of
+        UNION ALL
+        SELECT missing.vehicle_id, missing.day
+        FROM missing
+        LEFT JOIN kept ON kept.vehicle_id = missing.vehicle_id AND kept.day = missing.day
+        WHERE kept.day IS NULL
     ) AS doubtful
+    GROUP BY 1
 $$;
 
 -- What is kept of a vehicle between two hours (since 1970): energy, and for how many microseconds it is known in

@@ -89,8 +89,7 @@ async def read_doubtful(
         },
     )
     return {
-        vehicles[row["place"]]: (row["day"].toordinal() - _FIRST_DAY) * DAY_US
-        async for row in cursor
+        row["vehicle_id"]: (row["day"].toordinal() - _FIRST_DAY) * DAY_US async for row in cursor
     }
 
 

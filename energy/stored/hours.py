@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
 from energy.charged import Charged
 from energy.hourly import Hourly
 from energy.performance import hours
+from energy.sides import Parts
 from energy.stored.bonds import read_bonds
 from energy.stored.histories import Connection, read_history
 from energy.stored.times import as_datetime, as_us
+from energy.units import HOUR_US
 from telemetry.streams import METER, VEHICLE
 
 # A gap that is longer is not told.
-LONGEST_GAP = timedelta(days=400)
+LONGEST_GAP_US = 400 * 24 * HOUR_US
 # So much is computed at a time: an hour of a vehicle with its meter has some 120 readings.
 VEHICLE_HOURS = 2_000
 
@@ -28,20 +30,31 @@ async def read_hourly(
     The connection is in a snapshot, and loads arrays by `load_arrays`. Raises psycopg.Error.
     """
     first, last = as_us(start), as_us(end)
-    bonds = await read_bonds(connection, start - LONGEST_GAP, end, vehicles=vehicles)
-    meters = sorted({meter for one in vehicles for meter in bonds.meters_of(one)})
-    parts = Charged.of(vehicles, meters, bonds, as_us(start - LONGEST_GAP), last).parts
-    parts = parts.ending_after(first)
-    which = np.unique(parts.device)
+    meters, parts = await _charged(connection, vehicles, first, last)
     spans = []
-    for place in which.tolist():
+    for place, meter in enumerate(meters):
         mine = parts.device == place
-        begin = max(int(parts.starts[mine].min()), first)
-        spans.append((meters[place], as_datetime(begin), as_datetime(int(parts.ends[mine].max()))))
+        begin, until = int(parts.starts[mine].min()), int(parts.ends[mine].max())
+        spans.append((meter, as_datetime(begin), as_datetime(until)))
     delivered = await read_history(
         connection, VEHICLE, [(one, start, end) for one in vehicles], as_of
     )
     drawn = await read_history(connection, METER, spans, as_of)
-    return await asyncio.to_thread(
-        Hourly.of, delivered, drawn, parts.of_devices(which), hours(first, last)
-    )
+    begin = drawn.first_gap(first)
+    if begin < first:
+        # A gap is known to those who had the meter in all of it.
+        begin = max(begin, first - LONGEST_GAP_US)
+        earlier, longer = await _charged(connection, vehicles, begin, last)
+        parts = longer.ending_after(first).among(earlier, meters)
+    return await asyncio.to_thread(Hourly.of, delivered, drawn, parts, hours(first, last))
+
+
+async def _charged(
+    connection: Connection, vehicles: Sequence[str], start: int, end: int
+) -> tuple[list[str], Parts]:
+    """Return the meters that charged vehicles in start < t <= end, in order, and when each did."""
+    bonds = await read_bonds(connection, as_datetime(start), as_datetime(end), vehicles=vehicles)
+    bound = sorted({meter for one in vehicles for meter in bonds.meters_of(one)})
+    parts = Charged.of(vehicles, bound, bonds, start, end).parts
+    which = np.unique(parts.device)
+    return [bound[place] for place in which.tolist()], parts.of_devices(which)

@@ -50,7 +50,11 @@ async def read_readings(
             break
         rows = [_span(asked[place], back) for place in missing]
         found |= zip(missing, await _within(connection, stream, rows), strict=True)
-        missing = [place for place in missing if not _reaches_back(found[place], asked[place])]
+        missing = [
+            place
+            for place in missing
+            if asked[place].counts and not _reaches_back(found[place], asked[place])
+        ]
     columns = [found[place] for place in range(len(asked))]
     await _add_following(connection, stream, asked, columns)
     return _on_line(columns, asked)

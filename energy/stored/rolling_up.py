@@ -9,7 +9,7 @@ from psycopg.errors import SerializationFailure
 from energy.stored.bonds import read_bonds
 from energy.stored.days import DAY_US, read_doubtful, write_days
 from energy.stored.histories import Connection
-from energy.stored.hours import LONGEST_GAP, VEHICLE_HOURS, read_hourly
+from energy.stored.hours import VEHICLE_HOURS, read_hourly
 from energy.stored.statements import statement
 from energy.stored.times import as_datetime, as_us
 from energy.units import HOUR_US
@@ -158,7 +158,7 @@ async def _extent(
     """
     start = as_datetime(since)
     bonds = await read_bonds(
-        connection, start - LONGEST_GAP, as_datetime(since + 10_000 * DAY_US), vehicles=vehicles
+        connection, start, as_datetime(since + 10_000 * DAY_US), vehicles=vehicles
     )
     meters = sorted({meter for one in vehicles for meter in bonds.meters_of(one)})
     cursor = await connection.execute(
