@@ -1,5 +1,6 @@
 """The window of a question, start < recorded_at <= end, from the texts of a client. Pure."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,9 @@ from api.problems import Problem
 from telemetry.timestamps import EARLIEST_US, as_datetime, parse_timestamp
 
 DEFAULT = timedelta(hours=24)
-LONGEST = timedelta(days=31)
+# A month in which clocks are put back.
+LONGEST = timedelta(days=31, hours=1)
+_MINUTE = re.compile(r"(?P<minute>[\d-]{10}T\d\d:\d\d)(?P<offset>Z|[+-]\d\d:\d\d)", re.ASCII)
 # Nothing earlier is stored, and a time further ahead is more likely a typing error.
 EARLIEST = as_datetime(EARLIEST_US)
 FURTHEST_AHEAD = timedelta(days=366)
@@ -26,13 +29,16 @@ class Window:
 
 
 def instant(text: str, field: str, now: datetime, *, ahead: timedelta = FURTHEST_AHEAD) -> datetime:
-    """Return the UTC time that an RFC 3339 text names.
+    """Return the UTC time that an RFC 3339 text names; the seconds may be missing.
 
     Raises Problem (422), which names the field, for any other text and for a time further ahead.
     """
     try:
         # In a query a plus sign stands for a blank, which RFC 3339 does not have.
-        at = as_datetime(parse_timestamp(text.replace(" ", "+")))
+        plain = text.replace(" ", "+")
+        if (minute := _MINUTE.fullmatch(plain)) is not None:
+            plain = f"{minute['minute']}:00{minute['offset']}"
+        at = as_datetime(parse_timestamp(plain))
     except (ValueError, OverflowError) as error:  # the latter: past the last day of year 9999
         raise Problem(
             422,
@@ -91,5 +97,7 @@ def window(
     if first >= last:
         raise Problem(422, "start: should be earlier than the end", field="start")
     if longest is not None and last - first > longest:
-        raise Problem(422, f"start: a window is at most {longest.days} days long", field="start")
+        raise Problem(
+            422, f"start: a window is at most {longest.days} days and an hour long", field="start"
+        )
     return Window(first, last)

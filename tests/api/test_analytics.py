@@ -123,7 +123,7 @@ async def test_an_invalid_window_is_refused_with_its_field(client: Client, rows:
         (stamp(START), stamp(START), "start"),
         (stamp(START)[:-1], stamp(END), "start"),
         (stamp(START), stamp(END)[:-1], "end"),
-        (stamp(END - timedelta(days=31, milliseconds=1)), stamp(END), "start"),
+        (stamp(END - timedelta(days=31, hours=1, milliseconds=1)), stamp(END), "start"),
         ("1999-12-31T23:59:59Z", stamp(END), "start"),
         ("9999-12-31T23:59:59-01:00", None, "start"),
         (None, "9999-12-31T23:59:59Z", "end"),
@@ -139,7 +139,7 @@ async def test_an_invalid_window_is_refused_with_its_field(client: Client, rows:
             query = {"start": start, "end": end}
             given = {name: text for name, text in query.items() if text is not None}
             problem(await client.get(f"{PATHS}/{path}", params=given), 422, field)
-    longest = {"start": stamp(END - timedelta(days=31)), "end": stamp(END)}
+    longest = {"start": stamp(END - timedelta(days=31, hours=1)), "end": stamp(END)}
     assert (await client.get(f"{PATHS}/performance/v", params=longest)).status_code == 200
 
 
