@@ -226,7 +226,7 @@ async def test_the_example_of_the_documentation_is_answered_as_it_stands(
     [
         ({"start": stamp(END), "end": stamp(START)}, "start"),
         ({"start": stamp(START), "end": stamp(START)}, "start"),
-        ({"start": stamp(END - 31 * 24 * HOUR - MINUTE), "end": stamp(END)}, "start"),
+        ({"start": stamp(END - (31 * 24 + 1) * HOUR - MINUTE), "end": stamp(END)}, "start"),
         ({"start": stamp(START)[:-1], "end": stamp(END)}, "start"),
         ({"end": "yesterday"}, "end"),
         ({"end": "9999-12-31T23:59:59Z"}, "end"),
