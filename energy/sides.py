@@ -49,10 +49,6 @@ class Parts:
         left = place >= 0
         return Parts(self.owner[left], place[left], self.starts[left], self.ends[left])
 
-    def of_devices(self, devices: Ints) -> "Parts":
-        """Return the parts with their devices' places among some (ascending), which have all."""
-        return Parts(self.owner, np.searchsorted(devices, self.device), self.starts, self.ends)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sides:

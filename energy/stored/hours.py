@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-import numpy as np
-
 from energy.charged import Charged
 from energy.hourly import Hourly
 from energy.performance import hours
 from energy.sides import Parts
 from energy.stored.bonds import read_bonds
-from energy.stored.histories import Connection, read_history
+from energy.stored.extents import extents
+from energy.stored.histories import Connection, Span, read_history
 from energy.stored.times import as_datetime, as_us
 from energy.units import HOUR_US
 from telemetry.streams import METER, VEHICLE
@@ -30,12 +29,7 @@ async def read_hourly(
     The connection is in a snapshot, and loads arrays by `load_arrays`. Raises psycopg.Error.
     """
     first, last = as_us(start), as_us(end)
-    meters, parts = await _charged(connection, vehicles, first, last)
-    spans = []
-    for place, meter in enumerate(meters):
-        mine = parts.device == place
-        begin, until = int(parts.starts[mine].min()), int(parts.ends[mine].max())
-        spans.append((meter, as_datetime(begin), as_datetime(until)))
+    parts, meters, spans = await _charged(connection, vehicles, first, last)
     delivered = await read_history(
         connection, VEHICLE, [(one, start, end) for one in vehicles], as_of
     )
@@ -44,17 +38,15 @@ async def read_hourly(
     if begin < first:
         # A gap is known to those who had the meter in all of it.
         begin = max(begin, first - LONGEST_GAP_US)
-        earlier, longer = await _charged(connection, vehicles, begin, last)
+        longer, earlier, _ = await _charged(connection, vehicles, begin, last)
         parts = longer.ending_after(first).among(earlier, meters)
     return await asyncio.to_thread(Hourly.of, delivered, drawn, parts, hours(first, last))
 
 
 async def _charged(
     connection: Connection, vehicles: Sequence[str], start: int, end: int
-) -> tuple[list[str], Parts]:
-    """Return the meters that charged vehicles in start < t <= end, in order, and when each did."""
+) -> tuple[Parts, list[str], list[Span]]:
+    """Return when meters charged vehicles in start < t <= end, and what `extents` says of them."""
     bonds = await read_bonds(connection, as_datetime(start), as_datetime(end), vehicles=vehicles)
     bound = sorted({meter for one in vehicles for meter in bonds.meters_of(one)})
-    parts = Charged.of(vehicles, bound, bonds, start, end).parts
-    which = np.unique(parts.device)
-    return [bound[place] for place in which.tolist()], parts.of_devices(which)
+    return extents(Charged.of(vehicles, bound, bonds, start, end).parts, bound)

@@ -1,19 +1,22 @@
 """Worlds that come to PostgreSQL bit by bit, in any order, and are rolled up meanwhile."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from energy.fleet import Charge
+from energy.status import Status
 from energy.stored.fleet import read_fleet
 from energy.stored.rolling_up import complete_days, roll_up
 from energy.stored.times import as_datetime
 from runtime.postgres.arrays import load_arrays
 from telemetry.streams import METER, VEHICLE, Stream
-from tests.energy.slow_world import HOUR, Reading, Stay, World
+from tests.energy.pure import ask
+from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Reading, Stay, World
 from tests.energy.stored_world import (
     ASSIGNMENTS,
     SESSIONS,
@@ -21,6 +24,12 @@ from tests.energy.stored_world import (
     put_readings,
     put_stay,
 )
+from tests.energy.table import CAR, INTERVAL, REGISTER, T0
+from tests.energy.table import METER as METER_ID
+
+LATER = T0 + 10_000 * HOUR
+FIRST = T0 - 3 * HOUR
+DAYS = (FIRST, T0 + 40 * HOUR)
 
 Entry = tuple[Stream, str, Reading] | Stay
 
@@ -145,3 +154,41 @@ async def _enter(connection: AsyncConnection[DictRow], step: Sequence[Entry]) ->
                     "INSERT INTO rollup_due (stream, devices, hours) VALUES (%s, %s, %s)",
                     [stream.name, [name for name, _ in pairs], [hour for _, hour in pairs]],
                 )
+
+
+def right(world: World, window: tuple[int, int], as_of: int) -> list[Charge]:
+    """Return the answer from readings alone."""
+    start, end = window
+    found = []
+    for name, said in sorted(ask(replace(world, as_of=as_of), *window).items()):
+        known_ac, known_dc = said.known
+        found.append(
+            Charge(
+                name,
+                Status(said.status),
+                _total(said.ac, known_ac),
+                _total(said.dc, known_dc),
+                known_dc / (end - start),
+                known_ac / max(said.asked[0], 1),
+            )
+        )
+    return found
+
+
+def _total(hours: list[int | None], known_us: int) -> int | None:
+    told = [hour for hour in hours if hour is not None]
+    return sum(told) if told or known_us else None
+
+
+def each(minutes: Iterable[int], value: Callable[[int], int]) -> tuple[Reading, ...]:
+    return tuple(Reading(T0 + minute * MINUTE, value(minute)) for minute in minutes)
+
+
+def counting(minutes: Iterable[int]) -> World:
+    """A register and a car that are read at some minutes, 7.2 kW and 6.48 kW."""
+    minutes = list(minutes)
+    return World(
+        (Device(METER_ID, (REGISTER,), each(minutes, lambda i: 500 * KWH + i * KWH * 12 // 100)),),
+        (Device(CAR, (INTERVAL,), each(minutes, lambda _: KWH * 108 // 1000)),),
+        assignments=(Stay(METER_ID, CAR, T0 - 10 * HOUR),),
+    )

@@ -5,11 +5,19 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from tests.energy.kept_world import RollUp, entries, fleet_after, fleet_now
+from tests.energy.kept_world import (
+    DAYS,
+    LATER,
+    RollUp,
+    counting,
+    entries,
+    fleet_after,
+    fleet_now,
+    right,
+)
 from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Facts, Reading, Stay, World
 from tests.energy.stored_world import make_days
 from tests.energy.table import CAR, METER, OTHER_CAR, T0
-from tests.energy.test_kept_days import DAYS, LATER, counting, right
 
 
 @pytest.fixture(autouse=True)

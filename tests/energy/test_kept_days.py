@@ -1,6 +1,5 @@
 """What is kept of vehicles, and the rest from readings, is the answer from readings alone."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from random import Random
@@ -10,50 +9,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from energy.fleet import Charge
-from energy.status import Status
 from tests.energy.generated import worlds
-from tests.energy.kept_world import RollUp, Step, entries, fleet_after, fleet_now
-from tests.energy.pure import ask
+from tests.energy.kept_world import (
+    DAYS,
+    FIRST,
+    LATER,
+    RollUp,
+    Step,
+    counting,
+    entries,
+    fleet_after,
+    fleet_now,
+    right,
+)
 from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Facts, Reading, Stay, World
 from tests.energy.stored_world import make_days, storable
 from tests.energy.table import CAR, INTERVAL, METER, REGISTER, T0
 
-LATER = T0 + 10_000 * HOUR
-FIRST = T0 - 3 * HOUR
 MIDNIGHT = T0 + 14 * HOUR
 # How far a window begins or ends from a whole hour.
 EDGES = [0, 0, 0, 1, 20 * MINUTE, 59 * MINUTE]
-DAYS = (FIRST, T0 + 40 * HOUR)
 
 
 @pytest.fixture(autouse=True)
 def days(database_url: str) -> None:
     make_days(database_url)
-
-
-def right(world: World, window: tuple[int, int], as_of: int) -> list[Charge]:
-    """Return the answer from readings alone."""
-    start, end = window
-    found = []
-    for name, said in sorted(ask(replace(world, as_of=as_of), *window).items()):
-        known_ac, known_dc = said.known
-        found.append(
-            Charge(
-                name,
-                Status(said.status),
-                _total(said.ac, known_ac),
-                _total(said.dc, known_dc),
-                known_dc / (end - start),
-                known_ac / max(said.asked[0], 1),
-            )
-        )
-    return found
-
-
-def _total(hours: list[int | None], known_us: int) -> int | None:
-    told = [hour for hour in hours if hour is not None]
-    return sum(told) if told or known_us else None
 
 
 def check(
@@ -93,20 +73,6 @@ def test_kept_hours_and_readings_add_up_to_the_answer(
     end = FIRST + (begin + length) * HOUR + data.draw(st.sampled_from(EDGES))
     steps = data.draw(arrivals(world, as_of))
     check(database_url, world, steps, (start, end), as_of)
-
-
-def each(minutes: Iterable[int], value: Callable[[int], int]) -> tuple[Reading, ...]:
-    return tuple(Reading(T0 + minute * MINUTE, value(minute)) for minute in minutes)
-
-
-def counting(minutes: Iterable[int]) -> World:
-    """A register and a car that are read at some minutes, 7.2 kW and 6.48 kW."""
-    minutes = list(minutes)
-    return World(
-        (Device(METER, (REGISTER,), each(minutes, lambda i: 500 * KWH + i * KWH * 12 // 100)),),
-        (Device(CAR, (INTERVAL,), each(minutes, lambda _: KWH * 108 // 1000)),),
-        assignments=(Stay(METER, CAR, T0 - 10 * HOUR),),
-    )
 
 
 def test_what_is_kept_is_answered_without_a_reading(database_url: str) -> None:

@@ -13,14 +13,20 @@ from psycopg.rows import dict_row
 from energy.stored.times import as_datetime, as_us
 from energy.units import as_kwh
 from tests.energy.generated import worlds
-from tests.energy.kept_world import RollUp, Step, complete, entries, fleet_after
+from tests.energy.kept_world import (
+    FIRST,
+    LATER,
+    RollUp,
+    Step,
+    complete,
+    counting,
+    entries,
+    fleet_after,
+)
 from tests.energy.pure import ask
-from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Reading, Stay, World
+from tests.energy.slow_world import HOUR, MINUTE, Stay, World
 from tests.energy.stored_world import make_days, storable
-from tests.energy.table import CAR, INTERVAL, METER, REGISTER, T0
-
-LATER = T0 + 10_000 * HOUR
-FIRST, LAST = T0 - 3 * HOUR, T0 + 40 * HOUR
+from tests.energy.table import CAR, T0
 
 
 @pytest.fixture(autouse=True)
@@ -80,30 +86,8 @@ def test_whole_hours_are_those_of_the_readings(
             check(row, world, car.name)
 
 
-def hourly(hours: int) -> World:
-    """A register and a car, read every ten minutes, 7.2 kW and 6.48 kW."""
-    minutes = range(0, hours * 60 + 1, 10)
-    return World(
-        (
-            Device(
-                METER,
-                (REGISTER,),
-                tuple(Reading(T0 + i * MINUTE, (500_000 + i * 120) * KWH // 1000) for i in minutes),
-            ),
-        ),
-        (
-            Device(
-                CAR,
-                (INTERVAL,),
-                tuple(Reading(T0 + i * MINUTE, 108 * KWH // 1000) for i in minutes),
-            ),
-        ),
-        assignments=(Stay(METER, CAR, T0 - 10 * HOUR),),
-    )
-
-
 def test_it_ends_before_the_hours_that_a_note_concerns(database_url: str) -> None:
-    world = hourly(10)
+    world = counting(range(0, 601, 10))
     rolled = [
         one for one in entries(world) if not isinstance(one, Stay) and one[2].at <= T0 + 6 * HOUR
     ]

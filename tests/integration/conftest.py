@@ -142,6 +142,16 @@ async def replica(database_settings: DatabaseSettings) -> AsyncIterator[Connecti
         yield connection
 
 
+@pytest.fixture
+async def operator(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
+    """The session that deletes or removes what is stored."""
+    connection = await connect(database_settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 @asynccontextmanager
 async def another_schema(url: str, name: str, text: str) -> AsyncIterator[Connection]:
     """Lend a connection to a schema of this name, made of the text."""

@@ -1,7 +1,7 @@
 """A device's readings are deleted from history by an operator, while replicas write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import psycopg
@@ -11,28 +11,17 @@ from typer.testing import CliRunner
 from consumer.__main__ import app
 from consumer.flush.copies import Copies
 from consumer.flush.sink import Sink
-from consumer.postgres.connection import Connection, connect
-from consumer.settings import DatabaseSettings
+from consumer.postgres.connection import Connection
 from consumer.upkeep.deletion import Window, count_readings, delete_readings, is_known
 from telemetry.streams import METER
 from tests.integration.conftest import NOW, flush_of, meter_value, rows
-from tests.integration.test_devices import waiting
+from tests.integration.days import until_a_session_waits
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
 LEFT = "SELECT recorded_at FROM meter_history ORDER BY 1"
 STATE = "SELECT recorded_at, kwh_consumed_ac, voltage FROM meter_current_state"
-
-
-@pytest.fixture
-async def operator(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
-    """The session that deletes."""
-    connection = await connect(database_settings)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def sent(
@@ -160,7 +149,7 @@ async def test_a_reading_that_comes_meanwhile_is_kept_and_counts(
         assert await delete(operator, window(wrong - MINUTE, wrong)) == [1]
         value = meter_value(ago=minutes * MINUTE, kwh=0.75)
         flushing = asyncio.create_task(sink.flush(flush_of([value], believed=2)))
-        await waiting(connection)
+        await until_a_session_waits(connection)
         assert not flushing.done()
     assert (await flushing).stored == 1
     assert await left(connection) == sorted([kept, NOW - minutes * MINUTE])
@@ -180,7 +169,7 @@ async def test_a_deletion_waits_for_a_flush_and_sees_its_readings(
         ):
             await replica.execute(change, [came])
         deleting = asyncio.create_task(delete(operator, window(kept, wrong)))
-        await waiting(connection)
+        await until_a_session_waits(connection)
         assert not deleting.done()
     assert await deleting == [1]
     assert await left(connection) == [kept, came]

@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 from consumer.commands.devices import app as command
 from consumer.flush.sink import Sink
 from consumer.metrics import Metrics
-from consumer.postgres.connection import Connection, connect
+from consumer.postgres.connection import Connection
 from consumer.postgres.database import Database
-from consumer.settings import DatabaseSettings
 from consumer.upkeep import devices
 from consumer.upkeep.devices import Removed, Silent, keep_counted, remove_silent
 from energy.stored.rolling_up import complete_days, roll_up
 from runtime.postgres.arrays import load_arrays
 from telemetry.streams import METER, VEHICLE, Stream
 from tests.integration.conftest import NOW, flush_of, meter_value, rows, vehicle_value
+from tests.integration.days import until_a_session_waits
 
 Rows = AsyncConnection[DictRow]
 DAY = timedelta(days=1)
@@ -32,16 +32,6 @@ OF_VEHICLES = [
     f"SELECT DISTINCT vehicle_id FROM {table} ORDER BY 1"
     for table in ("vehicle_current_state", "vehicle_history", "vehicle_day", "vehicle_due")
 ]
-
-
-@pytest.fixture
-async def operator(database_settings: DatabaseSettings) -> AsyncIterator[Connection]:
-    """The session that removes devices."""
-    connection = await connect(database_settings)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @pytest.fixture
@@ -172,7 +162,7 @@ async def test_a_reading_that_comes_while_its_device_is_removed_is_kept(
         assert await remove(operator) == Removed(devices=1, readings=2)
         value = meter_value("x", ago=ago, kwh=0.75)
         flushing = asyncio.create_task(sink.flush(flush_of([value], believed=2)))
-        await waiting(connection)
+        await until_a_session_waits(connection)
         assert not flushing.done()
     assert (await flushing).stored == 1
     for table in ("meter_history", "meter_current_state"):
@@ -230,15 +220,3 @@ def test_the_command_counts_asks_and_removes(
         for wrong in ("30", "59m", "999999d", "0d"):
             code, said = run("list", "--silent-for", wrong)
             assert (code, said.startswith("error: --silent-for")) == (2, True)
-
-
-async def waiting(connection: AsyncConnection) -> None:
-    """Return once a flush waits for a lock."""
-    found: list[tuple[object, ...]] = [(0,)]
-    while found == [(0,)]:
-        await asyncio.sleep(0.01)
-        found = await rows(
-            connection,
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND datname = current_database()",
-        )
