@@ -105,6 +105,19 @@ def test_a_gap_over_midnight_is_known_to_those_who_ask_for_all_of_it(
     check(database_url, world, [early, RollUp(LATER), late], window)
 
 
+def test_a_gap_that_began_in_what_is_kept_is_known_where_its_end_is_read(
+    database_url: str,
+) -> None:
+    world = counting([*range(0, 750, 10), *range(930, 1200, 10)])
+    fleet_after(database_url, world, [entries(world), RollUp(LATER)], DAYS, LATER)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "DELETE FROM vehicle_day WHERE day = to_timestamp(%s)::date", [MIDNIGHT // 1_000_000]
+        )
+    window = T0 + 12 * HOUR, MIDNIGHT + 4 * HOUR
+    assert fleet_now(database_url, window, LATER) == right(world, window, LATER)
+
+
 def test_a_session_entered_late_moves_energy_that_was_kept(database_url: str) -> None:
     world = replace(
         counting(range(0, 20 * 60, 50)),
