@@ -119,11 +119,14 @@ def test_every_line_of_the_log_names_the_caller(
 def test_a_caller_that_asks_too_often_is_named_too(app: FastAPI, log: Log) -> None:
     with serve(app) as server:
         client = server.client()
-        for _ in range(6):
+        told: list[int] = []
+        # On a slow machine some of what is allowed comes back meanwhile.
+        while 429 not in told and len(told) < 30:
             client.send(b"GET /nothing HTTP/1.1\r\n" + AUTHORIZATION + b"Host: localhost\r\n\r\n")
-            status = client.answer().status
-        assert status == 429
-        until(lambda: len(log) == 6)
+            told.append(client.answer().status)
+        assert told[-1] == 429
+        assert told[:5] == [404] * 5
+        until(lambda: len(log) == len(told))
     assert (log[-1]["status"], log[-1]["caller"]) == (429, CALLER)
 
 
