@@ -105,9 +105,14 @@ class Sides:
         is_known = self.is_told[owner].any() or self.known_us[owner] > 0
         return int(self.energy[owner].sum()) if is_known else None
 
-    def known_in(self, hour: int) -> int | None:
-        """Return the energy of all owners in one hour; None if nothing is known of it."""
-        return int(self.energy[:, hour].sum()) if self.is_told[:, hour].any() else None
+    def known_by_hour(self) -> list[int | None]:
+        """Return the energy of all owners in each hour; None if nothing is known of it."""
+        energy: Ints = self.energy.sum(axis=0)
+        told: Ints = self.is_told.sum(axis=0)
+        return [
+            one if count else None
+            for one, count in zip(energy.tolist(), told.tolist(), strict=True)
+        ]
 
     def known_sum(self) -> int | None:
         """Return the energy of all owners; None if nothing is known of it."""

@@ -48,22 +48,26 @@ class Spans:
 
     def length_until(self, times: Ints) -> Ints:
         """Return for each time (n) how long the spans are together until then."""
-        so_far = np.concatenate(([0], np.cumsum(self.ends - self.starts)))
-        begun = np.searchsorted(self.starts, times, side="left")
         if not len(self):
             return np.zeros_like(times)
+        so_far = np.concatenate(([0], np.cumsum(self.ends - self.starts)))
+        begun = np.searchsorted(self.starts, times, side="left")
         last = np.maximum(begun - 1, 0)
         in_last = np.minimum(times, self.ends[last]) - self.starts[last]
         return np.where(begun > 0, so_far[last] + in_last, 0)
 
     def union(self, other: "Spans") -> "Spans":
         """Return the times that are in one of both."""
+        if not len(self) or not len(other):
+            return self if len(self) else other
         return Spans.of(
             np.concatenate((self.starts, other.starts)), np.concatenate((self.ends, other.ends))
         )
 
     def intersection(self, other: "Spans") -> "Spans":
         """Return the times that are in both."""
+        if not len(self) or not len(other):
+            return other if len(self) else self
         edges = np.unique(np.concatenate((self.starts, self.ends, other.starts, other.ends)))
         starts, ends = edges[:-1], edges[1:]
         inside = self.covers(starts, ends) & other.covers(starts, ends)
@@ -71,6 +75,8 @@ class Spans:
 
     def without(self, other: "Spans") -> "Spans":
         """Return the times that are in these and not in the others."""
+        if not len(self) or not len(other):
+            return self
         edges = np.unique(np.concatenate((self.starts, self.ends, other.starts, other.ends)))
         starts, ends = edges[:-1], edges[1:]
         inside = self.covers(starts, ends) & ~other.covers(starts, ends)

@@ -63,8 +63,8 @@ async def meter_performance(
 def _hours(found: performance.MeterPerformance) -> list[MeterHour]:
     edges = [as_datetime(edge) for edge in found.edges.tolist()]
     hours = []
-    for place, (start, end) in enumerate(pairwise(edges)):
-        ac, dc = found.ac.known_in(place), found.dc.known_in(place)
+    energies = zip(found.ac.known_by_hour(), found.dc.known_by_hour(), strict=True)
+    for (start, end), (ac, dc) in zip(pairwise(edges), energies, strict=True):
         hours.append(
             MeterHour(
                 start=start, end=end, ac_kwh=as_kwh(ac), dc_kwh=as_kwh(dc), ratio=ratio(ac, dc)

@@ -54,32 +54,32 @@ async def vehicle_charging(
     connection is in a snapshot. Raises Problem (404) for a vehicle that is not known at all.
     """
     asked = {"vehicle_id": vehicle_id, "start": window.start, "end": window.end}
-    row = await only_row(connection, statement("vehicle_window"), **asked)
-    temperatures = await all_rows(connection, statement("vehicle_temperatures"), **asked)
-    by_hour = {one["hour"]: one for one in temperatures}
+    rows = await all_rows(connection, statement("vehicle_window"), **asked)
+    by_hour = {row["hour"]: row for row in rows}
+    whole = by_hour[None]
     # A vehicle that sent nothing in the window may be registered, or have sent before.
-    if not by_hour[None]["readings"] and not await _is_known(connection, vehicle_id):
+    if not whole["readings"] and not await _is_known(connection, vehicle_id):
         raise Problem(404, f"vehicle {vehicle_id} is not known")
     charging = await read_charging(
-        connection, [vehicle_id], window.start, window.end, row["as_of"], meter_id=meter_id
+        connection, [vehicle_id], window.start, window.end, whole["as_of"], meter_id=meter_id
     )
     found = charging.performance
     ac, dc = found.ac.known_total(0), found.dc.known_total(0)
     said = Performance(
         vehicle_id=vehicle_id,
-        window=WindowOut(start=window.start, end=window.end, as_of=row["as_of"]),
+        window=WindowOut(start=window.start, end=window.end, as_of=whole["as_of"]),
         energy=energy_of(ac, dc),
         efficiency=_efficiency(ac, dc, found.status[0], found.reasons[0]),
-        battery=Battery(average_temperature_c=by_hour[None]["temperature"]),
+        battery=Battery(average_temperature_c=whole["temperature"]),
         meters=_meters(charging),
         quality=Quality(
-            vehicle_readings=by_hour[None]["readings"],
+            vehicle_readings=whole["readings"],
             meter_readings=int(found.ac.readings[0]),
             vehicle_coverage=float(found.dc.coverage[0]),
             meter_coverage=float(found.ac.coverage[0]),
             reasons=list(found.reasons[0]),
         ),
-        sessions=row["sessions"],
+        sessions=whole["sessions"],
         hourly=_hours(charging, by_hour),
     )
     return said, charging
@@ -128,8 +128,8 @@ def _hours(charging: Charging, by_hour: dict[datetime | None, DictRow]) -> list[
     found = charging.performance
     edges = [as_datetime(edge) for edge in found.edges.tolist()]
     hours = []
-    for place, (start, end) in enumerate(pairwise(edges)):
-        ac, dc = found.ac.known_in(place), found.dc.known_in(place)
+    energies = zip(found.ac.known_by_hour(), found.dc.known_by_hour(), strict=True)
+    for (start, end), (ac, dc) in zip(pairwise(edges), energies, strict=True):
         read = by_hour.get(hour_of(start))
         hours.append(
             Hour(

@@ -16,19 +16,26 @@ UNREGISTERED = Device()
 
 async def read_devices(
     connection: AsyncConnection[dict[str, Any]], stream: Stream, ids: Sequence[str]
-) -> list[Device]:
-    """Return the devices with these ids, in their order; raises psycopg.Error.
+) -> tuple[list[Device], int]:
+    """Return the devices with these ids, in their order, and until when history is removed.
 
-    All defaults hold for one that is not registered.
+    All defaults hold for a device that is not registered. The time is in microseconds since 1970.
+    Raises psycopg.Error.
     """
+    removed_until = BEGINNING
     dated: defaultdict[str, list[Dated]] = defaultdict(list)
     cursor = await connection.execute(
         statement("facts"), {"stream": stream.name, "devices": list(ids)}
     )
     async for row in cursor:
+        if row["removed_until"] is not None:
+            removed_until = as_us(row["removed_until"])
+        if row["device_id"] is None:
+            break
         since = BEGINNING if row["since"] is None else as_us(row["since"])
         dated[row["device_id"]].append(Dated(since, _facts(row)))
-    return [Device(tuple(dated[one])) if one in dated else UNREGISTERED for one in ids]
+    devices = [Device(tuple(dated[one])) if one in dated else UNREGISTERED for one in ids]
+    return devices, removed_until
 
 
 def _facts(row: dict[str, Any]) -> Facts:

@@ -13,7 +13,6 @@ from energy.line import Line, Row
 from energy.stored.asked import Asked
 from energy.stored.devices import read_devices
 from energy.stored.readings import read_readings
-from energy.stored.removed import read_removed_until
 from energy.stored.statements import by_stream
 from energy.stored.times import as_datetime, as_us, end_us
 from telemetry.streams import Stream
@@ -34,7 +33,8 @@ async def read_history(
 
     The connection is in a snapshot, and loads arrays by `load_arrays`. Raises psycopg.Error.
     """
-    devices = await read_devices(connection, stream, [device_id for device_id, _, _ in spans])
+    ids = [device_id for device_id, _, _ in spans]
+    devices, removed_until = await read_devices(connection, stream, ids)
     asked = [
         Asked(device_id, device, as_us(start), as_us(end))
         for device, (device_id, start, end) in zip(devices, spans, strict=True)
@@ -48,7 +48,7 @@ async def read_history(
         readings,
         sessions,
         as_us(as_of),
-        removed_until=await read_removed_until(connection, stream),
+        removed_until=removed_until,
     )
     return judging() if len(readings) < _MANY else await asyncio.to_thread(judging)
 

@@ -18,13 +18,8 @@ def test_a_meter_answers_what_the_reference_does(world: World, window: tuple[int
         served, found = _ask(world, meter.name, *window)
         expected = meter_answer(world, meter.name, *window)
         assert _said(served, found) == _expected(expected)
-        hours = range(len(found.edges) - 1)
-        assert [found.ac.known_in(hour) for hour in hours] == [
-            hour.ac.energy for hour in expected.hours
-        ]
-        assert [found.dc.known_in(hour) for hour in hours] == [
-            hour.dc.energy for hour in expected.hours
-        ]
+        assert found.ac.known_by_hour() == [hour.ac.energy for hour in expected.hours]
+        assert found.dc.known_by_hour() == [hour.dc.energy for hour in expected.hours]
 
 
 def _ask(world: World, meter: str, start: int, end: int) -> tuple[Served, MeterPerformance]:

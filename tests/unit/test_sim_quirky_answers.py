@@ -67,10 +67,10 @@ def test_the_oracle_and_the_arithmetic_agree(quirk: Quirk, first: int, last: int
     if quirk in DETERMINED:
         assert expected.ac == drawn
     assert len(one.hours((start, end))) == len(answer.edges) - 1
-    for place, (ac, dc, _) in enumerate(one.hours((start, end)).values()):
-        assert dc == answer.dc.known_in(place)
-        if quirk in DETERMINED:
-            assert ac == answer.ac.known_in(place)
+    hours = one.hours((start, end)).values()
+    assert [dc for _, dc, _ in hours] == answer.dc.known_by_hour()
+    if quirk in DETERMINED:
+        assert [ac for ac, _, _ in hours] == answer.ac.known_by_hour()
 
 
 @pytest.mark.parametrize("quirk", DETERMINED)

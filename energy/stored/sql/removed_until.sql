@@ -1,1 +1,0 @@
-SELECT until FROM history_removed WHERE stream = %(stream)s
