@@ -1,7 +1,6 @@
 """Pairs with quirks, put to the product's arithmetic."""
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from energy.units import to_nano
 from producer_sim.devices.quirks import device as quirks_device
 from producer_sim.devices.quirks.pairs import Pair, Pairs
 from producer_sim.devices.quirks.quirk import Quirk
+from producer_sim.devices.records import Record
 from tests.unit.worlds import HOUR_US, MINUTE_US, START_US
 
 END_US = START_US + 24 * HOUR_US
@@ -52,10 +52,10 @@ def judged(pairs: Pairs, pair: Pair, start: int, end: int) -> Performance:
 
 
 @cache
-def _sent(pairs: Pairs) -> dict[str, list[Any]]:
-    """Return what the pairs send, by device."""
+def sent_by_device(pairs: Pairs) -> dict[str, list[Record]]:
+    """Return what the pairs send in their day."""
     sent = pairs.between(START_US, END_US)
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Record]] = {}
     for index, name in enumerate(sent.device_ids):
         found.setdefault(name, []).append(sent.row(index))
     return found
@@ -64,7 +64,7 @@ def _sent(pairs: Pairs) -> dict[str, list[Any]]:
 def _history(
     pairs: Pairs, device: quirks_device.Device, name: str, sessions: list[Bond]
 ) -> History:
-    mine = _sent(pairs)[name]
+    mine = sent_by_device(pairs)[name]
     place = 0 if name.startswith("mtr") else 1
     facts = device.facts()
     registered = Device.of(

@@ -12,10 +12,9 @@ from producer_sim.devices.quirks.charges import Charges
 from producer_sim.devices.quirks.device import NANO, Device
 from producer_sim.devices.quirks.pairs import Pair, Pairs
 from producer_sim.devices.quirks.quirk import REASONS, VEHICLES, Quirk
-from producer_sim.devices.records import Record
 from producer_sim.oracle.quirky import devices_of
 from producer_sim.runs.enrolment import described
-from tests.unit.quirky import END_US, judged, pairs_of
+from tests.unit.quirky import END_US, judged, pairs_of, sent_by_device
 from tests.unit.worlds import HOUR_US, MINUTE_US, START_US, lived
 
 SECOND_US = 1_000_000
@@ -28,16 +27,11 @@ def having(quirk: Quirk, **changed: int) -> tuple[Pairs, Pair]:
     return pairs, next(pair for pair in pairs.pairs if pair.quirk is quirk)
 
 
-def sent_by(pairs: Pairs, device_id: str) -> list[Record]:
-    sent = pairs.between(START_US, END_US)
-    return [sent.row(row) for row in range(len(sent)) if sent.device_ids[row] == device_id]
-
-
 def shown(quirk: Quirk) -> tuple[list[int], list[int]]:
     """Return the times and the nanokilowatt-hours that the device with the quirk sends."""
     pairs, pair = having(quirk)
     is_vehicle = quirk in VEHICLES
-    rows = sent_by(pairs, pair.vehicle_id if is_vehicle else pair.meter_id)
+    rows = sent_by_device(pairs)[pair.vehicle_id if is_vehicle else pair.meter_id]
     values = [row.measures[int(is_vehicle)] for row in rows]
     return [row.recorded_at for row in rows], [
         round(value * NANO) for value in values if value is not None
