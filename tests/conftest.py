@@ -6,9 +6,11 @@ else the local stack, in a folder of its own.
 
 import gc
 import os
+import sys
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -30,6 +32,10 @@ NO_POWER_CUT = {"fsync": "off", "full_page_writes": "off"}
 
 
 forks.install()
+
+# httpx asks for it several times a request, and each time the whole path was searched.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # which says that there is none
 
 # An example may take long on a busy machine.
 hypothesis.settings.register_profile("untimed", deadline=None)
