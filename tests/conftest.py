@@ -19,7 +19,7 @@ import pytest
 from deploy.local import stack
 from deploy.local.stack import Addresses
 from tests import brief_jvm
-from tests.databases import Template, tablespace
+from tests.databases import Template, hash_once, tablespace
 from tests.forkserver import client as forks
 from tests.kafka_clients import left_open
 
@@ -95,7 +95,10 @@ def servers() -> Iterator[Addresses]:
             yield _start_containers(cleanup)
         else:
             jvm = () if given else brief_jvm.options()
-            yield stack.up(FOLDER, jvm=jvm, settings=NO_POWER_CUT)
+            addresses = stack.up(FOLDER, jvm=jvm, settings=NO_POWER_CUT)
+            if "DATABASE_URL" not in os.environ:
+                hash_once(addresses.database_url)
+            yield addresses
             gc.collect()  # clients that are dropped, but in a cycle
             left = left_open()
             stack.down(FOLDER)

@@ -17,6 +17,7 @@ from deploy.local.postgres.server import PostgresServer, new_password
 from deploy.local.postgres.unprivileged import remove_data
 from deploy.local.process import ServerProcess
 from tests import brief_jvm
+from tests.databases import hash_once
 from tests.faults.proxy import Proxy
 
 Server = TypeVar("Server")
@@ -164,6 +165,7 @@ def _postgres(folder: Path, port: int) -> Iterator[Postgres]:
         one = Postgres(server, proxy)
         try:
             one.start()
+            hash_once(one.url("postgres"))
             yield one
         finally:
             if one.process is not None:
