@@ -1,5 +1,6 @@
 """Small runs with a world, for the tests of truth."""
 
+from functools import cache
 from typing import Any
 
 from producer_sim.devices.chaos import Shares
@@ -28,8 +29,9 @@ def plan_of(**changed: Any) -> Plan:
     return Plan(**usual | changed)
 
 
+@cache
 def lived(**changed: Any) -> tuple[Truth, list[Record]]:
-    """Return the truth of such a run, and every record that it sent."""
+    """Return the truth of such a run, and every record that it sent; nobody changes either."""
     load = Load(plan_of(**changed))
     sent = [chunk.row(index) for chunk in load.chunks() for index in range(len(chunk))]
     assert load.witness is not None
