@@ -12,6 +12,8 @@ from typing import Any
 from api.postgres.database import Connection
 from energy.ratio import ratio
 from energy.stored import charges as stored
+from energy.stored.histories import Entering
+from energy.stored.times import as_us, end_us
 from energy.units import as_kwh
 
 ENOUGH_S = 2.0
@@ -31,16 +33,18 @@ async def energies(connection: Connection, charges: Sequence[Charge]) -> list[di
 
     An energy is None if nothing is known of it. The connection is in a snapshot.
     """
-    asked = [
-        stored.Charge(
-            charge["vehicle_id"], charge["meter_id"], charge["started_at"], charge["ended_at"]
-        )
-        for charge in charges
-    ]
-    found = await stored.read_energies(connection, asked, datetime.now(UTC))
-    return [
-        {"ac_kwh": as_kwh(ac), "dc_kwh": as_kwh(dc), "ratio": ratio(ac, dc)} for ac, dc in found
-    ]
+    return await _energies(connection, charges)
+
+
+async def energy_once_entered(connection: Connection, charge: Charge) -> dict[str, Any]:
+    """Return what `energies` will once the charge is entered, because that moves energy into it.
+
+    One that is changed has its `session_id`. The connection is in a snapshot.
+    """
+    times = as_us(charge["started_at"]), end_us(charge["ended_at"])
+    entering = Entering(charge.get("session_id"), *times)
+    (energy,) = await _energies(connection, [charge], entering)
+    return energy
 
 
 async def energies_in_time(
@@ -58,3 +62,18 @@ async def energies_in_time(
             break
         size = _AT_ONCE
     return found
+
+
+async def _energies(
+    connection: Connection, charges: Sequence[Charge], entering: Entering | None = None
+) -> list[dict[str, Any]]:
+    asked = [
+        stored.Charge(
+            charge["vehicle_id"], charge["meter_id"], charge["started_at"], charge["ended_at"]
+        )
+        for charge in charges
+    ]
+    found = await stored.read_energies(connection, asked, datetime.now(UTC), entering=entering)
+    return [
+        {"ac_kwh": as_kwh(ac), "dc_kwh": as_kwh(dc), "ratio": ratio(ac, dc)} for ac, dc in found
+    ]

@@ -15,7 +15,7 @@ from api.pagination import LARGEST_ID, After, Limit, Page, page_of, read_cursor
 from api.parts import Parts, TheParts
 from api.postgres.database import Connection
 from api.problems import Problem
-from api.queries.charges import Charge, energies, energies_in_time
+from api.queries.charges import Charge, energies, energies_in_time, energy_once_entered
 from api.queries.sessions import (
     count_sessions,
     delete_session,
@@ -237,8 +237,7 @@ async def _energy(parts: Parts, charge: Charge) -> dict[str, Any]:
     It may take long. In the lane of entries it blocks no device, and does not wait for questions.
     """
     async with parts.database.entry() as connection:
-        (energy,) = await energies(connection, [charge])
-    return energy
+        return await energy_once_entered(connection, charge)
 
 
 async def _check_day(parts: Parts, connection: Connection, charge: Charge) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from energy.sides import Parts, Sides
-from energy.stored.histories import Connection, Span, read_history
+from energy.stored.histories import Connection, Entering, Span, read_history
 from energy.stored.times import as_us
 from telemetry.streams import METER, VEHICLE, Stream
 
@@ -27,12 +27,17 @@ class Charge:
 
 
 async def read_energies(
-    connection: Connection, charges: Sequence[Charge], as_of: datetime
+    connection: Connection,
+    charges: Sequence[Charge],
+    as_of: datetime,
+    *,
+    entering: Entering | None = None,
 ) -> list[tuple[int | None, int | None]]:
     """Return what meter and vehicle of each charge have counted, in nanokilowatt-hours.
 
-    None if nothing is known of it. The connection is in a snapshot, and loads arrays by
-    `load_arrays`. Raises psycopg.Error.
+    None if nothing is known of it. `entering`: a session of all of them, which counts as if it were
+    stored. The connection is in a snapshot, and loads arrays by `load_arrays`. Raises
+    psycopg.Error.
     """
     ends = [max(one.end or as_of + _AHEAD, one.start + _INSTANT) for one in charges]
     drawn = await _read(
@@ -40,22 +45,28 @@ async def read_energies(
         METER,
         [(one.meter_id, one.start, end) for one, end in zip(charges, ends, strict=True)],
         as_of,
+        entering,
     )
     delivered = await _read(
         connection,
         VEHICLE,
         [(one.vehicle_id, one.start, end) for one, end in zip(charges, ends, strict=True)],
         as_of,
+        entering,
     )
     return list(zip(drawn, delivered, strict=True))
 
 
 async def _read(
-    connection: Connection, stream: Stream, spans: Sequence[Span], as_of: datetime
+    connection: Connection,
+    stream: Stream,
+    spans: Sequence[Span],
+    as_of: datetime,
+    entering: Entering | None,
 ) -> list[int | None]:
     if not spans:
         return []
-    history = await read_history(connection, stream, spans, as_of)
+    history = await read_history(connection, stream, spans, as_of, entering=entering)
     places = np.arange(len(spans))
     starts = np.array([as_us(start) for _, start, _ in spans], np.int64)
     ends = np.array([as_us(end) for _, _, end in spans], np.int64)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
@@ -26,12 +26,29 @@ Connection = AsyncConnection[dict[str, Any]]
 Span = tuple[str, datetime, datetime]
 
 
+class Entering(NamedTuple):
+    """A session in start < t <= end (µs since 1970) that is not stored yet, or with other times.
+
+    `session_id` is None for one that is not stored.
+    """
+
+    session_id: int | None
+    start: int
+    end: int
+
+
 async def read_history(
-    connection: Connection, stream: Stream, spans: Sequence[Span], as_of: datetime
+    connection: Connection,
+    stream: Stream,
+    spans: Sequence[Span],
+    as_of: datetime,
+    *,
+    entering: Entering | None = None,
 ) -> History:
     """Return what decides the energy of devices in start < t <= end, in the order of the spans.
 
-    The connection is in a snapshot, and loads arrays by `load_arrays`. Raises psycopg.Error.
+    `entering`: a session of all of them, which counts as if it were stored. The connection is in a
+    snapshot, and loads arrays by `load_arrays`. Raises psycopg.Error.
     """
     ids = [device_id for device_id, _, _ in spans]
     devices, removed_until = await read_devices(connection, stream, ids)
@@ -40,7 +57,7 @@ async def read_history(
         for device, (device_id, start, end) in zip(devices, spans, strict=True)
     ]
     line, readings = await read_readings(connection, stream, asked)
-    sessions = await _read_sessions(connection, stream, asked, line)
+    sessions = await _read_sessions(connection, stream, asked, line, entering)
     judging = partial(
         History.of,
         line,
@@ -54,7 +71,11 @@ async def read_history(
 
 
 async def _read_sessions(
-    connection: Connection, stream: Stream, asked: Sequence[Asked], line: Line
+    connection: Connection,
+    stream: Stream,
+    asked: Sequence[Asked],
+    line: Line,
+    entering: Entering | None,
 ) -> list[Row]:
     """Return (place, start, end) of sessions; a reading's time may reach beyond what is asked."""
     if not asked:
@@ -67,6 +88,11 @@ async def _read_sessions(
             "ends": [as_datetime(time) for time in line.ends.tolist()],
         },
     )
-    return [
-        (row["place"], as_us(row["started_at"]), end_us(row["ended_at"])) async for row in cursor
+    sessions = [
+        (row["place"], as_us(row["started_at"]), end_us(row["ended_at"]))
+        async for row in cursor
+        if entering is None or row["session_id"] != entering.session_id
     ]
+    if entering is not None:
+        sessions += [(place, entering.start, entering.end) for place in range(len(asked))]
+    return sessions

@@ -105,6 +105,28 @@ async def test_a_session_is_put_right_and_its_energy_follows(client: Client, row
     problem(await client.patch(f"{SESSIONS}/999999", json={}), 404)
 
 
+async def test_a_session_that_moves_energy_is_answered_with_what_it_has_then(
+    client: Client, rows: Rows
+) -> None:
+    """A reading of a quarter of an hour lies in the part of it in which a session ran."""
+    await client.post(f"{DEVICES}/meters", json={"meterId": "m", "readingIntervalSeconds": 900})
+    store_meter(rows, "m", [(NOW - n * MINUTE, 3.0) for n in (60, 45, 30, 15)])
+    session = await charge(client, 55, None)
+    one = f"{SESSIONS}/{session['sessionId']}"
+    assert session["acKwh"] == 9.0
+    assert (await client.get(one)).json() == session
+    ended = await client.post(f"{one}/end", json={"endedAt": stamp(NOW - 40 * MINUTE)})
+    assert (ended.json()["acKwh"], ended.status_code) == (6.0, 200)
+    assert (await client.get(one)).json() == ended.json()
+    for ago, wanted in ((50, 6.0), (43, 3.0), (65, 9.0)):
+        changed = await client.patch(one, json={"startedAt": stamp(NOW - ago * MINUTE)})
+        assert changed.json()["acKwh"] == wanted
+        assert (await client.get(one)).json() == changed.json()
+    next_one = await charge(client, 40, 35, vehicleId="w")
+    assert next_one["acKwh"] == 1.5
+    assert (await client.get(one)).json()["acKwh"] == 7.5
+
+
 @pytest.mark.parametrize("same", ["vehicleId", "meterId"])
 async def test_a_session_is_not_moved_into_another_one(client: Client, same: str) -> None:
     session = await charge(client, 20, 10)

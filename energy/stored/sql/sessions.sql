@@ -1,5 +1,5 @@
 -- The sessions of some devices that overlap a time, each a time of its own.
-SELECT asked.place - 1 AS place, session.started_at, session.ended_at
+SELECT asked.place - 1 AS place, session.session_id, session.started_at, session.ended_at
 FROM unnest(%(devices)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
          WITH ORDINALITY AS asked (device_id, start_at, end_at, place)
 JOIN charging_session AS session
