@@ -7,7 +7,7 @@
 -- table's, so each day has triggers of its own (`watch_readings`).
 --
 -- Nothing notes a TRUNCATE, or a day that is detached or dropped. Retention forgets what is kept of the days
--- itself. Whoever empties a table by hand has to empty what is kept too (docs/runbook.md).
+-- itself. Whoever empties a table by hand has to note that too (docs/runbook.md).
 --
 -- The functions run with the rights of the tables' owner, so that a role that may change the tables needs no right
 -- to `rollup_due`. So their search path names no schema that others may write to, and nobody else may use them for

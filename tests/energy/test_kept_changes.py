@@ -1,6 +1,8 @@
 """What is changed by hand or entered later is in the answer, before and after it is rolled up."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -77,6 +79,30 @@ def test_a_reading_of_a_meter_that_is_deleted_from_its_own_table(database_url: s
     after = replace(world, meters=(replace(meter, readings=kept),))
     change = f"DELETE FROM meter_history_worlds WHERE recorded_at >= {at(T0 + 10 * HOUR)}"
     check(database_url, world, change, after)
+
+
+def test_a_day_whose_table_is_emptied_as_the_runbook_says(database_url: str) -> None:
+    runbook = Path(__file__).parents[2] / "docs" / "runbook.md"
+    note = re.findall(r"INSERT INTO rollup_due .* FROM meter_history_\d{8} .*", runbook.read_text())
+    name = "meter_history_20260603"
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE meter_history DETACH PARTITION meter_history_worlds")
+        for table, begins, ends in (
+            ("meter_history_before", "2026-05-01Z", "2026-06-03Z"),
+            (name, "2026-06-03Z", "2026-06-04Z"),
+            ("meter_history_after", "2026-06-04Z", "2026-07-01Z"),
+        ):
+            connection.execute(
+                f"CREATE TABLE {table} PARTITION OF meter_history"
+                f" FOR VALUES FROM ('{begins}') TO ('{ends}')"
+            )
+    world = counting(range(2, 70 * 60, 4))
+    [meter] = world.meters
+    first, last = T0 + 38 * HOUR, T0 + 62 * HOUR
+    kept = tuple(one for one in meter.readings if not first <= one.at < last)
+    after = replace(world, meters=(replace(meter, readings=kept),))
+    [change] = [re.sub(r"meter_history_\d{8}", name, one) for one in note]
+    check(database_url, world, f"{change}; TRUNCATE {name}", after)
 
 
 def test_a_removed_assignment(database_url: str) -> None:
