@@ -26,12 +26,14 @@ class Bonds:
     def __init__(self, assignments: Iterable[Bond], sessions: Iterable[Bond]) -> None:
         self.assignments_of_meter: defaultdict[str, list[Bond]] = defaultdict(list)
         self.sessions_of_meter: defaultdict[str, list[Bond]] = defaultdict(list)
+        self.sessions_of_vehicle: defaultdict[str, list[Bond]] = defaultdict(list)
         self._meters: defaultdict[str, set[str]] = defaultdict(set)
         for bond in assignments:
             self.assignments_of_meter[bond.meter].append(bond)
             self._meters[bond.vehicle].add(bond.meter)
         for bond in sessions:
             self.sessions_of_meter[bond.meter].append(bond)
+            self.sessions_of_vehicle[bond.vehicle].append(bond)
             self._meters[bond.vehicle].add(bond.meter)
 
     def meters_of(self, vehicle: str) -> list[str]:

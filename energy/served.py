@@ -14,7 +14,8 @@ class Served:
     """The n vehicles that a meter served in a window.
 
     - `alone`: when the meter's energy was one vehicle's (owner: its place; device: 0, the meter)
-    - `together`: when it was at the meter, alone or not (owner and device: its place)
+    - `together`: when it was at the meter, alone or not (owner and device: its place). While in a
+      session on another one it was not, whatever is assigned
     - `shares`: at some time several were assigned, and no session ran
     """
 
@@ -25,7 +26,7 @@ class Served:
 
     @classmethod
     def of(cls, meter: str, bonds: Bonds, start: int, end: int) -> Self:
-        """Ask the bonds of the meter about start < t <= end (µs since 1970)."""
+        """Ask the bonds of the meter and its vehicles about start < t <= end (µs since 1970)."""
         assignments, sessions = bonds.assignments_of_meter[meter], bonds.sessions_of_meter[meter]
         bound = sorted({bond.vehicle for bond in (*assignments, *sessions)})
         busy = _spans(sessions, start, end)
@@ -48,7 +49,9 @@ class Served:
             )
             shares |= bool(len(assigned[vehicle].intersection(others)))
             mine = charging[vehicle].union(assigned[vehicle].without(others))
-            at_it = charging[vehicle].union(assigned[vehicle])
+            elsewhere = [one for one in bonds.sessions_of_vehicle[vehicle] if one.meter != meter]
+            waiting = assigned[vehicle].without(_spans(elsewhere, start, end))
+            at_it = charging[vehicle].union(waiting)
             alone += [(place, 0, *pair) for pair in mine.pairs()]
             together += [(place, place, *pair) for pair in at_it.pairs()]
         return cls(vehicles, Parts.of(alone), Parts.of(together), shares)

@@ -28,6 +28,9 @@ async def read_serving(
     """
     first, last = as_us(start), as_us(end)
     bonds = await read_bonds(connection, start, end, meters=[meter_id])
+    # Where else they were in a session.
+    vehicles = sorted({bond.vehicle for bond in bonds.assignments_of_meter[meter_id]})
+    bonds = await read_bonds(connection, start, end, vehicles=vehicles, meters=[meter_id])
     served = Served.of(meter_id, bonds, first, last)
     drawn = await read_history(connection, METER, [(meter_id, start, end)], as_of)
     delivered = await read_history(

@@ -139,6 +139,21 @@ async def test_a_vehicle_that_was_assigned_only_while_others_charged_was_not_ser
     assert found["quality"]["reasons"] == []
 
 
+async def test_what_a_vehicle_takes_in_a_session_elsewhere_is_not_this_meters(
+    client: Client, rows: Rows
+) -> None:
+    """It is assigned here for good, and charges for an hour at another meter."""
+    store_meter(rows, "m", each_minute(0.1, START + HOUR))
+    store_meter(rows, "n", each_minute(0.1, START, START + HOUR))
+    store_vehicle(rows, "v", each_minute(0.09))
+    bind(rows, "v")
+    charge(rows, "v", START, START + HOUR, meter="n")
+    found = await ask(client)
+    assert found["energy"] == {"acKwh": 6.0, "dcKwh": 5.4, "lossKwh": 0.6}
+    assert found["vehicles"] == [{"vehicleId": "v", "acKwh": 6.0, "dcKwh": 5.4}]
+    assert (found["quality"]["vehicleCoverage"], found["quality"]["vehicleReadings"]) == (1.0, 60)
+
+
 async def test_the_energy_of_a_meter_that_served_nobody_is_its_own(
     client: Client, rows: Rows
 ) -> None:

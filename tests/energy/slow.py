@@ -146,12 +146,24 @@ def _meter_span(world: World, meter: str, start: int, end: int) -> Answer:
             answer.reasons.add("shared_meter")
         # What vehicles that share the meter take is theirs; what it draws for them is nobody's.
         if spans := united(charged + shared):
-            delivered = _part(world, car, spans)
+            elsewhere = [
+                (stay.start, stay.end)
+                for stay in world.sessions
+                if stay.vehicle == car.name and stay.meter != meter
+            ]
+            delivered = _part(world, car, _without(spans, elsewhere))
             dc.add(delivered)
             answer.reasons |= delivered.reasons
             answer.served[car.name] = (_part(world, device, charged).energy, delivered.energy)
     answer.reasons |= ac.reasons
     return answer
+
+
+def _without(spans: list[Span], others: list[Span]) -> list[Span]:
+    edges = sorted({edge for span in spans + others for edge in span})
+    return united(
+        (a, b) for a, b in pairwise(edges) if within(spans, a, b) and not within(others, a, b)
+    )
 
 
 def _named(devices: tuple[Device, ...], name: str) -> Device:
