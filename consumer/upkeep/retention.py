@@ -132,11 +132,15 @@ async def _drop(connection: Connection, stream: Stream, day: Day, utc_day: date)
     """Detach and drop the day, unless it was attached again meanwhile; return whether it went.
 
     That it goes is said before, so that no answer takes what is gone for nothing; and again when it
-    has gone, for the following day may have been done anew meanwhile.
+    has gone, for what follows may have been done anew meanwhile.
     """
     gone = {"stream": stream.name, "day": utc_day}
     names = {"history": sql.Identifier(day.history), "day": sql.Identifier(day.name)}
+    note_registers = sql.SQL(statement("note_cut_registers")).format(
+        id=sql.Identifier(stream.id_column), **names
+    )
     await connection.execute(statement("note_removal"), gone)
+    await connection.execute(note_registers, gone)
     if day.state == "attached":
         detach = sql.SQL("ALTER TABLE {history} DETACH PARTITION {day} CONCURRENTLY")
         await connection.execute(detach.format(**names))
@@ -150,6 +154,7 @@ async def _drop(connection: Connection, stream: Stream, day: Day, utc_day: date)
             # whole statement is bounded.
             await finish_detaching(connection, names, timeout="statement_timeout")
         if state in ("detaching", "detached"):
+            await connection.execute(note_registers, gone)
             await connection.execute(sql.SQL("DROP TABLE {day}").format(**names))
             await connection.execute(statement("note_removal"), gone)
             return True

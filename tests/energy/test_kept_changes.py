@@ -1,16 +1,24 @@
 """What is changed by hand or entered later is in the answer, before and after it is rolled up."""
 
+import asyncio
 import re
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import AsyncConnection
 
+from consumer.postgres.days import make_days
+from consumer.upkeep.retention import drop_expired
+from telemetry.streams import METER as METERS
+from tests.energy import stored_world
 from tests.energy.kept_world import (
     DAYS,
     LATER,
     RollUp,
+    complete,
     counting,
     entries,
     fleet_after,
@@ -18,13 +26,15 @@ from tests.energy.kept_world import (
     right,
 )
 from tests.energy.slow_world import HOUR, KWH, MINUTE, Device, Facts, Reading, Stay, World
-from tests.energy.stored_world import make_days
 from tests.energy.table import CAR, METER, OTHER_CAR, T0
 
 
 @pytest.fixture(autouse=True)
 def days(database_url: str) -> None:
-    make_days(database_url)
+    stored_world.make_days(database_url)
+
+
+FIRST_KEPT, DAY = date(2026, 6, 2), timedelta(days=1)
 
 
 def check(url: str, before: World, change: str, after: World) -> None:
@@ -103,6 +113,41 @@ def test_a_day_whose_table_is_emptied_as_the_runbook_says(database_url: str) -> 
     after = replace(world, meters=(replace(meter, readings=kept),))
     [change] = [re.sub(r"meter_history_\d{8}", name, one) for one in note]
     check(database_url, world, f"{change}; TRUNCATE {name}", after)
+
+
+def test_a_counter_that_was_silent_after_the_days_that_the_retention_removes(
+    database_url: str,
+) -> None:
+    """Its next reading has nothing to be compared with any more, and is on a later day."""
+
+    async def day_goes() -> None:
+        async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+            assert (await drop_expired(connection, first_kept=FIRST_KEPT)).dropped
+
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE meter_history DETACH PARTITION meter_history_worlds")
+    asyncio.run(days_made(database_url, FIRST_KEPT - DAY, 5))
+    world = counting((*range(0, 601, 10), 46 * 60, *range(50 * 60, 60 * 60, 10)))
+    [meter] = world.meters
+    window = (T0 + 14 * HOUR, T0 + 60 * HOUR)
+    fleet_after(database_url, world, [entries(world), RollUp(LATER)], window, LATER)
+    complete(database_url, window[0], LATER)
+    assert fleet_now(database_url, window, LATER) == right(world, window, LATER)
+    asyncio.run(day_goes())
+    kept = tuple(one for one in meter.readings if one.at >= window[0])
+    wanted = right(replace(world, meters=(replace(meter, readings=kept),)), window, LATER)
+    assert wanted != right(world, window, LATER)
+    for _ in range(2):
+        assert fleet_now(database_url, window, LATER) == wanted
+        assert fleet_now(database_url, window, LATER, anew=True) == wanted
+        complete(database_url, window[0], LATER)
+
+
+async def days_made(url: str, first: date, count: int) -> None:
+    """Make days of the meters' history."""
+    number = first.toordinal() - date(1970, 1, 1).toordinal()
+    async with await AsyncConnection.connect(url, autocommit=True) as connection:
+        await make_days(connection, METERS, range(number, number + count))
 
 
 def test_a_removed_assignment(database_url: str) -> None:
