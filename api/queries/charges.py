@@ -28,12 +28,24 @@ Charge = Mapping[str, Any]
 """
 
 
-async def energies(connection: Connection, charges: Sequence[Charge]) -> list[dict[str, Any]]:
+async def energies(
+    connection: Connection, charges: Sequence[Charge], *, entering: Entering | None = None
+) -> list[dict[str, Any]]:
     """Return `ac_kwh`, `dc_kwh` and `ratio` of each charge, in their order.
 
-    An energy is None if nothing is known of it. The connection is in a snapshot.
+    An energy is None if nothing is known of it. `entering`: a session of all of them, which counts
+    as if it were stored. The connection is in a snapshot.
     """
-    return await _energies(connection, charges)
+    asked = [
+        stored.Charge(
+            charge["vehicle_id"], charge["meter_id"], charge["started_at"], charge["ended_at"]
+        )
+        for charge in charges
+    ]
+    found = await stored.read_energies(connection, asked, datetime.now(UTC), entering=entering)
+    return [
+        {"ac_kwh": as_kwh(ac), "dc_kwh": as_kwh(dc), "ratio": ratio(ac, dc)} for ac, dc in found
+    ]
 
 
 async def energy_once_entered(connection: Connection, charge: Charge) -> dict[str, Any]:
@@ -43,7 +55,7 @@ async def energy_once_entered(connection: Connection, charge: Charge) -> dict[st
     """
     times = as_us(charge["started_at"]), end_us(charge["ended_at"])
     entering = Entering(charge.get("session_id"), *times)
-    (energy,) = await _energies(connection, [charge], entering)
+    (energy,) = await energies(connection, [charge], entering=entering)
     return energy
 
 
@@ -62,18 +74,3 @@ async def energies_in_time(
             break
         size = _AT_ONCE
     return found
-
-
-async def _energies(
-    connection: Connection, charges: Sequence[Charge], entering: Entering | None = None
-) -> list[dict[str, Any]]:
-    asked = [
-        stored.Charge(
-            charge["vehicle_id"], charge["meter_id"], charge["started_at"], charge["ended_at"]
-        )
-        for charge in charges
-    ]
-    found = await stored.read_energies(connection, asked, datetime.now(UTC), entering=entering)
-    return [
-        {"ac_kwh": as_kwh(ac), "dc_kwh": as_kwh(dc), "ratio": ratio(ac, dc)} for ac, dc in found
-    ]

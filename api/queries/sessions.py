@@ -44,7 +44,7 @@ async def set_session_end(
 async def set_session_times(
     connection: Connection, was: DictRow, *, started_at: datetime, ended_at: datetime | None
 ) -> DictRow | None:
-    """Set when a session began and ended; return it, or None if it is no more what it was.
+    """Set when a session began and ended; return it, or None if it has changed meanwhile.
 
     Raises ExclusionViolation if either device is in another session in that time.
     """

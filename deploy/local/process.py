@@ -176,7 +176,7 @@ def environment_of_servers() -> dict[str, str]:
 
 
 def tail(log: Path) -> list[str]:
-    """Return the last lines of a log, none if there is no log."""
+    """Return the last lines of a log; an empty list if it does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16_384))

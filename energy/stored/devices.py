@@ -22,20 +22,19 @@ async def read_devices(
     All defaults hold for a device that is not registered. The time is in microseconds since 1970.
     Raises psycopg.Error.
     """
-    removed_until = BEGINNING
     dated: defaultdict[str, list[Dated]] = defaultdict(list)
     cursor = await connection.execute(
         statement("facts"), {"stream": stream.name, "devices": list(ids)}
     )
-    async for row in cursor:
-        if row["removed_until"] is not None:
-            removed_until = as_us(row["removed_until"])
-        if row["device_id"] is None:
+    rows = await cursor.fetchall()
+    for row in rows:
+        if row["device_id"] is None:  # none of them is registered
             break
         since = BEGINNING if row["since"] is None else as_us(row["since"])
         dated[row["device_id"]].append(Dated(since, _facts(row)))
     devices = [Device(tuple(dated[one])) if one in dated else UNREGISTERED for one in ids]
-    return devices, removed_until
+    removed_until = rows[0]["removed_until"]
+    return devices, BEGINNING if removed_until is None else as_us(removed_until)
 
 
 def _facts(row: dict[str, Any]) -> Facts:
