@@ -55,6 +55,9 @@ class Proxy:
         self._target = (host, port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        # Keeps the port while nobody listens on it: else another program might get it.
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener: socket.socket | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._links: set[_Link] = set()
@@ -63,6 +66,8 @@ class Proxy:
         self.resets = 0
 
     def __enter__(self) -> Self:
+        self._holder.bind(("127.0.0.1", 0))
+        self.port = self._holder.getsockname()[1]
         self._thread.start()
         return self
 
@@ -71,6 +76,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._holder.close()
 
     def open(self) -> None:
         """Listen, on the same port as before."""
@@ -87,7 +93,6 @@ class Proxy:
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             self._listener.setblocking(False)
-            self.port = self._listener.getsockname()[1]
             self._loop.add_reader(self._listener, self._let_in, self._listener)
 
     def _let_in(self, listener: socket.socket) -> None:
