@@ -32,8 +32,12 @@ async def test_an_answer_has_the_promised_shape(client: Client, rows: Rows) -> N
     charge(rows, 1, 0.918273)
     rows.execute(
         "INSERT INTO charging_session (vehicle_id, meter_id, started_at, ended_at)"
-        " VALUES ('v-1', 'm-1', %s, %s)",
-        [START + MINUTE, START + 5 * MINUTE],
+        " VALUES ('v-1', 'm-1', %s, %s), ('v-1', 'm-1', %s, %s), ('v-1', 'm-1', %s, %s)",
+        [
+            *(START - 5 * MINUTE, START),  # not in the window, as the third
+            *(START + MINUTE, START + 5 * MINUTE),
+            *(END + MINUTE, END + 5 * MINUTE),
+        ],
     )
     answer = await client.get(f"{PATHS}/performance/v-1", params=WINDOW)
     assert answer.status_code == 200
