@@ -27,7 +27,7 @@ BEGIN
     SELECT class.relowner, link.inhrelid IS NOT NULL AS is_attached, link.inhdetachpending AS is_detaching INTO known
     FROM pg_class AS class
     LEFT JOIN pg_inherits AS link ON link.inhrelid = class.oid AND link.inhparent = history
-    WHERE class.oid = to_regclass(name);
+    WHERE class.oid = to_regclass(name) AND class.relkind IN ('r', 'p', 'f');
     IF owner <> ours.relowner OR owner <> known.relowner THEN
         RAISE insufficient_privilege USING MESSAGE = format(
             'make_day belongs to %s, and %s does not: both should', current_user,
