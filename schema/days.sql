@@ -23,15 +23,18 @@ BEGIN
         RAISE invalid_parameter_value
             USING MESSAGE = format('%s has no day %s', coalesce(history::text, 'nothing'), coalesce(day::text, 'null'));
     END IF;
+    IF owner <> ours.relowner THEN
+        RAISE insufficient_privilege
+            USING MESSAGE = format('make_day belongs to %s, and %s does not: both should', current_user, history);
+    END IF;
     name := format('%s.%I', ours.schema, format('%s_%s', ours.relname, to_char(day, 'YYYYMMDD')));
     SELECT class.relowner, link.inhrelid IS NOT NULL AS is_attached, link.inhdetachpending AS is_detaching INTO known
     FROM pg_class AS class
     LEFT JOIN pg_inherits AS link ON link.inhrelid = class.oid AND link.inhparent = history
     WHERE class.oid = to_regclass(name) AND class.relkind IN ('r', 'p', 'f');
-    IF owner <> ours.relowner OR owner <> known.relowner THEN
-        RAISE insufficient_privilege USING MESSAGE = format(
-            'make_day belongs to %s, and %s does not: both should', current_user,
-            CASE WHEN owner <> ours.relowner THEN history::text ELSE name END);
+    IF owner <> known.relowner THEN
+        RAISE insufficient_privilege
+            USING MESSAGE = format('%s belongs to %s, and %s does not: both should', history, current_user, name);
     END IF;
     IF known.is_detaching THEN
         EXECUTE format('ALTER TABLE %s DETACH PARTITION %s FINALIZE', history, name);

@@ -90,8 +90,7 @@ def roles_command(
     wattline_owner gets the tables, functions and days. wattline_consumer, wattline_api and
     wattline_reader get their privileges; one too many is taken back, also from PUBLIC. All are
     groups: make logins yourself (CREATE ROLE ... LOGIN IN ROLE wattline_consumer). Each statement
-    is printed, is a transaction of its own, and gives way to replicas. Exit code 1 if this role may
-    not do it.
+    is printed. What locks a table gives way to replicas. Exit code 1 if this role may not do it.
     """
     work = roles.plan_roles if dry_run else roles.apply_roles
     try:

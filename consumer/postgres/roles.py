@@ -9,7 +9,8 @@ PUBLIC on our own tables and functions. What other roles may do is the operator'
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
+from itertools import groupby
 from typing import NamedTuple
 
 from psycopg.errors import InsufficientPrivilege
@@ -71,6 +72,7 @@ _MADE = re.compile(
 _PRIVILEGE = re.compile(r"(\w+)(?: \(([^)]*)\))?")
 # A REVOKE of a table's privilege takes those of its columns with it; the next round grants them.
 _ROUNDS = 3
+_LOCKS = "ALTER TABLE"
 
 
 class Privilege(NamedTuple):
@@ -124,19 +126,21 @@ async def plan_roles(connection: Connection, *, tell: Tell) -> list[str]:
 
 
 async def apply_roles(connection: Connection, *, tell: Tell) -> list[str]:
-    """Execute the statements that are missing, a transaction each, and return them.
+    """Execute the statements that are missing, and return them.
 
-    Each gives way to other sessions, as the steps of `schema apply` do. Raises UnfitDatabase if
-    this role may not, and what `plan_roles` raises; what was done until then stays.
+    What locks a table is a transaction of its own, and gives way to other sessions, as the steps of
+    `schema apply` do. Raises UnfitDatabase if this role may not, and what `plan_roles` raises; what
+    was done until then stays.
     """
     done: list[str] = []
     for _ in range(_ROUNDS):
         plan = await plan_roles(connection, tell=tell)
         if not plan:
             return done
-        for one in plan:
-            await giving_way(lambda one=one: _execute(connection, one, tell))  # type: ignore[misc]  # a lambda's default
-            done.append(one)
+        for _, group in groupby(plan, key=lambda one: one if one.startswith(_LOCKS) else ""):
+            together = list(group)
+            await giving_way(partial(_execute, connection, together, tell))
+            done += together
     if left := await plan_roles(connection, tell=tell):
         # PostgreSQL warns only, if a privilege is another's to give or to take.
         raise UnfitDatabase(f"this role may not execute: {'; '.join(left)}")
@@ -151,12 +155,16 @@ async def are_handed_over(connection: Connection) -> bool:
     return await cursor.fetchone() == (OWNER,)
 
 
-async def _execute(connection: Connection, text: str, tell: Tell) -> None:
-    try:
-        async with alone(connection, tell):
-            await connection.execute(text.encode())
-    except InsufficientPrivilege as error:
-        raise UnfitDatabase(f"this role may not: {text}: {error.diag.message_primary}") from error
+async def _execute(connection: Connection, statements: list[str], tell: Tell) -> None:
+    """Execute them in one transaction."""
+    async with alone(connection, tell):
+        for one in statements:
+            try:
+                await connection.execute(one.encode())
+            except InsufficientPrivilege as error:
+                raise UnfitDatabase(
+                    f"this role may not: {one}: {error.diag.message_primary}"
+                ) from error
 
 
 async def _plan(connection: Connection) -> list[str]:
