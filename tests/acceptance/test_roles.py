@@ -1,6 +1,8 @@
 """Each program and each command under the role that docs/roles.md names, and refused under less."""
 
 import json
+import re
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,12 +15,13 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+import yaml
 
 from consumer.__main__ import main
+from deploy.local.addresses import psql_environment
+from deploy.local.postgres.unprivileged import programs
 from deploy.local.stack import Addresses
-from deploy.replica import Replica
+from deploy.replica import ROOT, Replica
 from tests.acceptance.conftest import Environment, produce, query, until
 from tests.acceptance.program import run
 from tests.acceptance.readings import meter_message
@@ -29,6 +32,7 @@ from tests.databases import Template
 OWNER, CONSUMER, API, READER = ROLES = (
     "wattline_owner", "wattline_consumer", "wattline_api", "wattline_reader",
 )  # fmt: skip
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 NOW = datetime.now(UTC)
 LATE = NOW - timedelta(days=40)
 EXPIRED = (NOW - timedelta(days=500)).date()
@@ -76,9 +80,18 @@ def site(
         change(plain, expired_day("meter_history"))
         made = run(plain, "consumer", "schema", "roles")
         assert made.returncode == 0, made.stderr
+        passwords = {
+            f"{role.removeprefix('wattline_').upper()}_PASSWORD": uuid.uuid4().hex for role in ROLES
+        }
+        cleanup.callback(drop_logins, plain)
+        for _ in range(2):  # the second changes nothing
+            make_logins(plain, passwords)
         environments = {"": plain}
-        for role in ROLES:
-            environments[role] = plain | {"DATABASE_URL": cleanup.enter_context(login(url, role))}
+        for role, service in ((OWNER, "retention"), (CONSUMER, "consumer"), (API, "api")):
+            environments[role] = plain | {"DATABASE_URL": url_of(plain, service, passwords)}
+        read = environments[API]["DATABASE_URL"].replace("compose_api", "compose_reader")
+        read = read.replace(passwords["API_PASSWORD"], passwords["READER_PASSWORD"])
+        environments[READER] = plain | {"DATABASE_URL": read}
         replica = Replica(environments[CONSUMER], log_file=folder / "consumer.log")
         cleanup.callback(replica.kill)
         api = Replica(environments[API], log_file=folder / "api.log", command=("-m", "api", "run"))
@@ -120,26 +133,27 @@ def command(
     return run_one
 
 
-class login:  # noqa: N801  a context manager
-    """A login of the role, for a block: its URL."""
+def make_logins(environment: Environment, passwords: dict[str, str]) -> None:
+    """Make the logins as compose does."""
+    psql = programs(None) / "psql"
+    subprocess.run(
+        [psql, "--quiet", "--file", str(ROOT / "deploy" / "compose" / "logins.sql")],
+        env=environment | psql_environment(environment["DATABASE_URL"]) | passwords,
+        check=True,
+    )
 
-    def __init__(self, url: str, role: str) -> None:
-        self._url, self._role = url, role
-        self._name = sql.Identifier(f"{role}_{uuid.uuid4().hex[:8]}")
 
-    def __enter__(self) -> str:
-        create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret' IN ROLE {}")
-        self._execute(create.format(self._name, sql.Identifier(self._role)))
-        server = conninfo_to_dict(self._url)
-        name = self._name.as_string().strip('"')
-        return f"postgresql://{name}:secret@{server['host']}:{server['port']}/{server['dbname']}"
+def drop_logins(environment: Environment) -> None:
+    for role in ROLES:
+        change(environment, f"DROP ROLE {role.replace('wattline', 'compose')}")
 
-    def __exit__(self, *_: object) -> None:
-        self._execute(sql.SQL("DROP ROLE {}").format(self._name))
 
-    def _execute(self, statement: sql.Composed) -> None:
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            connection.execute(statement)
+def url_of(environment: Environment, service: str, passwords: dict[str, str]) -> str:
+    """Return the DATABASE_URL of a service of compose, on the test's server."""
+    url = str(SERVICES[service]["environment"]["DATABASE_URL"])
+    _, _, here = environment["DATABASE_URL"].rpartition("@")
+    filled = re.sub(r"\$\{(\w+):[^}]*\}", lambda name: passwords[name[1]], url)
+    return filled.replace("postgres:5432/wattline", here)
 
 
 def test_what_a_fleet_sends_is_stored_rolled_up_and_answered(site: Site, tmp_path: Path) -> None:
@@ -158,17 +172,9 @@ def test_what_a_fleet_sends_is_stored_rolled_up_and_answered(site: Site, tmp_pat
     )  # fmt: skip
     assert json.loads(verified.stdout)["clean"], verified.stdout + verified.stderr
     assert site.replica.metric(DEAD) > 0
-    until(
-        lambda: (
-            query(
-                site.superuser,
-                "SELECT EXISTS (SELECT FROM vehicle_day)"
-                " AND NOT EXISTS (SELECT FROM rollup_due UNION ALL SELECT FROM vehicle_due)",
-            )
-            == [(True,)]
-        ),
-        what="all is rolled up",
-    )
+    rolled_up = "SELECT 1 WHERE EXISTS (SELECT FROM vehicle_day)"
+    rolled_up += " AND NOT EXISTS (SELECT FROM rollup_due)"
+    until(lambda: bool(query(site.superuser, rolled_up)), what="it is rolled up")
     for program in (site.replica, site.api):
         assert program.get("/health/ready")[0] == 200
         assert not program.events("database_refuses")
