@@ -3,7 +3,8 @@
 ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
-├── UnfitDatabase     the tables cannot be made here
+├── UnfitDatabase     the tables or the roles cannot be made here
+├── NotTheOwner       the role does not own the histories, and may not remove days
 ├── Replaced          another process has this replica's KAFKA_GROUP_INSTANCE_ID
 └── Stuck             messages wait, the servers answer, and none is stored
 """
@@ -29,7 +30,19 @@ class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more tha
 
 
 class UnfitDatabase(ConsumerError):  # noqa: N818  what it is
-    """The tables cannot be made in this database."""
+    """The tables or the roles cannot be made in this database, or not compared with the files."""
+
+
+class NotTheOwner(ConsumerError):  # noqa: N818  what it is
+    """Days are removed by the owner of the histories, or a member of it."""
+
+    def __init__(self, *, owner: str, role: str) -> None:
+        super().__init__(
+            f"days past the retention are removed by the owner of the histories, {owner}, and not"
+            f" by {role}"
+        )
+        self.owner = owner
+        self.role = role
 
 
 class Replaced(ConsumerError):  # noqa: N818  what has happened to it

@@ -72,6 +72,9 @@ class Metrics:
             "days of history that were made only when a reading needed them",
             "topic",
         )
+        self.history_overdue_days = self._gauge(
+            "history_overdue_days", "UTC days of history that are past the retention"
+        )
         self.lag_messages = self._gauge(
             "lag_messages", "messages not yet stored", "topic", "partition"
         )

@@ -86,7 +86,7 @@ def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
         parts.lag.run(),
         parts.group_lag.run(),
         _check_regularly(parts.database, schema_fits),
-        keep_maintained(parts.upkeep, settings.history),
+        keep_maintained(parts.upkeep, settings.history, parts.metrics),
         keep_expiring(
             parts.upkeep,
             settings.dead_letters,

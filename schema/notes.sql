@@ -52,13 +52,17 @@ REVOKE EXECUTE ON FUNCTION note_readings() FROM PUBLIC;
 -- Makes the triggers of a history, or of one of its days.
 CREATE OR REPLACE FUNCTION watch_readings(of_table regclass, of_stream text) RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    schema CONSTANT regnamespace := (
+        SELECT relnamespace FROM pg_class WHERE oid = coalesce(pg_partition_root(of_table), of_table)
+    );
 BEGIN
     EXECUTE format('CREATE OR REPLACE TRIGGER note_changed_readings AFTER UPDATE ON %s'
                    ' REFERENCING OLD TABLE AS before NEW TABLE AS after'
-                   ' FOR EACH STATEMENT EXECUTE FUNCTION note_readings(%L)', of_table, of_stream);
+                   ' FOR EACH STATEMENT EXECUTE FUNCTION %s.note_readings(%L)', of_table, schema, of_stream);
     EXECUTE format('CREATE OR REPLACE TRIGGER note_deleted_readings AFTER DELETE ON %s'
                    ' REFERENCING OLD TABLE AS before'
-                   ' FOR EACH STATEMENT EXECUTE FUNCTION note_readings(%L)', of_table, of_stream);
+                   ' FOR EACH STATEMENT EXECUTE FUNCTION %s.note_readings(%L)', of_table, schema, of_stream);
 END
 $$;
 

@@ -7,12 +7,14 @@ import typer
 
 from consumer.commands.servers import with_database
 from consumer.commands.terminal import out, table
+from consumer.errors import NotTheOwner
 from consumer.postgres.connection import Connection
 from consumer.postgres.days import Day, list_days
 from consumer.postgres.sizes import Size, measure_tables
 from consumer.settings import HistorySettings
 from consumer.upkeep import retention
 from runtime.settings import load
+from runtime.terminal import fail
 from telemetry.streams import STREAMS
 
 app = typer.Typer(help="History's daily partitions.", no_args_is_help=True)
@@ -46,11 +48,20 @@ def list_command() -> None:
 
 @app.command("maintain")
 def maintain() -> None:
-    """Make the days ahead and drop the days past the retention; replicas do this by themselves."""
+    """Make the days ahead and drop the days past the retention.
+
+    Replicas do this by themselves, but only the owner of the histories may drop days. Exit code 1
+    if this role may not.
+    """
     history = load(HistorySettings)
-    made, removal = with_database(
-        lambda connection: retention.maintain(connection, history, now_us=time.time_ns() // 1_000)
-    )
+    try:
+        made, removal = with_database(
+            lambda connection: retention.maintain(
+                connection, history, now_us=time.time_ns() // 1_000
+            )
+        )
+    except NotTheOwner as error:
+        fail(str(error), code=1)
     names = f": {', '.join(removal.dropped)}" if removal.dropped else ""
     out.print(f"made {made}, dropped {len(removal.dropped)}{names}")
     for one in removal.waiting:

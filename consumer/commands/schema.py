@@ -1,4 +1,4 @@
-"""`python -m consumer schema`: bring the schema to the newest version, or show how it differs."""
+"""`python -m consumer schema`: bring schema and roles to the newest version, show what differs."""
 
 import time
 from functools import partial
@@ -9,7 +9,7 @@ import typer
 from consumer.commands.servers import with_database
 from consumer.commands.terminal import note, out
 from consumer.errors import UnfitDatabase
-from consumer.postgres import schema
+from consumer.postgres import roles, schema
 from consumer.postgres.connection import Connection
 from consumer.postgres.migrations import migrations
 from consumer.postgres.schema import Plan
@@ -37,7 +37,8 @@ def apply(
     Each migration that the database lacks is a transaction of its own. Replicas, of this release or
     the one before, go on meanwhile: what has to wait for them gives up after a second and tries
     again. Then functions and views that differ are replaced, and the histories' partitions of the
-    days ahead are made. A database that is newer than this code is refused. While another `apply`
+    days ahead are made. If wattline_owner has the tables, roles are brought up to date too. A
+    database that is newer than this code is refused. While another `apply`
     runs, this one waits for it.
     """
     history = load(HistorySettings)
@@ -45,6 +46,9 @@ def apply(
     async def work(connection: Connection) -> list[str]:
         for line in await schema.apply_schema(connection, tell=note):
             out.print(line)
+        if await roles.are_handed_over(connection):  # the new objects are the roles' too
+            for line in await roles.apply_roles(connection, tell=note):
+                out.print(line)
         differences = await schema.check_schema(connection, tell=note)
         if not differences:
             await retention.maintain(connection, history, now_us=time.time_ns() // 1_000)
@@ -65,9 +69,38 @@ def check() -> None:
 
     Names the migrations that are not applied yet. Compares tables, indexes, views, types,
     functions, triggers and grants to PUBLIC with the schema's files; other objects of the database
-    are left out, other grants and owners too. Exit code 1 if something is missing or differs.
+    are left out, other grants and owners too (see `schema roles --dry-run`). The comparison takes
+    CREATE on the database. Exit code 1 if something is missing or differs.
     """
-    _report_differences(with_database(partial(schema.check_schema, tell=note)))
+    try:
+        _report_differences(with_database(partial(schema.check_schema, tell=note)))
+    except UnfitDatabase as error:
+        fail(str(error), code=1)
+
+
+@app.command("roles")
+def roles_command(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only list what would be done")
+    ] = False,
+) -> None:
+    """Make the four roles, and let each do what it needs and no more; safe to repeat.
+
+    wattline_owner gets the tables, functions and days. wattline_consumer, wattline_api and
+    wattline_reader get their privileges; one too many is taken back, also from PUBLIC. All are
+    groups: make logins yourself (CREATE ROLE ... LOGIN IN ROLE wattline_consumer). Each statement
+    is printed. What locks a table gives way to replicas. Exit code 1 if this role may not do it.
+    """
+    work = roles.plan_roles if dry_run else roles.apply_roles
+    try:
+        lines = with_database(partial(work, tell=note))
+    except UnfitDatabase as error:
+        fail(str(error), code=1)
+    for line in lines:
+        out.print(f"would execute {line}" if dry_run else line)
+    if not lines:
+        out.print("the roles are as they should be")
 
 
 def _report_plan(plan: Plan) -> None:

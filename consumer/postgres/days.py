@@ -114,38 +114,20 @@ def _is_taken(day: int, found: list[Day]) -> bool:
 async def _make_day(
     connection: Connection, stream: Stream, day: date, *, state: str | None
 ) -> None:
-    names = {
-        "history": sql.Identifier(stream.history),
-        "day": sql.Identifier(_name(stream, day)),
-        "start": sql.Literal(f"{day} 00:00:00+00"),
-        "end": sql.Literal(f"{day + timedelta(days=1)} 00:00:00+00"),
-    }
-    if state is None:
-        # Vacuumed once a twentieth of the rows is new, not a fifth: only pages that a vacuum has
-        # seen are read from the index alone.
-        create = sql.SQL(
-            "CREATE TABLE {day} (LIKE {history} INCLUDING ALL)"
-            " WITH (autovacuum_vacuum_insert_scale_factor = 0.05)"
-        )
-        await connection.execute(create.format(**names))
-        # What is changed by hand in this table is noted, also if the history is not named.
-        await connection.execute(
-            "SELECT watch_readings(%s::regclass, %s)", [_name(stream, day), stream.name]
-        )
     if state == "detaching":
         # It waits no longer than removal would: others need other days. The flush tries again.
-        await finish_detaching(connection, names, timeout="lock_timeout")
-    # A new table is attached empty, and an old one has the CHECK that DETACH CONCURRENTLY leaves:
-    # either way there is nothing to scan.
-    attach = sql.SQL(
-        "ALTER TABLE {history} ATTACH PARTITION {day} FOR VALUES FROM ({start}) TO ({end})"
-    )
-    await connection.execute(attach.format(**names))
+        await _give_way(connection, timeout="lock_timeout")
+    # With the owner's rights (schema/days.sql).
+    await connection.execute("SELECT make_day(%s::regclass, %s)", [stream.history, day])
 
 
 async def take_making_lock(connection: Connection) -> None:
     """Keep all others from making or dropping a day until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", [locks.DAYS_MADE])
+
+
+async def _give_way(connection: Connection, *, timeout: str) -> None:
+    await connection.execute("SELECT set_config(%s, %s, true)", [timeout, REMOVAL_TIMEOUT])
 
 
 async def finish_detaching(
@@ -156,7 +138,7 @@ async def finish_detaching(
     `timeout` names a setting of PostgreSQL's, which is REMOVAL_TIMEOUT for the rest of the
     transaction.
     """
-    await connection.execute("SELECT set_config(%s, %s, true)", [timeout, REMOVAL_TIMEOUT])
+    await _give_way(connection, timeout=timeout)
     finalize = sql.SQL("ALTER TABLE {history} DETACH PARTITION {day} FINALIZE")
     await connection.execute(finalize.format(**names))
 

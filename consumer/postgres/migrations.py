@@ -19,6 +19,7 @@ _NOUNS = (
     "charging",
     "rollups",
     "notes",
+    "days",
     "performance",
 )
 _NAME = re.compile(r"(?P<version>\d{4})_\w+")
@@ -64,8 +65,9 @@ def schema_files() -> list[Path]:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Return all migrations, oldest first."""
-    return tuple(map(Migration.read, sorted((folder() / "schema" / "migrations").glob("*.sql"))))
+    """Return all migrations, oldest first; `*.down.sql` beside them lead back."""
+    files = sorted((folder() / "schema" / "migrations").glob("*.sql"))
+    return tuple(Migration.read(file) for file in files if not file.stem.endswith(".down"))
 
 
 @cache

@@ -12,9 +12,10 @@ behind it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import quote
 
 from psycopg import errors, sql
@@ -43,6 +44,7 @@ _SCRATCH = "wattline_schema_check"
 
 Facts = set[tuple[str, str]]
 Tell = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 def _nobody(_: str) -> None:
@@ -65,10 +67,19 @@ async def apply_schema(connection: Connection, *, tell: Tell = _nobody) -> list[
     UnfitDatabase if it cannot be done here, and psycopg.Error.
     """
     done: list[str] = []
+    while True:
+        step, is_last = await giving_way(lambda: _take_step(connection, tell))
+        done += step
+        if is_last:
+            return done
+
+
+async def giving_way(step: Callable[[], Awaitable[Result]]) -> Result:
+    """Take a step, again after a pause if other sessions are in the way; raises UnfitDatabase."""
     failures = 0
     while True:
         try:
-            step, is_last = await _take_step(connection, tell)
+            return await step()
         except _IN_THE_WAY as error:
             failures += 1
             if failures == _TRIES:
@@ -76,17 +87,12 @@ async def apply_schema(connection: Connection, *, tell: Tell = _nobody) -> list[
                     f"other sessions have kept the schema waiting {_TRIES} times:"
                     f" {error.diag.message_primary}; what was done stays done, try again later"
                 ) from error
-            await asyncio.sleep(pause(failures, longest=_LONGEST_PAUSE_S))
-            continue
-        failures = 0
-        done += step
-        if is_last:
-            return done
+        await asyncio.sleep(pause(failures, longest=_LONGEST_PAUSE_S))
 
 
 async def _take_step(connection: Connection, tell: Tell) -> tuple[list[str], bool]:
     """Make one transaction's changes; return what was done, and whether it was the last."""
-    async with _alone(connection, tell):
+    async with alone(connection, tell):
         version = await _version(connection)
         missing = _missing(version)
         if version is None:
@@ -107,24 +113,21 @@ async def _take_step(connection: Connection, tell: Tell) -> tuple[list[str], boo
 async def check_schema(connection: Connection, *, tell: Tell = _nobody) -> list[str]:
     """Return which migrations are missing and how objects differ, a line each; change nothing.
 
-    Another `apply` is waited for, and `tell` told so. Raises psycopg.Error.
+    Another `apply` is waited for, and `tell` told so. Raises what `apply_schema` raises.
     """
-    try:
-        plan = await plan_schema(connection, tell=tell)
-    except UnfitDatabase as error:
-        return [str(error)]
+    plan = await plan_schema(connection, tell=tell)
     return [f"migration {one.name}: is not applied" for one in plan.missing] + plan.differences
 
 
 async def plan_schema(connection: Connection, *, tell: Tell = _nobody) -> Plan:
     """Return what `apply_schema` would do; raises what it raises, and changes nothing."""
-    async with _alone(connection, tell, force_rollback=True):
+    async with alone(connection, tell, force_rollback=True):
         version = await _version(connection)
         return Plan(version, _missing(version), await _compare(connection))
 
 
 @asynccontextmanager
-async def _alone(
+async def alone(
     connection: Connection, tell: Tell, *, force_rollback: bool = False
 ) -> AsyncIterator[None]:
     """Make one transaction of the block, with the schema's lock; raises UnfitDatabase.
@@ -175,12 +178,22 @@ async def _version(connection: Connection) -> int | None:
     return version
 
 
+async def require_newest(connection: Connection) -> None:
+    """Raise UnfitDatabase unless the schema is there, at the newest version."""
+    version = await _version(connection)
+    if version is None or _missing(version):
+        found = "there are no tables here" if version is None else f"the schema is at {version}"
+        raise UnfitDatabase(f"{found}: run `python -m consumer schema apply` first")
+
+
 async def _compare(connection: Connection) -> list[str]:
     """Return how the objects of the database differ from those of the files.
 
     These are created in a scratch schema, described by the catalogue as the real ones are, and
-    rolled back, so that the schema stands written once only.
+    rolled back, so that the schema stands written once only. Raises UnfitDatabase if the role may
+    not make one.
     """
+    await _require_scratch(connection)
     cursor = await connection.execute("SELECT current_schema()")
     row = await cursor.fetchone()
     if row is None or row[0] is None:
@@ -194,6 +207,21 @@ async def _compare(connection: Connection) -> list[str]:
         await connection.execute(objects_text())
         wanted = await _facts(connection, _SCRATCH)
     return _differences(wanted, actual)
+
+
+async def _require_scratch(connection: Connection) -> None:
+    cursor = await connection.execute(
+        "SELECT current_user, current_database(), has_database_privilege(current_database(),"
+        " 'CREATE')"
+    )
+    row = await cursor.fetchone()
+    if row is not None and not row[2]:
+        version = await _version(connection)
+        raise UnfitDatabase(
+            f"the schema is at version {version or 0}, this code needs {migrations()[-1].version};"
+            f" to compare it takes a scratch schema, which {row[0]} may not make:"
+            f" GRANT CREATE ON DATABASE {row[1]}, or ask as a member of wattline_owner"
+        )
 
 
 async def _unfit(connection: Connection) -> str | None:

@@ -3,6 +3,9 @@
 An advisory lock of the session lets one look at the expired days be under way at a time; a second
 one does not wait for it. The last step of a removal and making come one after the other.
 
+Removing takes the owner of the histories. A replica that is not leaves it to `partitions maintain`,
+and shows how many days are overdue.
+
 A flush may have to wait for making, so removal gives way. What PostgreSQL locks meanwhile:
 
 - DETACH CONCURRENTLY waits for the transactions that use the history, and holds nothing while it
@@ -22,6 +25,8 @@ import psycopg
 import structlog
 from psycopg import errors, sql
 
+from consumer.errors import NotTheOwner
+from consumer.metrics import Metrics
 from consumer.postgres.connection import Connection
 from consumer.postgres.database import Database
 from consumer.postgres.days import (
@@ -171,7 +176,13 @@ async def make_ahead(
 
 
 async def remove(connection: Connection, settings: HistorySettings, *, now_us: int) -> Removal:
-    """Drop what is past the retention, with its rollups."""
+    """Drop what is past the retention, with its rollups.
+
+    Raises NotTheOwner if the connection's role is not the histories' owner, and so may not.
+    """
+    cursor = await connection.execute(statement("foreign_owner"))
+    if row := await cursor.fetchone():
+        raise NotTheOwner(owner=row[0], role=row[1])
     first_kept = first_kept_day(now_us, settings.history_retention_days)
     # Rollups go first: they must not contain readings that are gone. They go again afterwards: a
     # late reading may have brought some back.
@@ -182,12 +193,20 @@ async def remove(connection: Connection, settings: HistorySettings, *, now_us: i
     return removal
 
 
+async def count_overdue(connection: Connection, settings: HistorySettings, *, now_us: int) -> int:
+    """Return of how many UTC days there is history that is past the retention."""
+    first_kept = first_kept_day(now_us, settings.history_retention_days)
+    days = {one.utc_day for one in await list_days(connection)}
+    return sum(day is not None and day < first_kept for day in days)
+
+
 async def maintain(
     connection: Connection, settings: HistorySettings, *, now_us: int
 ) -> tuple[int, Removal]:
     """Make the days of all streams, and drop what is past the retention.
 
-    Returns the number of days made, and the removal's result.
+    Returns the number of days made, and the removal's result. Raises NotTheOwner once the days are
+    made.
     """
     made = 0
     for stream in STREAMS:
@@ -195,7 +214,7 @@ async def maintain(
     return made, await remove(connection, settings, now_us=now_us)
 
 
-async def keep_maintained(database: Database, settings: HistorySettings) -> None:
+async def keep_maintained(database: Database, settings: HistorySettings, metrics: Metrics) -> None:
     """Maintain the days for ever, at the start and then once an interval.
 
     Making each stream's days and removing are separate tasks: if one is refused, the others go on.
@@ -203,7 +222,7 @@ async def keep_maintained(database: Database, settings: HistorySettings) -> None
     async with asyncio.TaskGroup() as tasks:
         for stream in STREAMS:
             tasks.create_task(_keep_making(database, stream, settings))
-        tasks.create_task(_keep_removing(database, settings))
+        tasks.create_task(_keep_removing(database, settings, metrics))
 
 
 async def _keep_making(database: Database, stream: Stream, settings: HistorySettings) -> None:
@@ -217,18 +236,37 @@ async def _keep_making(database: Database, stream: Stream, settings: HistorySett
     await database.regularly(attempt, work=work, every_s=settings.partitions_interval_s)
 
 
-async def _keep_removing(database: Database, settings: HistorySettings) -> None:
+async def _keep_removing(database: Database, settings: HistorySettings, metrics: Metrics) -> None:
+    told = False
+
     async def attempt() -> None:
+        nonlocal told
+        now_us = time.time_ns() // 1_000
         async with database.connection() as connection:
-            removal = await remove(connection, settings, now_us=time.time_ns() // 1_000)
-        if removal.dropped:
-            log.info("history_partitions_maintained", dropped=removal.dropped)
-        for one in removal.waiting:
-            log.info(
-                "history_partition_removal_waits",
-                partition=one.day,
-                waited_s=one.seconds,
-                reason=one.reason,
-            )
+
+            async def show_overdue() -> None:
+                overdue = await count_overdue(connection, settings, now_us=now_us)
+                metrics.history_overdue_days.set(overdue)
+
+            await show_overdue()  # whatever comes of the removal
+            try:
+                _tell(await remove(connection, settings, now_us=now_us))
+                await show_overdue()
+            except NotTheOwner as error:
+                if not told:
+                    log.info("history_removal_left_to_owner", owner=error.owner, role=error.role)
+                told = True
 
     await database.regularly(attempt, work=RETENTION, every_s=settings.partitions_interval_s)
+
+
+def _tell(removal: Removal) -> None:
+    if removal.dropped:
+        log.info("history_partitions_maintained", dropped=removal.dropped)
+    for one in removal.waiting:
+        log.info(
+            "history_partition_removal_waits",
+            partition=one.day,
+            waited_s=one.seconds,
+            reason=one.reason,
+        )

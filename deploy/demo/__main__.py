@@ -14,6 +14,7 @@ from deploy.demo.sending import Fleet, command, send
 from deploy.demo.verdict import judge
 from deploy.demo.visibility import LOOK_S, Visibility
 from deploy.local import stack
+from deploy.local.addresses import Addresses
 from deploy.local.errors import LocalStackError
 from deploy.replica import ReplicaError, ReplicaLateError
 from deploy.stored_offsets import watched
@@ -55,9 +56,10 @@ def run(
     failed, 2 wrong use, 3 nothing is wrong, but this machine was too busy to check everything.
     """
     begun = time.monotonic()
-    environment = _start_servers(folder)
-    command(["consumer", "schema", "apply"], environment)
-    processes = _start_processes(environment, consumers=replicas, folder=folder)
+    addresses = _start_servers(folder)
+    environment = _environment(addresses, "reader")
+    _make_tables(addresses)
+    processes = _start_processes(addresses, consumers=replicas, folder=folder)
     fleet = Fleet(
         name=f"demo{int(time.time()) % 100_000}",
         devices=devices,
@@ -99,22 +101,38 @@ def down(*, folder: Folder = stack.FOLDER) -> None:
         fail(str(error), code=WRONG)
 
 
-def _start_servers(folder: Path) -> dict[str, str]:
-    """Start what is missing of the servers, and return the environment of their clients."""
+def _start_servers(folder: Path) -> Addresses:
+    """Start what is missing of the servers."""
     try:
-        addresses = stack.up(folder, progress=_Printed())
+        return stack.up(folder, progress=_Printed())
     except LocalStackError as error:
         fail(str(error), code=WRONG)
+
+
+def _environment(addresses: Addresses, role: str | None) -> dict[str, str]:
+    """Return the environment of a program, which on a server of our own runs under a role."""
+    used = addresses.under(role) if role and addresses.logins else addresses
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap_servers,
-        "DATABASE_URL": addresses.database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": used.kafka_bootstrap_servers,
+        "DATABASE_URL": used.database_url,
         "CONSUMER_GROUP": os.environ.get("CONSUMER_GROUP") or GROUP,
     }
 
 
-def _start_processes(environment: dict[str, str], *, consumers: int, folder: Path) -> Processes:
+def _make_tables(addresses: Addresses) -> None:
+    """Apply the schema, and give each role its rights if the logins are ours."""
+    environment = _environment(addresses, None)
+    command(["consumer", "schema", "apply"], environment)
+    if addresses.logins:
+        command(["consumer", "schema", "roles"], environment, quiet=True)
+
+
+def _start_processes(addresses: Addresses, *, consumers: int, folder: Path) -> Processes:
+    environment = _environment(addresses, "consumer")
     try:
-        processes = start_processes(environment, consumers=consumers, folder=folder)
+        processes = start_processes(
+            environment, _environment(addresses, "api"), consumers=consumers, folder=folder
+        )
     except ReplicaLateError as error:
         fail(f"this machine is too busy: {error}; the log: {folder / 'logs'}", code=TOO_SLOW)
     except (ReplicaError, OSError) as error:

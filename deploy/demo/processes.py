@@ -44,7 +44,13 @@ class Counted:
         return int(sum(self._seen))
 
 
-def start_processes(environment: Mapping[str, str], *, consumers: int, folder: Path) -> Processes:
+def start_processes(
+    environment: Mapping[str, str],
+    api_environment: Mapping[str, str],
+    *,
+    consumers: int,
+    folder: Path,
+) -> Processes:
     """Start processes that outlive this one, and remember them in the folder.
 
     Those of an earlier demo are stopped first. The API listens on port 8000 if that is free.
@@ -56,14 +62,14 @@ def start_processes(environment: Mapping[str, str], *, consumers: int, folder: P
         Replica(environment, log_file=logs / f"consumer-{number}.log")
         for number in range(1, consumers + 1)
     ]
-    api = _api(environment, logs, port=API_PORT)
+    api = _api(api_environment, logs, port=API_PORT)
     _remember(folder, replicas, api)
     try:
         api.wait_for("http_listening")
     except ReplicaLateError:
         raise
     except ReplicaError:  # most likely the port is taken: use any other
-        api = _api(environment, logs, port=0)
+        api = _api(api_environment, logs, port=0)
         _remember(folder, replicas, api)
         api.wait_for("http_listening")
     for replica in replicas:

@@ -75,10 +75,14 @@ def send(
     return simulator.wait()
 
 
-def command(words: Sequence[str], environment: Mapping[str, str]) -> None:
+def command(words: Sequence[str], environment: Mapping[str, str], *, quiet: bool = False) -> None:
     """Run `python -m` with these words; if it fails, end this command too."""
     ended = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, env={**os.environ, **environment}, check=False
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL if quiet else None,
+        check=False,
     )
     if ended.returncode:
         fail(f"`python -m {' '.join(words)}` ended with {ended.returncode}", code=1)

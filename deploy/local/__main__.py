@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -36,6 +36,7 @@ Folder = Annotated[
         show_default=".local in the repository",
     ),
 ]
+Role = Literal["owner", "consumer", "api", "reader"]
 Purge = Annotated[bool, typer.Option("--purge", help="Remove data and logs too.")]
 
 
@@ -98,12 +99,21 @@ def status_(folder: Folder = stack.FOLDER) -> None:
 
 
 @app.command("env")
-def env_(folder: Folder = stack.FOLDER) -> None:
+def env_(
+    folder: Folder = stack.FOLDER,
+    *,
+    role: Annotated[
+        Role | None,
+        typer.Option(
+            help="Wattline's role that DATABASE_URL logs in to.", show_default="the superuser"
+        ),
+    ] = None,
+) -> None:
     """Print the addresses as export lines for eval "$(python -m deploy.local env)"."""
     addresses = stack.addresses(folder)
     if addresses is None:
         raise LocalStackError("the local stack is not running: python -m deploy.local up")
-    typer.echo(addresses.exports(), nl=False)
+    typer.echo((addresses.under(role) if role else addresses).exports(), nl=False)
 
 
 @app.command("psql", context_settings={"ignore_unknown_options": True})

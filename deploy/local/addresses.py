@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
 from deploy.local.errors import LocalStackError
+from deploy.local.postgres.logins import urls_of
 from runtime.postgres.settings import check_postgres_url
 
 if TYPE_CHECKING:
@@ -27,15 +28,30 @@ PASSWORD = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """The addresses of both servers, as the settings of the services take them."""
+    """The addresses of both servers, as the settings of the services take them.
+
+    `logins` has PostgreSQL's address for each of Wattline's roles, if the server is our own.
+    """
 
     kafka_bootstrap_servers: str
     database_url: str
+    logins: Mapping[str, str] = field(default_factory=dict)
+
+    def under(self, role: str) -> Addresses:
+        """Return the addresses of a program that runs under a role; raises LocalStackError."""
+        if role not in self.logins:
+            raise LocalStackError(f"{DATABASE} is set: the logins of that server are yours")
+        return replace(self, database_url=self.logins[role])
 
     def exports(self) -> str:
         """Return lines for a shell to evaluate."""
         values = {KAFKA: self.kafka_bootstrap_servers, DATABASE: self.database_url}
         return "".join(f"export {name}={shlex.quote(text)}\n" for name, text in values.items())
+
+
+def logins_of(state: State) -> dict[str, str]:
+    """Return PostgreSQL's address under each of Wattline's roles, if a server of ours was made."""
+    return urls_of(state.postgres.password, state.postgres.port) if state.postgres else {}
 
 
 def psql_environment(database_url: str) -> dict[str, str]:
@@ -58,6 +74,7 @@ def given(environment: Mapping[str, str], state: State) -> dict[str, str]:
     these servers. Raises LocalStackError for a URL that cannot be used.
     """
     own = {server.address for server in (state.kafka, state.postgres) if server}
+    own.update(logins_of(state).values())
     values = {name: environment.get(name, "").strip() for name in (KAFKA, DATABASE)}
     others = {name: value for name, value in values.items() if value and value not in own}
     if DATABASE in others:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local import closed
-from deploy.local.addresses import DATABASE, KAFKA, Addresses, given
+from deploy.local.addresses import DATABASE, KAFKA, Addresses, given, logins_of
 from deploy.local.errors import LocalStackError
 from deploy.local.kafka import node as kafka
 from deploy.local.postgres import server as postgres
@@ -65,7 +65,7 @@ def up(
             start = {KAFKA: startup.kafka, DATABASE: startup.postgres}
             started = {name: both.submit(start[name]) for name in missing}
         found = elsewhere | {name: future.result() for name, future in started.items()}
-        return Addresses(kafka_bootstrap_servers=found[KAFKA], database_url=found[DATABASE])
+        return _addresses(found, elsewhere, startup.state)
 
 
 def _open_folder(folder: Path) -> None:
@@ -149,10 +149,19 @@ def addresses(
 ) -> Addresses | None:
     """Return the addresses of the running servers, without asking them; None if one is missing."""
     state = read(folder.resolve()) or State()
-    found = given(environment, state)
+    elsewhere = given(environment, state)
+    found = dict(elsewhere)
     for name, own in ((KAFKA, state.kafka), (DATABASE, state.postgres)):
         if name not in found and own and own.process and own.process.is_alive():
             found[name] = own.address
     if KAFKA not in found or DATABASE not in found:
         return None
-    return Addresses(kafka_bootstrap_servers=found[KAFKA], database_url=found[DATABASE])
+    return _addresses(found, elsewhere, state)
+
+
+def _addresses(found: dict[str, str], elsewhere: dict[str, str], state: State) -> Addresses:
+    return Addresses(
+        kafka_bootstrap_servers=found[KAFKA],
+        database_url=found[DATABASE],
+        logins={} if DATABASE in elsewhere else logins_of(state),
+    )

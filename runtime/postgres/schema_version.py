@@ -13,7 +13,7 @@ from psycopg.errors import DatatypeMismatch, UndefinedColumn, UndefinedTable
 from psycopg.rows import tuple_row
 
 # The number of the newest file in schema/migrations/.
-NEEDED = 4
+NEEDED = 5
 
 _VERSION = "SELECT coalesce(max(version), 0), coalesce(max(oldest_code), 0) FROM schema_version"
 _ANOTHERS = (

@@ -1,5 +1,6 @@
 """docker-compose.yml: its simulator, as a process, makes vehicles that have a meter."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +33,19 @@ def test_the_simulator_registers_its_world_with_the_api_that_it_waits_for() -> N
     assert SIMULATOR["depends_on"]["api"]["condition"] == "service_healthy"
     assert "API_KEY" in SIMULATOR["environment"]
     assert {"API_KEY", "API_KEYS"} <= named_in_the_example()
+
+
+def test_each_program_logs_in_under_its_own_role_once_its_login_is_there() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert set(re.findall(r"\$\{(\w+):", text)) == named_in_the_example()
+    for service, login in (("consumer", "consumer"), ("api", "api"), ("retention", "owner")):
+        assert SERVICES[service]["environment"]["DATABASE_URL"].startswith(
+            f"postgresql://compose_{login}:${{{login.upper()}_PASSWORD:"
+        )
+        before = SERVICES[service]["depends_on"]["logins"]
+        assert before == {"condition": "service_completed_successfully"}
+    steps = ["logins", "roles", "schema", "postgres"]
+    assert [list(SERVICES[one]["depends_on"]) for one in steps[:-1]] == [[one] for one in steps[1:]]
 
 
 def test_prometheus_asks_the_api_at_the_port_whose_metrics_take_no_key() -> None:

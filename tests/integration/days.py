@@ -1,7 +1,7 @@
 """Days of history, and the sessions that stand in the way of their making or their removal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 
@@ -11,7 +11,8 @@ from psycopg import AsyncConnection
 from psycopg.errors import LockNotAvailable
 
 from consumer.postgres.connection import Connection
-from consumer.postgres.days import list_days
+from consumer.postgres.days import date_of, list_days
+from telemetry.streams import STREAMS
 from tests.integration.conftest import rows
 
 TODAY = datetime.now(UTC).date()
@@ -34,6 +35,21 @@ def name(day: date) -> str:
 
 def meter_days(found: list[tuple[object, ...]]) -> list[object]:
     return [day for (day,) in found]
+
+
+async def make_days_as_before(connection: Connection, numbers: Iterable[int]) -> None:
+    """Make days as code did when the schema had no version: without triggers."""
+    for day in map(date_of, numbers):
+        for stream in STREAMS:
+            table = f"{stream.history}_{day:%Y%m%d}"
+            await connection.execute(
+                f"CREATE TABLE {table} (LIKE {stream.history} INCLUDING ALL)"
+                " WITH (autovacuum_vacuum_insert_scale_factor = 0.05)"
+            )
+            await connection.execute(
+                f"ALTER TABLE {stream.history} ATTACH PARTITION {table}"
+                f" FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
+            )
 
 
 async def states(connection: Connection) -> dict[str, str]:

@@ -106,7 +106,7 @@ async def test_a_day_that_is_needed_while_it_is_being_detached_keeps_its_rows(
         while "lock" not in tries:  # the reader may still read the day
             await asyncio.sleep(0.01)
         # Meanwhile others get the days that they need.
-        await until_a_session_waits(connection, "FINALIZE")
+        await until_a_session_waits(connection, "make_day%")
         await connection.execute("SET lock_timeout = '1s'")
         assert await make_days(connection, METER, [number(TODAY)]) == 1
     assert (await storing).stored == 1

@@ -186,7 +186,7 @@ async def test_a_wrong_password_is_told_as_what_it_is(
 
 
 async def test_days_that_cannot_be_made_of_one_history_keep_no_other_upkeep_waiting(
-    upkeep: Database, connection: Connection, logs: list[EventDict]
+    upkeep: Database, connection: Connection, metrics: Metrics, logs: list[EventDict]
 ) -> None:
     old = TODAY - timedelta(days=30)
     await connection.execute(
@@ -195,7 +195,7 @@ async def test_days_that_cannot_be_made_of_one_history_keep_no_other_upkeep_wait
     )
     await connection.execute(f"CREATE VIEW meter_history_{TODAY:%Y%m%d} AS SELECT 1")
     settings = HistorySettings(history_retention_days=10, partitions_ahead_days=1)
-    async with running(asyncio.create_task(keep_maintained(upkeep, settings))):
+    async with running(asyncio.create_task(keep_maintained(upkeep, settings, metrics))):
         await eventually(lambda: "database_refuses" in events(logs))
         await eventually(lambda: len(of(logs, "history_partitions_maintained")) == 2)
         assert await rows(connection, DAYS.format("vehicle_history")) == [(3,)]
@@ -211,7 +211,7 @@ async def test_days_that_cannot_be_made_of_one_history_keep_no_other_upkeep_wait
 
 
 async def test_a_day_that_cannot_be_dropped_of_one_history_keeps_no_other_from_being_dropped(
-    upkeep: Database, connection: Connection, logs: list[EventDict]
+    upkeep: Database, connection: Connection, metrics: Metrics, logs: list[EventDict]
 ) -> None:
     old = TODAY - timedelta(days=30)
     for history in ("meter_history", "vehicle_history"):
@@ -228,7 +228,7 @@ async def test_a_day_that_cannot_be_dropped_of_one_history_keeps_no_other_from_b
         "CREATE EVENT TRIGGER forbid ON ddl_command_start EXECUTE FUNCTION forbid()"
     )
     settings = HistorySettings(history_retention_days=10, partitions_ahead_days=1)
-    async with running(asyncio.create_task(keep_maintained(upkeep, settings))):
+    async with running(asyncio.create_task(keep_maintained(upkeep, settings, metrics))):
         await eventually(lambda: "database_refuses" in events(logs))
         gone = f"SELECT to_regclass('vehicle_history_{old:%Y%m%d}') IS NULL"
         assert await rows(connection, gone) == [(True,)]

@@ -44,6 +44,10 @@ def patient_removal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "REMOVAL_TIMEOUT", "60s")
 
 
+def overdue(metrics: Metrics) -> float | None:
+    return metrics.registry.get_sample_value("telemetry_history_overdue_days")
+
+
 async def test_retention_drops_whole_days_and_only_those_past_it(connection: Connection) -> None:
     await make_days(connection, METER, [number(KEPT) + step for step in (-2, -1, 0, 1)])
     before = await rows(connection, "SHOW lock_timeout")
@@ -123,7 +127,7 @@ async def test_a_flush_waits_less_than_a_second_while_a_day_goes_and_a_report_ru
 
 
 async def test_removal_gives_way_says_so_and_finishes_at_the_next_look(
-    database_url: str, connection: Connection, database: Database
+    database_url: str, connection: Connection, database: Database, metrics: Metrics
 ) -> None:
     await make_days(connection, METER, [number(OLD), number(OLD) + 1])
     settings = HistorySettings(history_retention_days=10, partitions_interval_s=1)
@@ -133,11 +137,13 @@ async def test_removal_gives_way_says_so_and_finishes_at_the_next_look(
             return [entry for entry in logs if entry["event"] == event]
 
         async with long_reader(database_url):
-            looking = asyncio.create_task(keep_maintained(database, settings))
+            looking = asyncio.create_task(keep_maintained(database, settings, metrics))
             while len(events("history_partition_removal_waits")) < 2:
                 await asyncio.sleep(0.01)
-        while name(OLD) in await states(connection):
+            assert overdue(metrics) == 2
+        while overdue(metrics):
             await asyncio.sleep(0.01)
+        assert not {name(OLD), name(OLD + timedelta(days=1))} & set(await states(connection))
         looking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await looking

@@ -148,9 +148,9 @@ async def test_tables_that_only_the_role_s_search_path_finds_are_not_made_again(
             await apply_schema(connection)
             assert await check_schema(connection) == []
         async with session(url) as connection:
-            with pytest.raises(UnfitDatabase, match="options=-csearch_path%3Dmine"):
-                await apply_schema(connection)
-            assert len(await check_schema(connection)) == 1
+            for question in (apply_schema, check_schema):
+                with pytest.raises(UnfitDatabase, match="options=-csearch_path%3Dmine"):
+                    await question(connection)
         async with session(f"{url}?options=-csearch_path%3Dpublic") as connection:
             await apply_schema(connection)  # on purpose
 
@@ -162,8 +162,8 @@ async def test_a_database_of_another_encoding_is_refused(servers: Addresses, enc
     clause = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
     with another_database(servers, clause) as url:
         async with session(url) as connection:
-            with pytest.raises(UnfitDatabase, match=line):
-                await apply_schema(connection)
-            assert await check_schema(connection) == [line]
+            for question in (apply_schema, check_schema):
+                with pytest.raises(UnfitDatabase, match=line):
+                    await question(connection)
             with pytest.raises(UnfitSchema, match=line):  # by replicas, and by the API
                 await require_schema(connection)

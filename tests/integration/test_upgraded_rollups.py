@@ -9,15 +9,15 @@ from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from consumer.postgres.connection import Connection
-from consumer.postgres.days import make_days, number_of
+from consumer.postgres.days import number_of
 from consumer.postgres.schema import apply_schema
 from energy.fleet import Charge
 from energy.status import Status
 from energy.stored.fleet import read_fleet
 from energy.stored.rolling_up import complete_days, roll_up
 from runtime.postgres.arrays import load_arrays
-from telemetry.streams import STREAMS
 from tests.integration.conftest import NOW, another_schema, rows
+from tests.integration.days import make_days_as_before
 
 BEGIN = datetime.combine(NOW.date() - timedelta(days=2), time(10), UTC)
 WINDOW = BEGIN, BEGIN + timedelta(hours=1)
@@ -47,13 +47,7 @@ async def before(url: str, older: str) -> AsyncIterator[Connection]:
     """Lend a connection to such a database, in which all is rolled up."""
     async with another_schema(url, "elsewhere", older) as connection:
         today = number_of(NOW.date())
-        # Days had no triggers then.
-        await connection.execute(
-            "CREATE FUNCTION watch_readings(regclass, text) RETURNS void LANGUAGE sql AS ''"
-        )
-        for stream in STREAMS:
-            await make_days(connection, stream, range(today - 3, today + AHEAD))
-        await connection.execute("DROP FUNCTION watch_readings")
+        await make_days_as_before(connection, range(today - 3, today + AHEAD))
         hours = [int(BEGIN.timestamp()) // 3_600]
         cursor = AsyncClientCursor(connection)
         await cursor.execute(READINGS, {"begin": BEGIN, "hours": hours})

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from deploy.local.addresses import Addresses, given, without_password
+from deploy.local.addresses import Addresses, given, logins_of, without_password
 from deploy.local.errors import LocalStackError
 from deploy.local.kafka import node as kafka
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port, is_free
 from deploy.local.postgres import server as postgres
 from deploy.local.postgres.server import PostgresServer
-from deploy.local.state import KafkaState, State
+from deploy.local.state import KafkaState, PostgresState, State
 
 
 def node(**changes: Any) -> KafkaNode:
@@ -104,6 +105,26 @@ def test_an_address_in_the_environment_counts_unless_it_is_our_own() -> None:
     assert given({"KAFKA_BOOTSTRAP_SERVERS": "elsewhere:1"}, own) == {
         "KAFKA_BOOTSTRAP_SERVERS": "elsewhere:1"
     }
+
+
+def test_the_login_of_a_role_is_our_own_server_too_and_has_a_password_of_its_own() -> None:
+    secret = postgres.new_password()
+    own = PostgresState(address="postgresql://u@h/d", port=5, password=secret, version="18")
+    state = State(postgres=own)
+    logins = logins_of(state)
+    assert list(logins) == ["owner", "consumer", "api", "reader"]
+    assert len({conninfo_to_dict(url)["password"] for url in logins.values()}) == 4
+    addresses = Addresses(kafka_bootstrap_servers="a:1", database_url=own.address, logins=logins)
+    for role, url in logins.items():
+        assert secret not in url
+        assert given({"DATABASE_URL": url}, state) == {}
+        assert addresses.under(role).database_url == url
+
+
+def test_a_server_that_is_not_our_own_has_no_logins_of_ours() -> None:
+    addresses = Addresses(kafka_bootstrap_servers="a:1", database_url="postgresql://u@h/d")
+    with pytest.raises(LocalStackError, match="the logins of that server are yours"):
+        addresses.under("reader")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from psycopg import sql
 
 from deploy.local.errors import ServerError
 from deploy.local.ports import HOST
+from deploy.local.postgres.logins import DATABASE, make_logins
 from deploy.local.postgres.unprivileged import account_for, place_data, programs
 from deploy.local.process import (
     Account,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PROGRAM = "postgres"
-NAME = "wattline"  # both the superuser and the database
+NAME = DATABASE  # both the superuser and the database
 SECONDS_TO_START = 90.0
 SECONDS_TO_STOP = 60.0
 SECONDS_TO_DIE = 20.0
@@ -219,20 +220,22 @@ def wait_ready(
 
 
 def create_database(server: PostgresServer) -> None:
-    """Create the database if it does not exist."""
+    """Create the database and the logins that do not exist."""
     with _connect(server) as connection:
         exists = connection.execute("SELECT FROM pg_database WHERE datname = %s", [NAME])
         if exists.rowcount == 0:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+    with _connect(server, database=NAME) as connection:
+        make_logins(connection, server.password)
 
 
-def _connect(server: PostgresServer) -> psycopg.Connection:
+def _connect(server: PostgresServer, *, database: str = "postgres") -> psycopg.Connection:
     return psycopg.connect(
         host=HOST,
         port=server.port,
         user=NAME,
         password=server.password,
-        dbname="postgres",
+        dbname=database,
         connect_timeout=3,
         autocommit=True,
     )

@@ -1,0 +1,3 @@
+-- Oldest code: 0
+-- Replicas need not own the tables any more: `make_day` of `schema/days.sql` makes the days that they need. It replaces
+-- nothing. Older replicas go on making days themselves, as the owner.
