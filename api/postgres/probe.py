@@ -5,6 +5,7 @@ import asyncio
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+from pydantic import SecretStr
 
 from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
@@ -24,7 +25,7 @@ class Probes:
 
     def __init__(self, settings: PoolSettings) -> None:
         urls = (settings.database_url, settings.database_read_url)
-        self._probes = [_Probe(one.get_secret_value()) for one in urls if one is not None]
+        self._probes = [_Probe(one) for one in urls if one is not None]
 
     async def ping(self) -> None:
         """Raise psycopg.Error unless every server answers in time."""
@@ -42,7 +43,7 @@ class Probes:
 class _Probe:
     """A connection to one server, opened at the first ping and again after it was lost."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: SecretStr) -> None:
         self._url = url
         self._connection: Connection | None = None
         self._refusal = ""
@@ -66,7 +67,7 @@ class _Probe:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         connection = await AsyncConnection.connect(
-            self._url,
+            self._url.get_secret_value(),
             autocommit=True,
             row_factory=dict_row,
             application_name="wattline-api",
