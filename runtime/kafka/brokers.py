@@ -117,10 +117,13 @@ async def _probe(kafka: KafkaSettings, address: Address) -> list[Address] | _Cau
     """Return the addresses that the broker advertises, or why it does not tell them."""
     settings = kafka.aiokafka()
     del settings["bootstrap_servers"]
+    if kafka.uses_tokens:
+        try:
+            await kafka.tokens.token()
+        except TokenError as error:
+            return _Cause(error.text, is_refusal=error.is_refusal)
     connection = _Connection(*address, **settings)
     try:
-        if kafka.uses_tokens:
-            await kafka.tokens.token()  # has a timeout of its own
         async with asyncio.timeout(_TIMEOUT_S):
             await connection.connect()
             metadata = await connection.send(MetadataRequest([]))
@@ -157,8 +160,6 @@ async def _close(connection: conn.AIOKafkaConnection) -> None:
 
 def _stated(error: BaseException, kafka: KafkaSettings) -> _Cause | None:
     """Return the cause if the error of the broker or of TLS states it, else None."""
-    if isinstance(error, TokenError):
-        return _Cause(error.text, is_refusal=error.is_refusal)
     if isinstance(error, SaslAuthenticationFailed) and kafka.uses_tokens:
         kafka.tokens.forget()
         return _Cause(f"{PREFIX}_…: the broker refuses the token: {_line(*error.args)}")

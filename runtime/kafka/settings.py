@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import structlog
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.kafka.tokens import PREFIX, Tokens
 from runtime.settings import LAST_PORT, SettingsError
+
+log = structlog.get_logger()
 
 GroupName = Annotated[str, Field(min_length=1, max_length=255)]
 DEFAULT_GROUP = "telemetry-consumer"
@@ -165,8 +168,12 @@ class KafkaSettings(BaseSettings):
             cafile=self.sasl_oauthbearer_cafile,
         )
 
+    @cached_property
+    def _fresh_context(self) -> "_FreshContext":
+        return _FreshContext.of(self)
+
     def aiokafka(self) -> dict[str, Any]:
-        """Return the keyword arguments of aiokafka's clients."""
+        """Return the keyword arguments of aiokafka's clients; raises SettingsError at first."""
         arguments: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
@@ -180,7 +187,7 @@ class KafkaSettings(BaseSettings):
             arguments["sasl_plain_username"] = self.sasl_plain_username
             arguments["sasl_plain_password"] = Password.of(self.sasl_plain_password)
         if self.uses_ssl:
-            arguments["ssl_context"] = _FreshContext.of(self)
+            arguments["ssl_context"] = self._fresh_context
         return arguments
 
     def librdkafka(self) -> dict[str, Any]:
@@ -239,23 +246,33 @@ class KafkaSettings(BaseSettings):
 
 
 class _FreshContext(ssl.SSLContext):
-    """A context for TLS that reads its files again for each connection: they may be renewed."""
+    """A context for TLS that reads its files again for each connection: they may be renewed.
+
+    If they cannot be used, that is logged once, and they are used as they were before.
+    """
 
     _kafka: KafkaSettings
+    _last: ssl.SSLContext
+    _complaint = ""
 
     @classmethod
     def of(cls, kafka: KafkaSettings) -> "_FreshContext":
+        """Read the files for the first time; raises SettingsError."""
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context._kafka = kafka
+        context._kafka, context._last = kafka, kafka._ssl_context()
         return context
 
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-        """Begin a connection, as asyncio and uvloop do; raises OSError for a file."""
+        """Begin a connection, as asyncio and uvloop do."""
+        complaint = ""
         try:
-            context = self._kafka._ssl_context()
+            self._last = self._kafka._ssl_context()
         except SettingsError as error:
-            raise OSError(str(error)) from error
-        return context.wrap_bio(*arguments, **options)
+            complaint = str(error)
+            if complaint != self._complaint:
+                log.warning("certificate_unusable", error=complaint, help="the former one is used")
+        self._complaint = complaint
+        return self._last.wrap_bio(*arguments, **options)
 
 
 def _is_loopback(host: str) -> bool:

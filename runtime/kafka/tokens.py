@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,21 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka's classes
     """Has a token at any time; another is asked for when most of its lifetime has passed."""
 
     def __init__(
-        self, *, url: str, client_id: str, secret: SecretStr, scope: str | None, cafile: Path | None
+        self,
+        *,
+        url: str,
+        client_id: str,
+        secret: SecretStr,
+        scope: str | None,
+        cafile: Path | None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
         self._client_id = client_id
         self._secret = secret
         self._scope = scope
         self._cafile = cafile
+        self._clock = clock
         self._asking = threading.Lock()
         self._token = ""
         self._renew_at = self._ends_at = float("-inf")
@@ -70,7 +79,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka's classes
 
     def _current(self) -> str:
         with self._asking:
-            now = time.monotonic()
+            now = self._clock()
             if now >= self._renew_at:
                 try:
                     self._token, lifetime_s = self._ask()
