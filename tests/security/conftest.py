@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,17 @@ def kafka_settings(settings: Settings) -> KafkaSettings:
 
 def signed(files: tuple[Path, Path]) -> Settings:
     return {"KAFKA_SSL_CERTFILE": str(files[0]), "KAFKA_SSL_KEYFILE": str(files[1])}
+
+
+@contextmanager
+def provided(secured: Secured, **facts: object) -> Iterator[None]:
+    """Let the provider be different for a while."""
+    before = {name: getattr(secured.provider, name) for name in facts}
+    vars(secured.provider).update(facts)
+    try:
+        yield
+    finally:
+        vars(secured.provider).update(before)
 
 
 @pytest.fixture(scope="session")

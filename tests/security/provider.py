@@ -28,6 +28,7 @@ class Provider:
         # Kafka's and librdkafka's tokens are signed by RSA more often than by anything else.
         openssl("genrsa", "-out", str(self._key), "2048")
         self.secret = SECRET
+        self.audience = "kafka"
         self.lifetime_s = 3_600
         self.redirects_to = ""
         self.asked = 0
@@ -56,7 +57,7 @@ class Provider:
         """Return a signed token (RFC 7519)."""
         now = int(time.time())
         claims = {
-            "iss": ISSUER, "sub": CLIENT, "aud": "kafka", "scope": SCOPE, "jti": uuid.uuid4().hex,
+            "iss": ISSUER, "sub": CLIENT, "aud": self.audience, "scope": SCOPE, "jti": uuid.uuid4().hex,
             "iat": now - 600, "exp": now + self.lifetime_s,
         }  # fmt: skip
         head = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
