@@ -59,13 +59,28 @@ class Postgres:
         text = "&".join(f"{name}={value}" for name, value in parameters.items())
         return f"postgresql://{role}:{password}@{host}:{self.port}/{DATABASE}?{text}"
 
-    def present(self, certificate: tuple[Path, Path], *, is_good: bool) -> None:
-        """Show another certificate to those who connect from now on."""
-        for file, name in zip(certificate, ("server.pem", "server.key"), strict=True):
-            _hand_over(file, self.data / name)
+    @contextmanager
+    def presenting(self, certificate: tuple[Path, Path]) -> Iterator[None]:
+        """Show a certificate that is not to be trusted to those who connect meanwhile."""
+        own = self.data.with_name("own.pem"), self.data.with_name("own.key")
+        for file, place in zip(own, self._shown, strict=True):
+            file.write_bytes(place.read_bytes())
+        self._show(certificate, is_good=False)
+        try:
+            yield
+        finally:
+            self._show(own, is_good=True)
+
+    def _show(self, certificate: tuple[Path, Path], *, is_good: bool) -> None:
+        for file, place in zip(certificate, self._shown, strict=True):
+            _hand_over(file, place)
         self.ask("SELECT pg_reload_conf()")
         while self._is_trusted() != is_good:
             time.sleep(0.02)
+
+    @property
+    def _shown(self) -> tuple[Path, Path]:
+        return self.data / "server.pem", self.data / "server.key"
 
     def ask(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask as the owner, whatever certificate the server shows."""

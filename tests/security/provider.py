@@ -57,8 +57,8 @@ class Provider:
         """Return a signed token (RFC 7519)."""
         now = int(time.time())
         claims = {
-            "iss": ISSUER, "sub": CLIENT, "aud": self.audience, "scope": SCOPE, "jti": uuid.uuid4().hex,
-            "iat": now - 600, "exp": now + self.lifetime_s,
+            "iss": ISSUER, "sub": CLIENT, "aud": self.audience, "scope": SCOPE,
+            "jti": uuid.uuid4().hex, "iat": now - 600, "exp": now + self.lifetime_s,
         }  # fmt: skip
         head = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
         signed = ".".join(_text(json.dumps(part).encode()) for part in (head, claims))

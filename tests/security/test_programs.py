@@ -174,15 +174,13 @@ def test_a_database_whose_certificate_is_refused_is_waited_for(
     secured: Secured, database: Postgres, start: Start, group: str, tmp_path: Path
 ) -> None:
     environment = {"CONSUMER_GROUP": group, **with_tokens(secured, database, tmp_path)}
-    certificate = database.authority.sign("database")
-    database.present(database.authority.sign("late", days=-1), is_good=False)
-    replica, api = start(environment, "consumer"), start(environment, "api")
-    assert "certificate has expired" in refused(environment).stderr
-    for one in (replica, api):
-        assert "certificate has expired" in one.wait_for("database_unavailable")["error"]
-        assert one.get("/health/live")[0] == 200
-        assert one.get("/health/ready")[0] == 503
-    database.present(certificate, is_good=True)
+    with database.presenting(database.authority.sign("late", days=-1)):
+        replica, api = start(environment, "consumer"), start(environment, "api")
+        assert "certificate has expired" in refused(environment).stderr
+        for one in (replica, api):
+            assert "certificate has expired" in one.wait_for("database_unavailable")["error"]
+            assert one.get("/health/live")[0] == 200
+            assert one.get("/health/ready")[0] == 503
     for one in (replica, api):
         one.wait_for("database_available")
         until(lambda: one.get("/health/ready")[0] == 200, what="it is ready")  # noqa: B023  at once
