@@ -20,6 +20,7 @@ from api.settings import SECTIONS, Settings
 from runtime.http.server import PortTaken, announce, configuration, listen
 from runtime.http.settings import HttpSettings
 from runtime.logs import configure_logs
+from runtime.postgres.settings import warn_if_unchecked
 from runtime.settings import SettingsError, settings_help
 from runtime.terminal import fail
 
@@ -59,6 +60,8 @@ def run() -> None:
     listening = listen(settings.listen)
     for_metrics = _listen_for_metrics(settings)
     announce(listening)
+    pool = settings.pool
+    warn_if_unchecked(database_url=pool.database_url, database_read_url=pool.database_read_url)
     application: FastAPI = create_app(settings, for_metrics=for_metrics)
     # Describing all paths takes a tenth of a second or more; no request should wait for that.
     application.openapi()

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from hashlib import sha256
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from runtime.http.settings import HttpSettings, MaxConnections, Port
@@ -67,8 +67,8 @@ class AccessSettings(BaseSettings):
 
     model_config = ENVIRONMENT
 
-    api_keys: str = Field(
-        "",
+    api_keys: SecretStr = Field(
+        SecretStr(""),
         description="SHA-256 of each key in hex, comma-separated; without: loopback only",
     )
     rate_limit_per_minute: int = Field(
@@ -87,13 +87,13 @@ class AccessSettings(BaseSettings):
 
     @field_validator("api_keys")
     @classmethod
-    def _are_digests(cls, keys: str) -> str:
-        keys = "".join(keys.split()).lower()
+    def _are_digests(cls, given: SecretStr) -> SecretStr:
+        keys = "".join(given.get_secret_value().split()).lower()
         if not all(_KEY.fullmatch(key) for key in keys.split(",") if key):
             raise ValueError("should be SHA-256 digests of 64 hex digits, comma-separated")
         if not _OF_NOTHING.isdisjoint(keys.split(",")):
             raise ValueError("has the digest of an empty key")
-        return keys
+        return SecretStr(keys)
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -106,7 +106,8 @@ class AccessSettings(BaseSettings):
 
     @property
     def digests(self) -> frozenset[bytes]:
-        return frozenset(bytes.fromhex(key) for key in self.api_keys.split(",") if key)
+        keys = "".join(self.api_keys.get_secret_value().split())
+        return frozenset(bytes.fromhex(key) for key in keys.split(",") if key)
 
     @property
     def proxies(self) -> tuple[Network, ...]:

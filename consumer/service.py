@@ -24,6 +24,7 @@ from consumer.wiring import Parts, build
 from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.server import configuration, listen, serve
 from runtime.postgres.schema_version import require_schema
+from runtime.postgres.settings import warn_if_unchecked
 from runtime.tasks import cancel
 
 log = structlog.get_logger()
@@ -45,6 +46,7 @@ async def run(settings: Settings) -> int:
     code = 0
     async with build(settings) as parts:
         log.info("service_starting", group=settings.source.consumer_group)
+        warn_if_unchecked(database_url=settings.database.database_url)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [

@@ -42,6 +42,7 @@ class Ends:
     def __init__(self, *, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         self._admin: AdminClient | None = None
+        self._made_of: object = None
 
     async def look(self) -> Mapping[Partition, Span]:
         """Return the span of each partition; a topic that does not exist has none.
@@ -55,10 +56,11 @@ class Ends:
                 partitions = await self._partitions(admin)
                 firsts = await self._offsets(admin, partitions, _FIRST)
                 ends = await self._offsets(admin, partitions, _END)
-        except KafkaException as error:
-            raise Unanswered(error.args[0].str()) from error
-        except TimeoutError as error:
-            raise Unanswered("no answer in time") from error
+        except (KafkaException, TimeoutError) as error:
+            if self._kafka.version() != self._made_of:  # a secret or certificate was replaced
+                self.close()
+            said = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
+            raise Unanswered(said) from error
         return {one: Span(firsts[one], ends[one]) for one in partitions}
 
     def close(self) -> None:
@@ -100,4 +102,5 @@ class Ends:
         }
 
     def _client(self) -> AdminClient:
+        self._made_of = self._kafka.version()
         return AdminClient(self._kafka.librdkafka() | {"log_level": 2}, logger=SILENT)

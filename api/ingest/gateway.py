@@ -5,7 +5,6 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -82,19 +81,20 @@ class _Delivery:
 class Gateway:
     """An idempotent producer with a bounded buffer, which knows whether Kafka is available.
 
-    librdkafka's producer does not survive a fatal error: then another one takes its place.
+    librdkafka's producer does not survive a fatal error, and keeps the secrets and certificates of
+    its start: then another one takes its place.
     """
 
     def __init__(self, *, kafka: KafkaSettings, settings: GatewaySettings) -> None:
-        configuration: dict[str, Any] = kafka.librdkafka() | _CONFIGURATION
-        configuration |= {
+        self._kafka = kafka
+        self._configuration: dict[str, Any] = _CONFIGURATION | {
             "message.timeout.ms": settings.gateway_timeout_ms,
             "queue.buffering.max.kbytes": settings.gateway_buffer_bytes >> 10,
             "error_cb": self._note_error,
         }
         self._timeout_s = settings.gateway_timeout_ms / 1_000
-        self._make = partial(Producer, configuration, logger=SILENT)
         self._producer = self._make()
+        self._is_outdated = False
         self._ending = threading.Event()
         self._availability = Availability()
         self._cause = ""
@@ -156,7 +156,19 @@ class Gateway:
         self._note_available()
 
     def _list_topics(self) -> None:
-        self._producer.list_topics(timeout=_PING_S)
+        try:
+            self._producer.list_topics(timeout=_PING_S)
+        except KafkaException:
+            self._look_at_files()
+            raise
+
+    def _make(self) -> Producer:
+        self._made_of = self._kafka.version()
+        return Producer(self._kafka.librdkafka() | self._configuration, logger=SILENT)
+
+    def _look_at_files(self) -> None:
+        """See, after a failure, whether a secret or certificate was replaced since the start."""
+        self._is_outdated = self._kafka.version() != self._made_of
 
     def _poll(self) -> None:
         while not self._ending.is_set() or len(self._producer):
@@ -164,6 +176,22 @@ class Gateway:
                 self._producer.poll(_POLL_S)
             except KafkaException as error:  # a fatal error is raised here and nowhere else
                 self._renew(error.args[0])
+            if self._is_outdated:
+                self._replace()
+
+    def _replace(self) -> None:
+        """Make a producer of what the files hold now; messages that still wait are refused."""
+        self._is_outdated = False
+        former = self._producer
+        try:
+            self._producer = self._make()
+        except KafkaException as error:  # the files may be written just now
+            self.note_unavailable(error)
+            return
+        log.info("kafka_producer_renewed")
+        former.flush(_PURGE_S)
+        former.purge()
+        former.flush(_PURGE_S)
 
     def _renew(self, error: KafkaError) -> None:
         """Drop the producer with all messages that wait in it, and make another."""
@@ -178,6 +206,7 @@ class Gateway:
 
     def _note_error(self, error: KafkaError) -> None:
         """Called on the producer's thread: with an error of one broker, then that all are down."""
+        self._look_at_files()
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._cause = error.str()
         else:

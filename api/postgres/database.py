@@ -9,6 +9,7 @@ from hashlib import blake2b
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from pydantic import SecretStr
 
 from api.postgres.failures import away, explained
 from api.postgres.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
@@ -59,14 +60,10 @@ class Database:
         self._caller = "-"
         self._asks = QUESTION
         self.lanes = make_lanes(settings)
-        self._write = _Side(self._pool(settings.database_url.get_secret_value(), "write"))
+        self._write = _Side(self._pool(settings.database_url, "write"))
         read_url = settings.database_read_url
         # Without a replica the reads share the writes' pool, and its bound.
-        self._read = (
-            self._write
-            if read_url is None
-            else _Side(self._pool(read_url.get_secret_value(), "read"))
-        )
+        self._read = self._write if read_url is None else _Side(self._pool(read_url, "read"))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Database"]:
@@ -193,10 +190,10 @@ class Database:
         with bounded(connection, settings.database_connect_timeout_s):
             await connection.execute(*session)
 
-    def _pool(self, url: str, name: str) -> _Pool:
+    def _pool(self, url: SecretStr, name: str) -> _Pool:
         settings = self._settings
         return AsyncConnectionPool(
-            url,
+            url.get_secret_value,  # called for each connection: the password may be rotated
             connection_class=AsyncConnection[DictRow],
             kwargs={
                 "autocommit": True,

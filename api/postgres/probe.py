@@ -3,15 +3,20 @@
 import asyncio
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+from pydantic import SecretStr
 
 from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
 from api.settings import PoolSettings
+from runtime.postgres.certificate import explained
 from runtime.postgres.schema_version import require_schema
 from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded
+
+log = structlog.get_logger()
 
 # Seconds to connect, and then to answer.
 _PATIENCE_S = 2
@@ -23,8 +28,11 @@ class Probes:
     """One connection to the server of the writes, and one to the replica if there is one."""
 
     def __init__(self, settings: PoolSettings) -> None:
-        urls = (settings.database_url, settings.database_read_url)
-        self._probes = [_Probe(one.get_secret_value()) for one in urls if one is not None]
+        urls = {
+            "DATABASE_URL": settings.database_url,
+            "DATABASE_READ_URL": settings.database_read_url,
+        }
+        self._probes = [_Probe(name, url) for name, url in urls.items() if url is not None]
 
     async def ping(self) -> None:
         """Raise psycopg.Error unless every server answers in time."""
@@ -40,12 +48,17 @@ class Probes:
 
 
 class _Probe:
-    """A connection to one server, opened at the first ping and again after it was lost."""
+    """A connection to one server, opened at the first ping and again after it was lost.
 
-    def __init__(self, url: str) -> None:
+    It logs when the server goes away and comes back.
+    """
+
+    def __init__(self, setting: str, url: SecretStr) -> None:
+        self._setting = setting
         self._url = url
         self._connection: Connection | None = None
         self._refusal = ""
+        self._is_away = False
 
     async def ping(self) -> None:
         try:
@@ -54,9 +67,12 @@ class _Probe:
                 await connection.execute(_PING)
                 await require_schema(connection)
         except psycopg.Error as error:
-            self._note(error)
+            await self._note(error)
             raise
         self._refusal = ""
+        if self._is_away:
+            self._is_away = False
+            log.info("database_available", setting=self._setting)
 
     async def aclose(self) -> None:
         if self._connection is not None:
@@ -66,7 +82,7 @@ class _Probe:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         connection = await AsyncConnection.connect(
-            self._url,
+            self._url.get_secret_value(),
             autocommit=True,
             row_factory=dict_row,
             application_name="wattline-api",
@@ -84,9 +100,15 @@ class _Probe:
         self._connection = connection
         return connection
 
-    def _note(self, error: psycopg.Error) -> None:
-        """Log a refusal once, not with every ping."""
+    async def _note(self, error: psycopg.Error) -> None:
+        """Log a refusal once, and once that the server is away; not with every ping."""
         sqlstate = (error.sqlstate or "") if is_refusal(error) else ""
         if sqlstate and sqlstate != self._refusal:
             refused(error)
         self._refusal = sqlstate
+        if not sqlstate and not self._is_away:
+            self._is_away = True
+            if isinstance(error, psycopg.OperationalError):
+                error = await asyncio.to_thread(explained, error, self._url.get_secret_value())
+            text = " ".join(str(error).split())
+            log.warning("database_unavailable", setting=self._setting, error=text)

@@ -1,11 +1,14 @@
 """A connection to PostgreSQL, with every setting of its session pinned and every timeout set."""
 
+import asyncio
+
 import numpy as np
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import TupleRow
 
 from consumer.postgres.binary import ArrayDumper
 from consumer.settings import DatabaseSettings
+from runtime.postgres.certificate import explained
 from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
@@ -14,14 +17,18 @@ Connection = AsyncConnection[TupleRow]
 
 async def connect(settings: DatabaseSettings) -> Connection:
     """Open a connection in autocommit; raises psycopg.Error."""
-    connection = await AsyncConnection.connect(
-        settings.database_url.get_secret_value(),
-        autocommit=True,
-        connect_timeout=settings.database_connect_timeout_s,
-        client_encoding=ENCODING,
-        application_name="wattline-consumer",
-        **TCP,
-    )
+    url = settings.database_url.get_secret_value()
+    try:
+        connection = await AsyncConnection.connect(
+            url,
+            autocommit=True,
+            connect_timeout=settings.database_connect_timeout_s,
+            client_encoding=ENCODING,
+            application_name="wattline-consumer",
+            **TCP,
+        )
+    except OperationalError as error:
+        raise await asyncio.to_thread(explained, error, url) from error
     connection.adapters.register_dumper(np.ndarray, ArrayDumper)
     session = {
         "statement_timeout": f"{settings.database_statement_timeout_s}s",

@@ -55,6 +55,8 @@ class Sender:
         self._book = book
         self._stop = stop
         self._say = say
+        self._kafka = kafka
+        self._credentials = kafka.credentials()
         self._servers = kafka.bootstrap_servers
         self._partitions: list[Partitions] = []
         self._away = False
@@ -181,6 +183,9 @@ class Sender:
         elif not self._away:
             self._away = True
             self._say(f"waiting for the broker at {self._servers}: {error.str()}")
+        if self._kafka.uses_password and self._credentials != self._kafka.credentials():
+            self._credentials = self._kafka.credentials()
+            self._producer.set_sasl_credentials(*self._credentials)
 
     def _broker_answers(self) -> None:
         self._away = False

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import conn
 from aiokafka.errors import (
@@ -23,6 +24,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from runtime.kafka.settings import KafkaSettings
+from runtime.kafka.tokens import PREFIX, TokenError
 
 _TIMEOUT_S = 3.0
 _UNTRUSTED = {2, 18, 19, 20, 21}  # OpenSSL's X509_V_ERR_… for an unknown issuer or self-signed
@@ -115,7 +117,12 @@ async def _probe(kafka: KafkaSettings, address: Address) -> list[Address] | _Cau
     """Return the addresses that the broker advertises, or why it does not tell them."""
     settings = kafka.aiokafka()
     del settings["bootstrap_servers"]
-    connection = conn.AIOKafkaConnection(*address, **settings)
+    if kafka.uses_tokens:
+        try:
+            await kafka.tokens.token()
+        except TokenError as error:
+            return _Cause(error.text, is_refusal=error.is_refusal)
+    connection = _Connection(*address, **settings)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             await connection.connect()
@@ -131,12 +138,31 @@ async def _probe(kafka: KafkaSettings, address: Address) -> list[Address] | _Cau
     return [(host, port) for _, host, port, *_ in metadata.brokers]
 
 
+class _Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka's are untyped
+    """aiokafka's connection, which also reads what a broker answers to a token."""
+
+    def authenticator_oauth(self) -> Any:
+        authenticator = super().authenticator_oauth()
+        step = authenticator.step
+
+        async def checked(answer: bytes | None) -> Any:
+            if answer:  # empty if the token is taken, else JSON (RFC 7628, section 3.2.2)
+                raise SaslAuthenticationFailed(answer.decode(errors="replace"))
+            return await step(answer)
+
+        authenticator.step = checked
+        return authenticator
+
+
 async def _close(connection: conn.AIOKafkaConnection) -> None:
     await asyncio.wait([connection.close()], timeout=_TIMEOUT_S)
 
 
 def _stated(error: BaseException, kafka: KafkaSettings) -> _Cause | None:
     """Return the cause if the error of the broker or of TLS states it, else None."""
+    if isinstance(error, SaslAuthenticationFailed) and kafka.uses_tokens:
+        kafka.tokens.forget()
+        return _Cause(f"{PREFIX}_…: the broker refuses the token: {_line(*error.args)}")
     if isinstance(error, SaslAuthenticationFailed):
         names = "KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD"
         return _Cause(f"{names}: refused: {_line(*error.args)}")

@@ -14,6 +14,8 @@ from typing import LiteralString
 
 import psycopg
 
+from runtime.postgres.certificate import explained
+
 # Set when the connection is opened, because it decides how the first statement is read.
 ENCODING = "UTF8"
 
@@ -83,13 +85,16 @@ def connect(database_url: str, *, application_name: str) -> psycopg.Connection:
 
     Programs that open connections in another way must execute `pinned` too.
     """
-    connection = psycopg.connect(
-        database_url,
-        autocommit=True,
-        connect_timeout=10,
-        client_encoding=ENCODING,
-        application_name=application_name,
-    )
+    try:
+        connection = psycopg.connect(
+            database_url,
+            autocommit=True,
+            connect_timeout=10,
+            client_encoding=ENCODING,
+            application_name=application_name,
+        )
+    except psycopg.OperationalError as error:
+        raise explained(error, database_url) from error
     try:
         connection.execute(*pinned())
     except BaseException:  # an interrupt would leave it open, too

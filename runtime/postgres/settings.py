@@ -1,13 +1,18 @@
 """PostgreSQL's URL as a setting, refused at the start if no client could use it."""
 
+import ipaddress
+import os
 import re
 from typing import Annotated
 
 import psycopg
+import structlog
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field, SecretStr
 
 from runtime.settings import LAST_PORT
+
+log = structlog.get_logger()
 
 _URL_CHOICES = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
@@ -46,6 +51,41 @@ def check_postgres_url(text: str) -> None:
     for name, choices in _URL_CHOICES.items():
         if parts.get(name, choices[0]) not in choices:
             raise ValueError(f"its {name} should be one of {', '.join(choices)}")
+
+
+def is_unchecked(url: str) -> bool:
+    """Return whether the URL leads to another machine, and nobody has chosen an sslmode for it.
+
+    libpq's default, `prefer`, takes any server's word, and plain text too.
+    """
+    parts = conninfo_to_dict(url)
+    if parts.get("sslmode") or parts.get("service") or os.environ.get("PGSSLMODE"):
+        return False
+    hosts = str(parts.get("hostaddr") or parts.get("host") or "").split(",")
+    return not all(map(_is_local, hosts))
+
+
+def warn_if_unchecked(**urls: SecretStr | None) -> None:
+    """Log one line if one of the settings, by name, is such a URL."""
+    unchecked = [
+        name.upper() for name, url in urls.items() if url and is_unchecked(url.get_secret_value())
+    ]
+    if unchecked:
+        log.warning(
+            "database_unverified",
+            settings=unchecked,
+            help="no sslmode is set: the server is not checked; docs/encryption.md says how to",
+        )
+
+
+def _is_local(host: str) -> bool:
+    """Return whether the host is this machine: a socket, which is the default, or loopback."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _checked(url: SecretStr) -> SecretStr:

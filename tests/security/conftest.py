@@ -1,8 +1,8 @@
-"""A broker that is reached in every way: plain, by TLS, with certificates, with passwords."""
+"""A broker that is reached in every way: plain, by TLS, with certificates, passwords, tokens."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from confluent_kafka.admin import (
 from deploy.local.kafka import node as kafka
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port
+from runtime.kafka.settings import KafkaSettings
 from tests import brief_jvm, kafka_clients
-from tests.needed import program
+from tests.security.authority import Authority
+from tests.security.provider import CLIENT, ISSUER, SCOPE, SECRET, Provider, serving
 
 SECONDS_TO_END = 30.0
 USER, PASSWORD = "wattline", "hunter2"
@@ -26,106 +28,126 @@ PROTOCOLS = {
     "tls": "SSL",
     "mutual": "SSL",
     "sasl": "SASL_SSL",
+    "brief": "SASL_SSL",
     "bare_sasl": "SASL_PLAINTEXT",
+    "expired": "SSL",
     "astray": "PLAINTEXT",
 }
-# Of elliptic curves: one for RSA takes a quarter of a second to make.
-NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 NOWHERE = "nowhere"
 """Where `astray` sends its clients; nothing listens there."""
+BRIEF_MS = 3_000
+"""How long `brief` lets a client go on with the token that it showed."""
 
+OAUTHBEARER = "org.apache.kafka.common.security.oauthbearer"
 
-class Authority:
-    """A certificate authority of the test's own, and the certificates that it has signed."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.certificate = folder / "ca.pem"
-        self._key = folder / "ca.key"
-        self._serial = 0
-        self._openssl(
-            "req", "-x509", *NEW_KEY, "-nodes", "-days", "2", "-subj", "/CN=test CA",
-            "-keyout", str(self._key), "-out", str(self.certificate),
-        )  # fmt: skip
-
-    def sign(self, name: str, *, host: str = HOST) -> tuple[Path, Path]:
-        """Return the files of a new certificate and of its key."""
-        certificate, key, asked = (self.folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
-        self._serial += 1
-        names = self.folder / f"{name}.names"
-        names.write_text(f"subjectAltName=IP:{host}\n")
-        self._openssl(
-            "req", *NEW_KEY, "-nodes", "-subj", f"/CN={name}",
-            "-keyout", str(key), "-out", str(asked),
-        )  # fmt: skip
-        self._openssl(
-            "x509", "-req", "-in", str(asked), "-days", "2", "-CA", str(self.certificate),
-            "-CAkey", str(self._key), "-set_serial", str(self._serial), "-extfile", str(names),
-            "-out", str(certificate),
-        )  # fmt: skip
-        return certificate, key
-
-    @staticmethod
-    def _openssl(*arguments: str) -> None:
-        openssl = program("openssl", package="openssl")
-        subprocess.run([openssl, *arguments], check=True, capture_output=True)
+Settings = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Secured:
-    """A broker's ports by the names of PROTOCOLS; `authority` signed its certificate."""
+    """A broker's ports by the names of PROTOCOLS; `authority` signed its certificate.
+
+    Its users have the tokens of the provider.
+    """
 
     ports: dict[str, int]
     authority: Authority
     other_authority: Authority
+    provider: Provider
 
     def at(self, listener: str) -> str:
         return f"{HOST}:{self.ports[listener]}"
+
+
+def plain(secured: Secured, listener: str) -> Settings:
+    return {"KAFKA_BOOTSTRAP_SERVERS": secured.at(listener)}
+
+
+def tls(secured: Secured, listener: str, **settings: str) -> Settings:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": secured.at(listener),
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_SSL_CAFILE": str(secured.authority.certificate),
+        **settings,
+    }
+
+
+def sasl(secured: Secured, listener: str = "sasl", **settings: str) -> Settings:
+    return tls(secured, listener) | {
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256",
+        "KAFKA_SASL_PLAIN_USERNAME": USER,
+        "KAFKA_SASL_PLAIN_PASSWORD": PASSWORD,
+        **settings,
+    }
+
+
+def token(secured: Secured, listener: str = "sasl", **settings: str) -> Settings:
+    return tls(secured, listener) | {
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+        "KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": secured.provider.url,
+        "KAFKA_SASL_OAUTHBEARER_CLIENT_ID": CLIENT,
+        "KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET": SECRET,
+        "KAFKA_SASL_OAUTHBEARER_SCOPE": SCOPE,
+        "KAFKA_SASL_OAUTHBEARER_CAFILE": str(secured.authority.certificate),
+        **settings,
+    }
+
+
+def kafka_settings(settings: Settings) -> KafkaSettings:
+    """Return the section that these variables make."""
+    given = {name.removeprefix("KAFKA_").lower(): text for name, text in settings.items()}
+    return KafkaSettings.model_validate(given)
+
+
+def signed(files: tuple[Path, Path]) -> Settings:
+    return {"KAFKA_SSL_CERTFILE": str(files[0]), "KAFKA_SSL_KEYFILE": str(files[1])}
+
+
+@contextmanager
+def provided(secured: Secured, **facts: object) -> Iterator[None]:
+    """Let the provider be different for a while."""
+    before = {name: getattr(secured.provider, name) for name in facts}
+    vars(secured.provider).update(facts)
+    try:
+        yield
+    finally:
+        vars(secured.provider).update(before)
 
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
     authority, other = Authority(folder / "ours"), Authority(folder / "theirs")
+    provider = Provider(folder)
     ports = {name: free_port() for name in (*PROTOCOLS, NOWHERE)}
     controller = free_port()
+    allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={provider.keys.as_uri()}"
     node = KafkaNode(
         folder=folder / "kafka",
         log=folder / "kafka.log",
         port=ports["plain"],
         controller_port=controller,
-        settings=_settings(ports, controller, authority),
-        jvm=brief_jvm.options(),
+        settings=_settings(ports, controller, authority, provider),
+        jvm=(*brief_jvm.options(), allowed),
     )
     process = kafka.start(node)
     try:
-        kafka.wait_ready(node, process)
-        _add_user(node.address)
-        yield Secured(ports, authority, other)
+        with serving(provider, authority.sign("provider")):
+            kafka.wait_ready(node, process)
+            _add_user(node.address)
+            yield Secured(ports, authority, other, provider)
     finally:
         process.send(signal.SIGKILL)
         process.wait(SECONDS_TO_END)
 
 
-def _settings(ports: dict[str, int], controller: int, authority: Authority) -> dict[str, str]:
-    certificate, key = authority.sign("broker")
-    keystore = authority.folder / "broker.keystore.pem"
-    keystore.write_text(key.read_text() + certificate.read_text())
+def _settings(
+    ports: dict[str, int], controller: int, authority: Authority, provider: Provider
+) -> dict[str, str]:
     addresses = ",".join(f"{name}://{HOST}:{ports[name]}" for name in PROTOCOLS)
     protocols = [f"{name}:{protocol}" for name, protocol in PROTOCOLS.items()]
-    modules = "org.apache.kafka.common.security"
-    passwords = f'username="{USER}" password="{PASSWORD}" user_{USER}="{PASSWORD}"'
-    sasl: dict[str, str] = {}
-    for name in ("sasl", "bare_sasl"):
-        prefix = f"listener.name.{name}"
-        sasl |= {
-            f"{prefix}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
-            f"{prefix}.plain.sasl.jaas.config": f"{modules}.plain.PlainLoginModule required"
-            f" {passwords};",
-            f"{prefix}.scram-sha-256.sasl.jaas.config": f"{modules}.scram.ScramLoginModule"
-            " required;",
-        }
     return {
         "listeners": f"{addresses},CONTROLLER://{HOST}:{controller}",
         "advertised.listeners": addresses.replace(
@@ -134,17 +156,63 @@ def _settings(ports: dict[str, int], controller: int, authority: Authority) -> d
         "inter.broker.listener.name": "plain",
         "listener.security.protocol.map": ",".join([*protocols, "CONTROLLER:PLAINTEXT"]),
         "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": str(keystore),
+        "ssl.keystore.location": _keystore(authority, "broker"),
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(authority.certificate),
+        "listener.name.expired.ssl.keystore.type": "PEM",
+        "listener.name.expired.ssl.keystore.location": _keystore(authority, "expired", days=-1),
         "listener.name.mutual.ssl.client.auth": "required",
-        **sasl,
+        **_passwords("bare_sasl", "PLAIN", "SCRAM-SHA-256"),
+        **_passwords("sasl", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+        **_tokens("sasl", provider),
+        **_passwords("brief", "OAUTHBEARER"),
+        **_tokens("brief", provider),
+        # Otherwise Kafka 4.1 takes the validator for clients, which checks no signature. It does
+        # not look for this setting below the listener's name.
+        "sasl.oauthbearer.jwt.validator.class": f"{OAUTHBEARER}.BrokerJwtValidator",
+        "listener.name.brief.oauthbearer.connections.max.reauth.ms": str(BRIEF_MS),
+    }
+
+
+def _keystore(authority: Authority, name: str, *, days: int = 2) -> str:
+    certificate, key = authority.sign(name, days=days)
+    keystore = authority.folder / f"{name}.keystore.pem"
+    keystore.write_text(key.read_text() + certificate.read_text())
+    return str(keystore)
+
+
+def _passwords(listener: str, *mechanisms: str) -> dict[str, str]:
+    """Return the settings of a listener that takes these mechanisms, with the user's password."""
+    prefix, modules = f"listener.name.{listener}", "org.apache.kafka.common.security"
+    user = f'username="{USER}" password="{PASSWORD}" user_{USER}="{PASSWORD}"'
+    login = {
+        "PLAIN": f"plain.PlainLoginModule required {user}",
+        "SCRAM-SHA-256": "scram.ScramLoginModule required",
+        "SCRAM-SHA-512": "scram.ScramLoginModule required",
+        "OAUTHBEARER": "oauthbearer.OAuthBearerLoginModule required",
+    }
+    return {f"{prefix}.sasl.enabled.mechanisms": ",".join(mechanisms)} | {
+        f"{prefix}.{name.lower()}.sasl.jaas.config": f"{modules}.{login[name]};"
+        for name in mechanisms
+    }
+
+
+def _tokens(listener: str, provider: Provider) -> dict[str, str]:
+    prefix = f"listener.name.{listener}.oauthbearer.sasl"
+    return {
+        f"{prefix}.server.callback.handler.class": (
+            f"{OAUTHBEARER}.OAuthBearerValidatorCallbackHandler"
+        ),
+        f"{prefix}.oauthbearer.jwks.endpoint.url": provider.keys.as_uri(),
+        f"{prefix}.oauthbearer.expected.issuer": ISSUER,
+        f"{prefix}.oauthbearer.expected.audience": "kafka",
     }
 
 
 def _add_user(address: str) -> None:
-    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4_096)
-    change = UserScramCredentialUpsertion(USER, info, PASSWORD.encode())
     with kafka_clients.admin(address) as admin:
-        for done in admin.alter_user_scram_credentials([change]).values():
-            done.result()
+        for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+            info = ScramCredentialInfo(mechanism, 4_096)
+            change = UserScramCredentialUpsertion(USER, info, PASSWORD.encode())
+            for done in admin.alter_user_scram_credentials([change]).values():
+                done.result()

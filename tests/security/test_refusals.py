@@ -16,37 +16,19 @@ from runtime.kafka.topics import create_topics
 from tests.acceptance.conftest import Environment, environ
 from tests.acceptance.program import run
 from tests.api.process import Process
-from tests.security.conftest import PASSWORD, USER, Secured
+from tests.security.conftest import (
+    Secured,
+    Settings,
+    kafka_settings,
+    plain,
+    sasl,
+    signed,
+    tls,
+    token,
+)
 
-Settings = dict[str, str]
+CREDENTIALS = "KAFKA_SASL_OAUTHBEARER_CLIENT_ID, KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET"
 WRONG_PASSWORD = {"KAFKA_SASL_PLAIN_PASSWORD": "wrong"}
-
-
-def tls(secured: Secured, listener: str, **settings: str) -> Settings:
-    return {
-        "KAFKA_BOOTSTRAP_SERVERS": secured.at(listener),
-        "KAFKA_SECURITY_PROTOCOL": "SSL",
-        "KAFKA_SSL_CAFILE": str(secured.authority.certificate),
-        **settings,
-    }
-
-
-def sasl(secured: Secured, listener: str = "sasl", **settings: str) -> Settings:
-    return tls(secured, listener) | {
-        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256",
-        "KAFKA_SASL_PLAIN_USERNAME": USER,
-        "KAFKA_SASL_PLAIN_PASSWORD": PASSWORD,
-        **settings,
-    }
-
-
-def signed(files: tuple[Path, Path]) -> Settings:
-    return {"KAFKA_SSL_CERTFILE": str(files[0]), "KAFKA_SSL_KEYFILE": str(files[1])}
-
-
-def plain(secured: Secured, listener: str) -> Settings:
-    return {"KAFKA_BOOTSTRAP_SERVERS": secured.at(listener)}
 
 
 REFUSED: dict[str, tuple[Callable[[Secured], Settings], str]] = {
@@ -59,7 +41,12 @@ REFUSED: dict[str, tuple[Callable[[Secured], Settings], str]] = {
         "KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD: refused",
     ),
     "another mechanism": (
-        lambda secured: sasl(secured, KAFKA_SASL_MECHANISM="SCRAM-SHA-512"),
+        lambda secured: sasl(
+            secured,
+            "bare_sasl",
+            KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT",
+            KAFKA_SASL_MECHANISM="SCRAM-SHA-512",
+        ),
         "KAFKA_SASL_MECHANISM: the broker does not take SCRAM-SHA-512",
     ),
     "a wrong CA": (
@@ -73,6 +60,25 @@ REFUSED: dict[str, tuple[Callable[[Secured], Settings], str]] = {
             secured, "tls", KAFKA_BOOTSTRAP_SERVERS=f"localhost:{secured.ports['tls']}"
         ),
         "KAFKA_SSL_CAFILE: the broker's certificate is refused: Hostname mismatch",
+    ),
+    "an expired certificate": (
+        lambda secured: tls(secured, "expired"),
+        "KAFKA_SSL_CAFILE: the broker's certificate is refused: certificate has expired",
+    ),
+    "a wrong secret": (
+        lambda secured: token(secured, KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET="wrong"),
+        f"{CREDENTIALS}: refused by the token endpoint: 401 invalid_client",
+    ),
+    "a wrong scope": (
+        lambda secured: token(secured, KAFKA_SASL_OAUTHBEARER_SCOPE="other"),
+        f"{CREDENTIALS}: refused by the token endpoint: 400 invalid_request",
+    ),
+    "a wrong CA of the token endpoint": (
+        lambda secured: token(
+            secured,
+            KAFKA_SASL_OAUTHBEARER_CAFILE=str(secured.other_authority.certificate),
+        ),
+        "KAFKA_SASL_OAUTHBEARER_CAFILE: the token endpoint's certificate is refused",
     ),
     "no client's certificate": (
         lambda secured: tls(secured, "mutual"),
@@ -108,12 +114,13 @@ REFUSED: dict[str, tuple[Callable[[Secured], Settings], str]] = {
     ),
 }
 # One for each setting that can be at fault: those a whole program is started for.
-PROGRAMS = ["a wrong password", "a wrong CA", "no client's certificate", "plain text to a TLS port"]
-
-
-def kafka(settings: Settings) -> KafkaSettings:
-    given = {name.removeprefix("KAFKA_").lower(): text for name, text in settings.items()}
-    return KafkaSettings.model_validate(given)
+PROGRAMS = [
+    "a wrong password",
+    "a wrong CA",
+    "a wrong secret",
+    "no client's certificate",
+    "plain text to a TLS port",
+]
 
 
 def unreachable(settings: KafkaSettings) -> Unreachable:
@@ -126,27 +133,12 @@ def unreachable(settings: KafkaSettings) -> Unreachable:
 def test_the_cause_of_a_refusal_is_named(secured: Secured, name: str) -> None:
     make, said = REFUSED[name]
     settings = make(secured)
-    error = unreachable(kafka(settings))
+    error = unreachable(kafka_settings(settings))
     assert error.is_refusal
     assert str(error).startswith(f"{settings['KAFKA_BOOTSTRAP_SERVERS']}: {said}")
     assert str(error).splitlines() == [str(error)]
     assert "hunter2" not in str(error)
     assert "wrong" not in str(error)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda secured: plain(secured, "plain"),
-        lambda secured: tls(secured, "tls"),
-        lambda secured: tls(secured, "mutual", **signed(secured.authority.sign("client"))),
-        sasl,
-        lambda secured: sasl(secured, KAFKA_SASL_MECHANISM="PLAIN"),
-    ],
-    ids=["plain", "TLS", "client's certificate", "SCRAM", "PLAIN"],
-)
-def test_right_settings_are_accepted(secured: Secured, make: Callable[[Secured], Settings]) -> None:
-    asyncio.run(create_topics(kafka(make(secured))))
 
 
 def test_a_server_that_is_away_is_not_a_refusal_and_its_cause_is_named(secured: Secured) -> None:
