@@ -16,7 +16,7 @@ from api.problems import Problem, busy
 from api.settings import PoolSettings
 from runtime.postgres import locks
 from runtime.postgres.arrays import load_arrays
-from runtime.postgres.session import ENCODING, pinned
+from runtime.postgres.session import ENCODING, begin
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
 Connection = AsyncConnection[DictRow]
@@ -182,16 +182,16 @@ class Database:
 
     async def _configure(self, connection: Connection) -> None:
         settings = self._settings
-        session = pinned(
+        load_arrays(connection)
+        await begin(
+            connection,
+            seconds=settings.database_connect_timeout_s,
             statement_timeout=f"{round(settings.database_statement_timeout_s * 1_000)}ms",
             lock_timeout=f"{round(settings.database_lock_timeout_s * 1_000)}ms",
             idle_in_transaction_session_timeout="30s",
             jit="off",
             **tcp_session(),
         )
-        load_arrays(connection)
-        with bounded(connection, settings.database_connect_timeout_s):
-            await connection.execute(*session)
 
     def _pool(self, url: str, name: str) -> _Pool:
         settings = self._settings

@@ -10,7 +10,7 @@ from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
 from api.settings import PoolSettings
 from runtime.postgres.schema_version import require_schema
-from runtime.postgres.session import ENCODING, pinned
+from runtime.postgres.session import ENCODING, begin
 from runtime.postgres.silence import TCP, bounded
 
 # Seconds to connect, and then to answer.
@@ -75,9 +75,9 @@ class _Probe:
             **TCP,
         )
         try:
-            with bounded(connection, _PATIENCE_S):
-                # The server must not wait for a lock longer than this probe waits.
-                await connection.execute(*pinned(statement_timeout=f"{_PATIENCE_S}s"))
+            # The server must not wait for a lock longer than this probe waits.
+            limit = f"{_PATIENCE_S}s"
+            await begin(connection, seconds=_PATIENCE_S, statement_timeout=limit)
         except BaseException:  # also cancelled: nothing else would close it
             await connection.close()
             raise
