@@ -8,6 +8,7 @@ from psycopg.rows import dict_row
 
 from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
+from api.postgres.replay import Replay
 from api.settings import PoolSettings
 from runtime.postgres.schema_version import require_schema
 from runtime.postgres.session import ENCODING, begin
@@ -22,9 +23,13 @@ _PING = "SELECT 1 FROM meter_current_state, vehicle_current_state, meter, vehicl
 class Probes:
     """One connection to the server of the writes, and one to the replica if there is one."""
 
-    def __init__(self, settings: PoolSettings) -> None:
-        urls = (settings.database_url, settings.database_read_url)
-        self._probes = [_Probe(one.get_secret_value()) for one in urls if one is not None]
+    def __init__(self, settings: PoolSettings, *, replay: Replay | None = None) -> None:
+        read_url = settings.database_read_url
+        # Only a replica is compared with the primary.
+        primary = _Probe(settings.database_url.get_secret_value(), replay if read_url else None)
+        self._probes = [primary]
+        if read_url is not None:
+            self._probes.append(_Probe(read_url.get_secret_value()))
 
     async def ping(self) -> None:
         """Raise psycopg.Error unless every server answers in time."""
@@ -42,8 +47,9 @@ class Probes:
 class _Probe:
     """A connection to one server, opened at the first ping and again after it was lost."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, replay: Replay | None = None) -> None:
         self._url = url
+        self._replay = replay
         self._connection: Connection | None = None
         self._refusal = ""
 
@@ -53,6 +59,8 @@ class _Probe:
             with bounded(connection, _PATIENCE_S):
                 await connection.execute(_PING)
                 await require_schema(connection)
+                if self._replay is not None:
+                    await self._replay.mark(connection)
         except psycopg.Error as error:
             self._note(error)
             raise
