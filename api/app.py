@@ -10,6 +10,7 @@ from api.lifespan import running
 from api.metrics import Metrics
 from api.middleware.access import Access
 from api.middleware.access_log import AccessLog
+from api.middleware.as_of import AsOf
 from api.middleware.body_limit import BodyLimit
 from api.middleware.cookies import NoCookies
 from api.middleware.departure import Departure
@@ -90,6 +91,8 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
 def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     """Return what a request passes through before its route, the first one first."""
     access = settings.access
+    # Only a replica's answers may be old.
+    dated = [Middleware(AsOf)] if settings.pool.database_read_url is not None else []
     return [
         # First: all others see the client's own address, scheme and host.
         Middleware(Proxies, trusted=access.proxies),
@@ -113,6 +116,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
         Middleware(QueryLimit),
         # Before FastAPI parses the cookies.
         Middleware(NoCookies),
+        *dated,
     ]
 
 

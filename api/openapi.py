@@ -3,10 +3,15 @@
 from typing import Any
 
 from api.problems import ProblemDocument, describe_problems
+from api.times import AS_OF
 from runtime.http.problem import MEDIA_TYPE
 
 Document = dict[str, Any]
 
+_AS_OF = {
+    "description": "of which time the answer is; only if the server asks a replica of its database",
+    "schema": {"type": "string", "format": "date-time"},
+}
 _REFERENCE = "#/components/schemas/"
 _DEEPEST = 8
 _SCHEMES = {
@@ -34,6 +39,8 @@ def complete(document: Document) -> Document:
             }
             if path.startswith("/v1/"):
                 operation["security"] = _SECURITY
+                if "200" in operation["responses"]:
+                    operation["responses"]["200"].setdefault("headers", {})[AS_OF] = _AS_OF
             for content in _contents(operation):
                 for kind, media in content.items():
                     if kind != MEDIA_TYPE and "example" not in media and "schema" in media:

@@ -1,6 +1,7 @@
 """What routes work with: clients, background work and metrics, made once per application."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Self, cast
 
 from fastapi import Depends, Request
@@ -10,9 +11,11 @@ from api.ingest.gateway import Gateway
 from api.ingest.turns import Turns
 from api.live.stream import Live
 from api.metrics import Metrics
+from api.middleware.as_of import note_as_of
 from api.middleware.caller import caller_of
 from api.postgres.database import Database
 from api.postgres.probe import Probes
+from api.postgres.replay import Replay
 from api.readiness import Readiness
 from api.settings import RegistrySettings, Settings
 from runtime.http.exposition import Exposition
@@ -38,12 +41,15 @@ class Parts:
     def of(cls, settings: Settings) -> Self:
         """Return the parts; none of them connects before `api.lifespan` runs them."""
         metrics = Metrics()
+        replay = Replay()
         database = Database(
-            settings.pool, note_refused=lambda lane: metrics.refused.labels(f"lane_{lane}").inc()
+            settings.pool,
+            replay=replay,
+            note_refused=lambda lane: metrics.refused.labels(f"lane_{lane}").inc(),
         )
         metrics.watch(database)
         gateway = Gateway(kafka=settings.kafka, settings=settings.gateway)
-        probes = Probes(settings.pool)
+        probes = Probes(settings.pool, replay=replay)
         return cls(
             database=database,
             probes=probes,
@@ -65,7 +71,8 @@ class Parts:
 async def parts_of(request: Request) -> Parts:
     """Return the parts, with a database that knows the caller of this request."""
     parts = cast("Parts", request.app.state.parts)
-    return replace(parts, database=parts.database.by(caller_of(request.scope)))
+    note = partial(note_as_of, request.scope)
+    return replace(parts, database=parts.database.by(caller_of(request.scope), note_as_of=note))
 
 
 TheParts = Annotated[Parts, Depends(parts_of)]

@@ -5,6 +5,9 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, WithJsonSchema
 
+AS_OF = "X-Wattline-As-Of"
+"""The header of an answer by a replica: of which time it is."""
+
 
 def format_time(at: datetime) -> str:
     """Return the time with milliseconds, or with microseconds if it has any."""

@@ -7,7 +7,7 @@ that the group has stored.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -20,6 +20,7 @@ from consumer.kafka.ends import Ends, Look, Unanswered
 from consumer.kafka.source import Source
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets
+from consumer.owned import Owned
 from consumer.postgres.database import Database
 from consumer.postgres.offsets import read_offsets
 from consumer.schedule import Schedule
@@ -46,6 +47,7 @@ class GroupLag:
         consumer_group: str,
         source: Source,
         schedule: Schedule,
+        open_forgotten: Callable[[Collection[Owned]], None],
         database: Database,
         metrics: Metrics,
     ) -> None:
@@ -54,6 +56,7 @@ class GroupLag:
         self._consumer_group = consumer_group
         self._source = source
         self._schedule = schedule
+        self._open_forgotten = open_forgotten
         self._database = database
         self._metrics = metrics
         self._stored: Offsets = {}
@@ -102,12 +105,15 @@ class GroupLag:
 
         During an outage those that were read before are good enough; raises psycopg.Error without.
         """
+        believed = self._schedule.believed
         try:
             async with self._database.connection() as connection:
                 self._stored = await read_offsets(connection, self._consumer_group)
         except psycopg.Error:
             if not self._stored:
                 raise
+        else:
+            self._open_forgotten(self._schedule.forgotten(believed, self._stored))
 
     async def _done(self, look: Look) -> Offsets:
         """Return the offsets below which nothing waits, and complete `_stored` to all partitions.

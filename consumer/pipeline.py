@@ -36,6 +36,7 @@ log = structlog.get_logger()
 FETCH_TIMEOUT_S = 0.02
 COMMIT_INTERVAL_S = 1.0
 CONFLICT_PAUSE_S = 1.0
+FORGOTTEN_HELP = "they are read again from what is stored: see docs/availability.md"
 # uvloop counts whole milliseconds: a timer may be over a little before its time.
 _TIMER_EARLY_S = 0.003
 
@@ -192,10 +193,23 @@ class Pipeline:
         log.warning("batch_fenced", error=str(error))
         self._metrics.fenced_batches.labels(owned.stream.topic).inc()
         if self._schedule.owns(owned):
+            self._open_anew([owned])
+
+    def open_forgotten(self, partitions: Collection[Owned]) -> None:
+        """Open partitions anew of which PostgreSQL has forgotten commits, as after a failover.
+
+        Their next flush would be fenced, but without new messages there is none.
+        """
+        if partitions:
+            log.warning("offsets_forgotten", partitions=len(partitions), help=FORGOTTEN_HELP)
+            self._open_anew(partitions)
+
+    def _open_anew(self, partitions: Collection[Owned]) -> None:
+        for owned in partitions:
             self._source.close(owned.partition)
-            self._disown([owned])
-            if not self._schedule.is_draining:
-                self._start_opening({owned.partition})
+        self._disown(partitions)
+        if not self._schedule.is_draining:
+            self._start_opening({owned.partition for owned in partitions})
 
     # Partitions come and go.
 

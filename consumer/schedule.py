@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from consumer.batch import Batch, BatchPolicy
 from consumer.flight import Flight
 from consumer.kafka.records import Records
+from consumer.offsets import Offsets
 from consumer.owned import Owned
 from consumer.settings import FlushSettings
 from telemetry.streams import Stream
@@ -113,6 +114,25 @@ class Schedule:
     def is_behind(self) -> bool:
         """Return whether more has been fetched than was taken up, or nothing is known yet."""
         return not self._owned or any(one.has_more for one in self._owned.values())
+
+    @property
+    def believed(self) -> dict[Owned, int]:
+        """The stored offset of each partition of which no flush is under way."""
+        return {one: one.stored for one in self._owned.values() if not one.is_under_way}
+
+    def forgotten(self, believed: Mapping[Owned, int], stored: Offsets) -> list[Owned]:
+        """Return the partitions of which PostgreSQL has forgotten commits.
+
+        `stored` was read after `believed`. One that has been flushed since is left out: the fence
+        judges it.
+        """
+        return [
+            one
+            for one, offset in believed.items()
+            if stored.get(one.partition, -1) < offset == one.stored
+            and self.owns(one)
+            and not one.is_under_way
+        ]
 
     @property
     def is_drained(self) -> bool:

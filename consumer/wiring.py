@@ -114,6 +114,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
                 consumer_group=group,
                 source=source,
                 schedule=schedule,
+                open_forgotten=pipeline.open_forgotten,
                 database=database,
                 metrics=metrics,
             ),

@@ -50,6 +50,7 @@ LONGEST = (
     "tests/api/test_outages.py",
     "tests/acceptance/test_lag.py",
     "tests/acceptance/test_demo.py",
+    "tests/acceptance/test_failover.py",
     "tests/acceptance/test_answers.py",
     "tests/page/test_browser.py",
     "tests/security/test_refusals.py",

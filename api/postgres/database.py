@@ -2,27 +2,29 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from hashlib import blake2b
 
 from psycopg import AsyncConnection
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import SecretStr
 
 from api.postgres.failures import away, explained
 from api.postgres.lanes import LOCKED, LOOKUP, OWN, QUESTION, WRITE, Busy, Lane, make_lanes
+from api.postgres.replay import Replay
 from api.problems import Problem, busy
 from api.settings import PoolSettings
 from runtime.postgres import locks
 from runtime.postgres.arrays import load_arrays
-from runtime.postgres.session import ENCODING, pinned
+from runtime.postgres.session import ENCODING, begin
 from runtime.postgres.silence import TCP, bounded, tcp_session
 
 Connection = AsyncConnection[DictRow]
 Lent = AbstractAsyncContextManager[Connection]
-_Pool = AsyncConnectionPool[Connection]
 
 _CHECK_S = 1.0
 # A pool that gives up soon tries again with the next request; its own pauses double each time.
@@ -33,6 +35,16 @@ _WRITES = {WRITE, LOCKED}
 # A batch about thousands of devices takes many of them. By default PostgreSQL has room for some
 # 6,400 locks of all kinds and of all sessions.
 _LOCKS = 1_024
+
+
+class _Session(AsyncConnection[DictRow]):
+    """A connection of a pool."""
+
+    as_of: datetime | None = None
+    """Of a replica: the time of which its answers are at the earliest."""
+
+
+_Pool = AsyncConnectionPool[_Session]
 
 
 class _Side:
@@ -53,17 +65,27 @@ class Database:
     """
 
     def __init__(
-        self, settings: PoolSettings, *, note_refused: Callable[[str], None] = lambda _: None
+        self,
+        settings: PoolSettings,
+        *,
+        replay: Replay | None = None,
+        note_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
+        self._replay = replay or Replay()
         self._note_refused = note_refused
+        self._note_as_of: Callable[[datetime], None] = lambda _: None
         self._caller = "-"
         self._asks = QUESTION
         self.lanes = make_lanes(settings)
-        self._write = _Side(self._pool(settings.database_url, "write"))
+        self._write = _Side(self._pool(settings.database_url, "write", check=_check))
         read_url = settings.database_read_url
         # Without a replica the reads share the writes' pool, and its bound.
-        self._read = self._write if read_url is None else _Side(self._pool(read_url, "read"))
+        self._read = (
+            self._write
+            if read_url is None
+            else _Side(self._pool(read_url, "read", check=self._look))
+        )
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Database"]:
@@ -80,10 +102,16 @@ class Database:
         write, read = self._write.pool, self._read.pool
         return {"write": write} | ({} if read is write else {"read": read})
 
-    def by(self, caller: str) -> "Database":
-        """Return this database for one caller."""
+    def by(
+        self, caller: str, *, note_as_of: Callable[[datetime], None] = lambda _: None
+    ) -> "Database":
+        """Return this database for one caller.
+
+        `note_as_of` is told of which time a replica's answers are, with each connection to it.
+        """
         database = copy.copy(self)
         database._caller = caller
+        database._note_as_of = note_as_of
         return database
 
     def own(self, work: str) -> "Database":
@@ -137,7 +165,7 @@ class Database:
         lane, side = self.lanes[name], self._write if name in _WRITES else self._read
         try:
             async with lane.place(self._caller):
-                with explained():
+                with explained(is_question=name not in _WRITES):
                     try:
                         async with self._connection(name, side) as connection:
                             yield connection
@@ -157,10 +185,16 @@ class Database:
         async with side.pool.connection() as connection:
             side.lent += 1
             side.is_away = False
+            if connection.as_of is not None:
+                self._note_as_of(connection.as_of)
             try:
                 with bounded(connection, seconds + _GRACE_S):
                     async with asyncio.timeout(late_s):
                         yield connection
+            except ReadOnlySqlTransaction:
+                # This server was made a standby, or is about to be: another one takes writes.
+                await side.pool.drain()
+                raise
             finally:
                 side.lent -= 1
 
@@ -179,22 +213,29 @@ class Database:
 
     async def _configure(self, connection: Connection) -> None:
         settings = self._settings
-        session = pinned(
+        load_arrays(connection)
+        await begin(
+            connection,
+            seconds=settings.database_connect_timeout_s,
             statement_timeout=f"{round(settings.database_statement_timeout_s * 1_000)}ms",
             lock_timeout=f"{round(settings.database_lock_timeout_s * 1_000)}ms",
             idle_in_transaction_session_timeout="30s",
             jit="off",
             **tcp_session(),
         )
-        load_arrays(connection)
-        with bounded(connection, settings.database_connect_timeout_s):
-            await connection.execute(*session)
 
-    def _pool(self, url: SecretStr, name: str) -> _Pool:
+    async def _look(self, connection: _Session) -> None:
+        """Do what `_check` does, by a question whose answer is of use."""
+        with bounded(connection, _CHECK_S):
+            connection.as_of = await self._replay.look(connection)
+
+    def _pool(
+        self, url: SecretStr, name: str, *, check: Callable[[_Session], Awaitable[None]]
+    ) -> _Pool:
         settings = self._settings
         return AsyncConnectionPool(
             url.get_secret_value,  # called for each connection: the password may be rotated
-            connection_class=AsyncConnection[DictRow],
+            connection_class=_Session,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
@@ -208,7 +249,7 @@ class Database:
             max_size=settings.database_pool_size,
             timeout=settings.database_pool_timeout_s,
             reconnect_timeout=_RECONNECT_S,
-            check=_check,
+            check=check,
             name=name,
             open=False,
         )

@@ -15,7 +15,11 @@ _NAME = "PostgreSQL"
 _CONTENDED = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
+)
+_CONTENTION = ": another request is changing the same rows"
+_RECOVERY = (
+    "the replica of the database ended this question, to follow the primary (a recovery conflict);"
+    " ask again"
 )
 _REFUSALS = {"0A", "26", "3F", "42"}
 _HELP = "`python -m consumer schema check` says whether the schema is whole"
@@ -40,16 +44,20 @@ def refused(error: psycopg.Error) -> Problem:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def explained(*, is_question: bool) -> Iterator[None]:
     """Raise Problem (503) for what PostgreSQL does not do; errors of the data pass through."""
     try:
         yield
+    except psycopg.errors.SerializationFailure as error:
+        if is_question:  # which changes nothing: only a standby ends it so
+            raise Problem(503, _RECOVERY, headers={"Retry-After": "2"}) from error
+        raise busy(_CONTENTION) from error
     except (psycopg.errors.QueryCanceled, TimeoutError) as error:
         raise Problem(
             503, "the database took too long; ask for less", headers={"Retry-After": "5"}
         ) from error
     except _CONTENDED as error:
-        raise busy(": another request is changing the same rows") from error
+        raise busy(_CONTENTION) from error
     except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction) as error:
         raise away() from error
     except psycopg.Error as error:

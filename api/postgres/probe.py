@@ -10,10 +10,11 @@ from pydantic import SecretStr
 
 from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
+from api.postgres.replay import Replay
 from api.settings import PoolSettings
 from runtime.postgres.certificate import explained
 from runtime.postgres.schema_version import require_schema
-from runtime.postgres.session import ENCODING, pinned
+from runtime.postgres.session import ENCODING, begin
 from runtime.postgres.silence import TCP, bounded
 
 log = structlog.get_logger()
@@ -27,12 +28,12 @@ _PING = "SELECT 1 FROM meter_current_state, vehicle_current_state, meter, vehicl
 class Probes:
     """One connection to the server of the writes, and one to the replica if there is one."""
 
-    def __init__(self, settings: PoolSettings) -> None:
-        urls = {
-            "DATABASE_URL": settings.database_url,
-            "DATABASE_READ_URL": settings.database_read_url,
-        }
-        self._probes = [_Probe(name, url) for name, url in urls.items() if url is not None]
+    def __init__(self, settings: PoolSettings, *, replay: Replay | None = None) -> None:
+        url, read_url = settings.database_url, settings.database_read_url
+        # Only a replica is compared with the primary.
+        self._probes = [_Probe("DATABASE_URL", url, replay if read_url else None)]
+        if read_url is not None:
+            self._probes.append(_Probe("DATABASE_READ_URL", read_url))
 
     async def ping(self) -> None:
         """Raise psycopg.Error unless every server answers in time."""
@@ -53,9 +54,10 @@ class _Probe:
     It logs when the server goes away and comes back.
     """
 
-    def __init__(self, setting: str, url: SecretStr) -> None:
+    def __init__(self, setting: str, url: SecretStr, replay: Replay | None = None) -> None:
         self._setting = setting
         self._url = url
+        self._replay = replay
         self._connection: Connection | None = None
         self._refusal = ""
         self._is_away = False
@@ -66,6 +68,8 @@ class _Probe:
             with bounded(connection, _PATIENCE_S):
                 await connection.execute(_PING)
                 await require_schema(connection)
+                if self._replay is not None:
+                    await self._replay.mark(connection)
         except psycopg.Error as error:
             await self._note(error)
             raise
@@ -91,9 +95,9 @@ class _Probe:
             **TCP,
         )
         try:
-            with bounded(connection, _PATIENCE_S):
-                # The server must not wait for a lock longer than this probe waits.
-                await connection.execute(*pinned(statement_timeout=f"{_PATIENCE_S}s"))
+            # The server must not wait for a lock longer than this probe waits.
+            limit = f"{_PATIENCE_S}s"
+            await begin(connection, seconds=_PATIENCE_S, statement_timeout=limit)
         except BaseException:  # also cancelled: nothing else would close it
             await connection.close()
             raise

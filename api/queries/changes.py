@@ -19,10 +19,10 @@ class Place(NamedTuple):
 
 
 async def database_time(connection: Connection) -> datetime:
-    """Return the time on PostgreSQL's clock."""
-    row = await only_row(connection, "SELECT now() AS now")
-    now: datetime = row["now"]
-    return now
+    """Return the time on PostgreSQL's clock; of a replica, the time that its answers are of."""
+    row = await only_row(connection, statement("now"))
+    as_of: datetime = row["as_of"]
+    return as_of
 
 
 async def changed_states(connection: Connection, since: datetime) -> list[DictRow]:

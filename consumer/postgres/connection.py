@@ -9,8 +9,8 @@ from psycopg.rows import TupleRow
 from consumer.postgres.binary import ArrayDumper
 from consumer.settings import DatabaseSettings
 from runtime.postgres.certificate import explained
-from runtime.postgres.session import ENCODING, pinned
-from runtime.postgres.silence import TCP, bounded, tcp_session
+from runtime.postgres.session import ENCODING, begin
+from runtime.postgres.silence import TCP, tcp_session
 
 Connection = AsyncConnection[TupleRow]
 
@@ -39,8 +39,7 @@ async def connect(settings: DatabaseSettings) -> Connection:
         **tcp_session(),
     }
     try:
-        with bounded(connection, settings.database_connect_timeout_s):
-            await connection.execute(*pinned(**session))
+        await begin(connection, seconds=settings.database_connect_timeout_s, **session)
     except BaseException:  # a cancelled one would stay open too
         await connection.close()
         raise

@@ -10,14 +10,19 @@ Settings that only decide on speed, file locations, logging, or whether the serv
 they are; docs/postgresql.md lists all of them.
 """
 
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
 
 from runtime.postgres.certificate import explained
+from runtime.postgres.pooler import require_own_session, require_own_session_now
+from runtime.postgres.silence import bounded
 
 # Set when the connection is opened, because it decides how the first statement is read.
 ENCODING = "UTF8"
+_TOOLS_PATIENCE_S = 10
 
 _PINNED = {
     # What values look like, to the driver and in COPY.
@@ -60,7 +65,7 @@ _UNLESS_CHOSEN = {
 # A setting that this server does not have, or that this role may not set, is left out.
 # `remote_apply`, with which a commit waits for more than with `on`, is kept.
 _PIN = """
-SELECT pg_catalog.set_config(known.name, wanted.value, false)
+SELECT pg_catalog.pg_backend_pid(), pg_catalog.set_config(known.name, wanted.value, false)
 FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]),
                 pg_catalog.unnest(%s::boolean[])) AS wanted (name, value, is_choice)
 JOIN pg_catalog.pg_settings AS known ON pg_catalog.lower(known.name) = wanted.name
@@ -70,34 +75,48 @@ WHERE (known.context = 'user' OR pg_catalog.has_parameter_privilege(known.name, 
 """
 
 
-def pinned(**more: str) -> tuple[LiteralString, list[list[str] | list[bool]]]:
-    """Return the statement that sets a new session's settings and `more`, with its parameters.
+async def begin(connection: AsyncConnection[Any], *, seconds: float, **more: str) -> None:
+    """Begin a new session: set its settings and `more`; raises psycopg.Error after `seconds`.
 
-    The connection needs `client_encoding=ENCODING` and autocommit.
+    The connection needs `client_encoding=ENCODING` and autocommit. Raises SharedSession if it is a
+    pooler's that gives each transaction another session.
     """
-    settings = _PINNED | _UNLESS_CHOSEN | more
-    is_choice = [name in _UNLESS_CHOSEN and name not in more for name in settings]
-    return _PIN, [list(settings), list(settings.values()), is_choice]
+    with bounded(connection, seconds):
+        cursor = connection.cursor(row_factory=tuple_row)
+        await cursor.execute(*_pinned(**more))
+        pid, _ = await cursor.fetchone() or (0, "")
+    await require_own_session(connection, pid, seconds=seconds)
 
 
 def connect(database_url: str, *, application_name: str) -> psycopg.Connection:
-    """Open a connection for a tool, in autocommit and without time limits; raises psycopg.Error.
+    """Open a connection for a tool, in autocommit and without time limits.
 
-    Programs that open connections in another way must execute `pinned` too.
+    Raises psycopg.Error, as SharedSession like `begin`.
     """
     try:
         connection = psycopg.connect(
             database_url,
             autocommit=True,
-            connect_timeout=10,
+            connect_timeout=_TOOLS_PATIENCE_S,
             client_encoding=ENCODING,
             application_name=application_name,
         )
     except psycopg.OperationalError as error:
         raise explained(error, database_url) from error
     try:
-        connection.execute(*pinned())
+        pid, _ = connection.execute(*_pinned()).fetchone() or (0, "")
+        require_own_session_now(connection, pid, seconds=_TOOLS_PATIENCE_S)
     except BaseException:  # an interrupt would leave it open, too
         connection.close()
         raise
     return connection
+
+
+def _pinned(**more: str) -> tuple[LiteralString, list[list[str] | list[bool]]]:
+    """Return the statement that sets a session's settings and `more`, with its parameters.
+
+    Its rows begin with the process of PostgreSQL that answers.
+    """
+    settings = _PINNED | _UNLESS_CHOSEN | more
+    is_choice = [name in _UNLESS_CHOSEN and name not in more for name in settings]
+    return _PIN, [list(settings), list(settings.values()), is_choice]

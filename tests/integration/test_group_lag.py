@@ -115,6 +115,7 @@ async def shown(
         consumer_group=GROUP,
         source=cast("Any", None),  # knows only of what the replica owns
         schedule=Schedule(FlushSettings()),
+        open_forgotten=lambda _: None,  # the same
         database=database,
         metrics=metrics,
     )

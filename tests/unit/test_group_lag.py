@@ -88,6 +88,7 @@ def lag(
         consumer_group="test",
         source=cast("Any", None),
         schedule=Schedule(FlushSettings()),
+        open_forgotten=lambda _: None,  # it owns none
         database=cast("Any", database),
         metrics=metrics,
     )

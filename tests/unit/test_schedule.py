@@ -223,6 +223,22 @@ def test_what_was_stored_last_is_known_with_its_time() -> None:
 # A conflict: another session has locked a table.
 
 
+def test_what_postgresql_has_forgotten_is_told_from_what_was_stored_meanwhile() -> None:
+    schedule, [kept, forgotten, unknown, flushed, lost] = scheduled(5)
+    for one in (kept, forgotten, unknown, flushed, lost):
+        one.stored = 100
+    believed = schedule.believed
+    flushed.stored = 120
+    schedule.disown(lost)
+    stored = {one.partition: 90 for one in (forgotten, flushed, lost)} | {kept.partition: 100}
+    assert schedule.forgotten(believed, stored) == [forgotten, unknown]
+    # The fence judges a flush that is under way, whether it began before the look or after it.
+    take(schedule, forgotten, 1, now=0)
+    begun(schedule, forgotten, now=AGE_S)
+    assert schedule.forgotten(believed, stored) == [unknown]
+    assert set(schedule.believed) == {kept, unknown, flushed}
+
+
 def test_a_flight_in_conflict_is_tried_again_at_its_time_with_what_was_decoded() -> None:
     schedule, (owned,) = scheduled(1)
     take(schedule, owned, 1, now=0.0)

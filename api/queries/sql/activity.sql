@@ -1,7 +1,8 @@
 -- What goes on now. The tables of current state have one row a device and are read whole. Dead letters
 -- have an index by time, and are counted no further than the page shows. Silence is measured by when
 -- readings were stored, because a device's clock that is ahead would hide it.
-SELECT devices.*, letters.*, statement_timestamp() AS as_of
+SELECT devices.*, letters.*,
+       coalesce(nullif(current_setting('wattline.as_of', true), '')::timestamptz, statement_timestamp()) AS as_of
 FROM (
     SELECT count(*) FILTER (WHERE is_vehicle) AS vehicles_known,
            count(*) FILTER (WHERE is_vehicle AND is_live) AS vehicles_live,

@@ -90,6 +90,11 @@ class PostgresServer:
         """The data folder; the server's process is found by it."""
         return self.folder.resolve() / "data"
 
+    @property
+    def unfinished(self) -> Path:
+        """The folder in which the data are made."""
+        return self.data.with_name("unfinished")
+
 
 def configuration(server: PostgresServer) -> str:
     """Return a configuration file that includes initdb's; ALTER SYSTEM overrides both."""
@@ -131,20 +136,15 @@ def start(server: PostgresServer) -> ServerProcess:
 
 
 def _initialise(server: PostgresServer, binaries: Path, account: Account | None) -> None:
-    """Run initdb in another folder, then move it into place: an unfinished one is never used."""
-    unfinished = server.data.with_name("unfinished")
     password = server.data.with_name("password")
-    shutil.rmtree(unfinished, ignore_errors=True)
     password.unlink(missing_ok=True)
-    unfinished.mkdir(mode=0o700)
     password.touch(mode=0o600)
     password.write_text(server.password)
     if account:
-        os.chown(unfinished, account.uid, account.gid)
         os.chown(password, account.uid, account.gid)
     words: Sequence[str] = (
         str(binaries / "initdb"),
-        f"--pgdata={unfinished}",
+        f"--pgdata={server.unfinished}",
         f"--username={NAME}",
         f"--pwfile={password}",
         "--auth=scram-sha-256",
@@ -156,6 +156,23 @@ def _initialise(server: PostgresServer, binaries: Path, account: Account | None)
         "--no-instructions",
     )
     try:
+        make_data(server, words, account)
+    finally:
+        password.unlink()
+
+
+def make_data(
+    server: PostgresServer, words: Sequence[str], account: Account | None, **environment: str
+) -> None:
+    """Run a program that fills `unfinished`, then move that into place: half of it is never used.
+
+    Raises ServerError.
+    """
+    shutil.rmtree(server.unfinished, ignore_errors=True)
+    server.unfinished.mkdir(mode=0o700)
+    if account:
+        os.chown(server.unfinished, account.uid, account.gid)
+    try:
         with server.log.open("ab") as log:
             subprocess.run(
                 words,
@@ -163,7 +180,7 @@ def _initialise(server: PostgresServer, binaries: Path, account: Account | None)
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=environment_of_servers(),
+                env=environment_of_servers() | environment,
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=() if account else None,
@@ -171,9 +188,7 @@ def _initialise(server: PostgresServer, binaries: Path, account: Account | None)
             )
     except subprocess.CalledProcessError as error:
         raise ServerError("PostgreSQL's data folder cannot be made", log=server.log) from error
-    finally:
-        password.unlink()
-    unfinished.rename(server.data)
+    server.unfinished.rename(server.data)
 
 
 def _clear_lock(server: PostgresServer) -> None:
