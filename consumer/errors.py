@@ -4,6 +4,7 @@ ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
 ├── UnfitDatabase     the tables cannot be made here
+├── Outdated          the schema is too new for this code
 ├── Replaced          another process has this replica's KAFKA_GROUP_INSTANCE_ID
 └── Stuck             messages wait, the servers answer, and none is stored
 """
@@ -30,6 +31,10 @@ class CommitUnknown(ConsumerError):  # noqa: N818  a state of knowledge more tha
 
 class UnfitDatabase(ConsumerError):  # noqa: N818  what it is
     """The tables cannot be made in this database."""
+
+
+class Outdated(ConsumerError):  # noqa: N818  what this code is
+    """The schema is too new for this code. The replica ends, and a newer release takes over."""
 
 
 class Replaced(ConsumerError):  # noqa: N818  what has happened to it

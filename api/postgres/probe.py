@@ -3,15 +3,18 @@
 import asyncio
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
 from api.settings import PoolSettings
-from runtime.postgres.schema_version import require_schema
+from runtime.postgres.schema_version import OutdatedCode, require_schema
 from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded
+
+log = structlog.get_logger()
 
 # Seconds to connect, and then to answer.
 _PATIENCE_S = 2
@@ -25,6 +28,11 @@ class Probes:
     def __init__(self, settings: PoolSettings) -> None:
         urls = (settings.database_url, settings.database_read_url)
         self._probes = [_Probe(one.get_secret_value()) for one in urls if one is not None]
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether a server's schema is too new for this code."""
+        return any(one.is_outdated for one in self._probes)
 
     async def ping(self) -> None:
         """Raise psycopg.Error unless every server answers in time."""
@@ -46,6 +54,7 @@ class _Probe:
         self._url = url
         self._connection: Connection | None = None
         self._refusal = ""
+        self.is_outdated = False
 
     async def ping(self) -> None:
         try:
@@ -53,6 +62,11 @@ class _Probe:
             with bounded(connection, _PATIENCE_S):
                 await connection.execute(_PING)
                 await require_schema(connection)
+        except OutdatedCode as error:
+            if not self.is_outdated:
+                log.error("service_failed", error=str(error))  # noqa: TRY400  one line says it
+            self.is_outdated = True
+            raise
         except psycopg.Error as error:
             self._note(error)
             raise
