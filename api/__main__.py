@@ -9,6 +9,7 @@ import socket
 import sys
 from types import FrameType
 
+import structlog
 import typer
 import uvicorn
 from fastapi import FastAPI
@@ -23,6 +24,8 @@ from runtime.http.settings import HttpSettings
 from runtime.logs import configure_logs
 from runtime.settings import SettingsError, settings_help
 from runtime.terminal import fail
+
+log = structlog.get_logger()
 
 app = typer.Typer(
     help="The HTTP API: takes readings for Kafka; answers with state, history and energy.",
@@ -46,7 +49,7 @@ class _Server(uvicorn.Server):
         self._probes = probes
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self._probes.is_outdated
+        return await super().on_tick(counter) or self._probes.outdated is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._live.end()
@@ -89,7 +92,9 @@ def run() -> None:
     gc.collect()
     gc.freeze()
     server.run(sockets=[listening])
-    sys.exit(1 if parts.probes.is_outdated else 0)
+    if (line := parts.probes.outdated) is not None:
+        log.error("service_failed", error=line)
+        sys.exit(1)
 
 
 def _listen_for_metrics(settings: Settings) -> socket.socket | None:

@@ -3,7 +3,6 @@
 import asyncio
 
 import psycopg
-import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
@@ -13,8 +12,6 @@ from api.settings import PoolSettings
 from runtime.postgres.schema_version import OutdatedCode, require_schema
 from runtime.postgres.session import ENCODING, pinned
 from runtime.postgres.silence import TCP, bounded
-
-log = structlog.get_logger()
 
 # Seconds to connect, and then to answer.
 _PATIENCE_S = 2
@@ -30,9 +27,9 @@ class Probes:
         self._probes = [_Probe(one.get_secret_value()) for one in urls if one is not None]
 
     @property
-    def is_outdated(self) -> bool:
-        """Return whether a server's schema is too new for this code."""
-        return any(one.is_outdated for one in self._probes)
+    def outdated(self) -> str | None:
+        """One line if a server's schema was found to be too new for this code; else None."""
+        return next((one.outdated for one in self._probes if one.outdated), None)
 
     async def ping(self) -> None:
         """Raise psycopg.Error unless every server answers in time."""
@@ -54,7 +51,7 @@ class _Probe:
         self._url = url
         self._connection: Connection | None = None
         self._refusal = ""
-        self.is_outdated = False
+        self.outdated: str | None = None
 
     async def ping(self) -> None:
         try:
@@ -63,9 +60,7 @@ class _Probe:
                 await connection.execute(_PING)
                 await require_schema(connection)
         except OutdatedCode as error:
-            if not self.is_outdated:
-                log.error("service_failed", error=str(error))  # noqa: TRY400  one line says it
-            self.is_outdated = True
+            self.outdated = str(error)
             raise
         except psycopg.Error as error:
             self._note(error)
