@@ -173,7 +173,6 @@ class Site:
             assert service.wait_for("database_refuses")["error"] == self.too_old
             waits(service, self.too_old)
         assert len(self.new.events("database_refuses")) == 1
-        assert self.refused("offsets", "show") == f"error: {self.too_old}\n"
         share(self.old)
 
     def the_schema_is_applied(self) -> None:
@@ -236,7 +235,7 @@ def site(
         service.kill()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_schema_and_replicas_go_forward_and_back_under_load_and_nothing_is_lost(
     site: Site, environment: Environment, tmp_path: Path
 ) -> None:
