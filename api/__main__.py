@@ -9,6 +9,7 @@ import socket
 import sys
 from types import FrameType
 
+import structlog
 import typer
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.live.stream import Live
 from api.parts import Parts
+from api.postgres.probe import Probes
 from api.settings import SECTIONS, Settings
 from runtime.http.server import PortTaken, announce, configuration, listen
 from runtime.http.settings import HttpSettings
@@ -23,6 +25,8 @@ from runtime.logs import configure_logs
 from runtime.postgres.settings import warn_if_unchecked
 from runtime.settings import SettingsError, settings_help
 from runtime.terminal import fail
+
+log = structlog.get_logger()
 
 app = typer.Typer(
     help="The HTTP API: takes readings for Kafka; answers with state, history and energy.",
@@ -35,11 +39,18 @@ app = typer.Typer(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that ends the live streams first: at its end it waits for every answer."""
+    """uvicorn that ends the live streams first: at its end it waits for every answer.
 
-    def __init__(self, config: uvicorn.Config, *, live: Live) -> None:
+    It ends by itself once this code is too old for the schema.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, live: Live, probes: Probes) -> None:
         super().__init__(config)
         self._live = live
+        self._probes = probes
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._probes.outdated is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._live.end()
@@ -53,7 +64,10 @@ def _leave(_: int, __: FrameType | None) -> None:
 
 @app.command(epilog=settings_help(SECTIONS))
 def run() -> None:
-    """Serve until SIGTERM; requests that have begun by then are answered first."""
+    """Serve until SIGTERM, or until the schema is too new for this code.
+
+    Requests that have begun by then are answered first.
+    """
     settings = Settings()
     configure_logs(settings.log)
     signal.signal(signal.SIGTERM, _leave)
@@ -75,11 +89,15 @@ def run() -> None:
             timeout_graceful_shutdown=round(settings.listen.drain_timeout_s),
         ),
         live=parts.live,
+        probes=parts.probes,
     )
     # What exists now stays. Looking for cycles in all of it would keep answers waiting.
     gc.collect()
     gc.freeze()
     server.run(sockets=[listening])
+    if (line := parts.probes.outdated) is not None:
+        log.error("service_failed", error=line)
+        sys.exit(1)
 
 
 def _listen_for_metrics(settings: Settings) -> socket.socket | None:

@@ -12,6 +12,7 @@ from typing import Literal
 import psycopg
 
 from api.ingest.gateway import Unacknowledged
+from runtime.postgres.schema_version import UnfitSchema
 from runtime.tasks import cancel
 
 Purpose = Literal["ingest", "answers"]
@@ -31,6 +32,7 @@ class _Seen:
 
     holds: bool
     at: float
+    waits_for: str | None = None
 
 
 class Readiness:
@@ -61,6 +63,11 @@ class Readiness:
         names = [NEEDED[purpose]] if purpose else list(self._looks)
         return {name: await self._holds(name) for name in names}
 
+    @property
+    def waits_for(self) -> str | None:
+        """What an operator has to do before all looks can hold, one line; None if nothing."""
+        return next((seen.waits_for for seen in self._seen.values() if seen.waits_for), None)
+
     async def _holds(self, name: str) -> bool:
         loop = asyncio.get_running_loop()
         if name not in self._seen:
@@ -73,12 +80,15 @@ class Readiness:
 
     async def _look(self, name: str) -> None:
         while True:
+            holds, waits_for = False, None
             try:
                 await self._looks[name]()
+            except UnfitSchema as error:
+                waits_for = str(error)
             except (psycopg.Error, Unacknowledged):
-                holds = False
+                pass
             else:
                 holds = True
-            self._seen[name] = _Seen(holds, asyncio.get_running_loop().time())
+            self._seen[name] = _Seen(holds, asyncio.get_running_loop().time(), waits_for)
             self._first[name].set()
             await asyncio.sleep(_EVERY_S)

@@ -4,6 +4,7 @@ ConsumerError
 ├── Fenced            another replica owns the partition
 ├── CommitUnknown     the connection broke while COMMIT was under way
 ├── UnfitDatabase     the tables or the roles cannot be made here
+├── Outdated          the schema is too new for this code
 ├── NotTheOwner       the role does not own the histories, and may not remove days
 ├── Replaced          another process has this replica's KAFKA_GROUP_INSTANCE_ID
 └── Stuck             messages wait, the servers answer, and none is stored
@@ -43,6 +44,10 @@ class NotTheOwner(ConsumerError):  # noqa: N818  what it is
         )
         self.owner = owner
         self.role = role
+
+
+class Outdated(ConsumerError):  # noqa: N818  what this code is
+    """The schema is too new for this code. The replica ends, and a newer release takes over."""
 
 
 class Replaced(ConsumerError):  # noqa: N818  what has happened to it

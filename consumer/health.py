@@ -11,10 +11,16 @@ from consumer.metrics import Metrics
 from runtime.http.exposition import Exposition
 
 Readiness = Callable[[], dict[str, bool]]
+WaitsFor = Callable[[], str | None]
 
 
-def application(*, metrics: Metrics, readiness: Readiness) -> Starlette:
-    """Return the pages; `readiness` returns by name each check that must hold to be ready."""
+def application(
+    *, metrics: Metrics, readiness: Readiness, waits_for: WaitsFor = lambda: None
+) -> Starlette:
+    """Return the pages; `readiness` returns by name each check that must hold to be ready.
+
+    `waits_for` returns a line if the replica waits for something that an operator has to do.
+    """
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"status": "live"})
@@ -22,8 +28,10 @@ def application(*, metrics: Metrics, readiness: Readiness) -> Starlette:
     async def ready(_: Request) -> JSONResponse:
         checks = readiness()
         is_ready = all(checks.values())
+        waiting = waits_for()
+        told = {} if waiting is None else {"waits_for": waiting}
         return JSONResponse(
-            {"status": "ready" if is_ready else "not ready", "checks": checks},
+            {"status": "ready" if is_ready else "not ready", "checks": checks, **told},
             status_code=200 if is_ready else 503,
         )
 

@@ -6,15 +6,15 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import structlog
 
 from consumer.errors import ConsumerError
+from consumer.fit import CHECK_S
 from consumer.health import application
 from consumer.kafka.stopped import STOPPED_HELP
-from consumer.postgres.database import Database
-from consumer.postgres.refusals import CHECK
 from consumer.settings import Settings
 from consumer.upkeep.devices import keep_counted
 from consumer.upkeep.expiry import keep_expiring, keep_measured
@@ -23,14 +23,12 @@ from consumer.upkeep.rollups import keep_rolled_up
 from consumer.wiring import Parts, build
 from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.server import configuration, listen, serve
-from runtime.postgres.schema_version import require_schema
 from runtime.postgres.settings import warn_if_unchecked
 from runtime.tasks import cancel
 
 log = structlog.get_logger()
 
-DATABASE_CHECK_S = 5.0
-ANSWER_IS_FRESH_S = 3 * DATABASE_CHECK_S
+ANSWER_IS_FRESH_S = 3 * CHECK_S
 
 
 async def run(settings: Settings) -> int:
@@ -80,24 +78,28 @@ def _collect_garbage_rarely() -> None:
 
 def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
     """Return what runs for ever; if one of them fails, the service ends."""
-    schema_fits = asyncio.Event()
+    upkeep, history = parts.upkeep, settings.history
+    once_it_fits: list[Callable[[], Awaitable[None]]] = [
+        parts.pipeline.run,
+        partial(keep_maintained, upkeep, history, parts.metrics),
+        partial(
+            keep_expiring,
+            upkeep,
+            settings.dead_letters,
+            consumer_group=settings.source.consumer_group,
+            interval_s=history.partitions_interval_s,
+        ),
+        partial(keep_measured, upkeep, parts.metrics),
+        partial(keep_rolled_up, upkeep, history, is_behind=lambda: parts.schedule.is_behind),
+        partial(keep_counted, upkeep, parts.metrics),
+    ]
     return [
-        _run_when(schema_fits, parts.pipeline.run),
+        parts.fit.run(),
         parts.source.watch(),
         parts.ends.run(),
         parts.lag.run(),
         parts.group_lag.run(),
-        _check_regularly(parts.database, schema_fits),
-        keep_maintained(parts.upkeep, settings.history, parts.metrics),
-        keep_expiring(
-            parts.upkeep,
-            settings.dead_letters,
-            consumer_group=settings.source.consumer_group,
-            interval_s=settings.history.partitions_interval_s,
-        ),
-        keep_measured(parts.upkeep, parts.metrics),
-        keep_rolled_up(parts.upkeep, settings.history, is_behind=lambda: parts.schedule.is_behind),
-        keep_counted(parts.upkeep, parts.metrics),
+        *(parts.fit.before(part) for part in once_it_fits),
     ]
 
 
@@ -114,7 +116,9 @@ async def _pages(parts: Parts, settings: Settings, listening: socket.socket) -> 
         }
 
     pages = configuration(
-        application(metrics=parts.metrics, readiness=readiness),
+        application(
+            metrics=parts.metrics, readiness=readiness, waits_for=lambda: parts.fit.waits_for
+        ),
         settings=settings.http,
         refused=parts.metrics.http_refused,
         connections=parts.metrics.http_connections,
@@ -122,32 +126,6 @@ async def _pages(parts: Parts, settings: Settings, listening: socket.socket) -> 
         headers=list(SECURITY_HEADERS.items()),
     )
     await serve(pages, listening)
-
-
-async def _run_when(ready: asyncio.Event, part: Callable[[], Awaitable[None]]) -> None:
-    """Wait for the event, then run the part for ever."""
-    await ready.wait()
-    await part()
-
-
-async def _check_regularly(database: Database, schema_fits: asyncio.Event) -> None:
-    """Ask for the schema's version whenever PostgreSQL has not answered lately.
-
-    Readiness needs a fresh answer, and flushes give one only while there are messages. A replica
-    that is newer than the schema could store nothing. So it takes no partitions from replicas that
-    can: it waits, as it does for any statement that is refused.
-    """
-
-    async def ask() -> None:
-        async with database.connection() as connection:
-            await require_schema(connection)
-        schema_fits.set()
-
-    loop = asyncio.get_running_loop()
-    while True:
-        if loop.time() - database.last_answer >= DATABASE_CHECK_S:
-            await database.patiently(ask, work=CHECK)
-        await asyncio.sleep(DATABASE_CHECK_S)
 
 
 def _single(group: BaseExceptionGroup[ConsumerError]) -> Iterator[ConsumerError]:

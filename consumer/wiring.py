@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from consumer.dead_letters.allowance import Allowance
+from consumer.fit import Fit
 from consumer.flush.decoder import Decoder
 from consumer.flush.registered import Registered
 from consumer.flush.sink import Sink
@@ -29,6 +30,7 @@ class Parts:
 
     metrics: Metrics
     database: Database
+    fit: Fit
     upkeep: Database
     source: Source
     schedule: Schedule
@@ -94,6 +96,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
         yield Parts(
             metrics=metrics,
             database=database,
+            fit=Fit(database),
             upkeep=upkeep,
             source=source,
             schedule=schedule,

@@ -1,6 +1,7 @@
 """What a machine may lack: programs that only its package manager has, and git's history."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,8 @@ from deploy.replica import ROOT
 
 # The last commit whose schema had no version.
 UNVERSIONED = "f475dd445bf601fec5a98bbe6b92d7fdf5105d36"
+# The last commit that is whole and needs version 3: what upgrades come from, and rollbacks lead to.
+BEFORE = "da602d64c35fa45b542b7e14ee05a3b5678b352b"
 
 
 def _lack(what: str) -> NoReturn:
@@ -46,3 +49,13 @@ def tree_of(commit: str, folder: Path) -> Path:
 def unversioned_schema(tree: Path) -> str:
     """Return the schema of UNVERSIONED, from its files."""
     return "\n".join((tree / f"{name}.sql").read_text() for name in ("schema", "energy", "rollup"))
+
+
+def schema_before(tree: Path) -> str:
+    """Return the schema of BEFORE, from its files, with the version that it is at."""
+    code = (tree / "consumer" / "postgres" / "migrations.py").read_text()
+    nouns = re.findall(r'"(\w+)"', code.partition("_NOUNS = (")[2].partition(")")[0])
+    files = [tree / "schema.sql", *(tree / "schema" / f"{noun}.sql" for noun in nouns)]
+    newest = max(file.stem for file in (tree / "schema" / "migrations").glob("*.sql"))
+    note = f"INSERT INTO schema_version VALUES ({int(newest[:4])}, '{newest}', 0);"
+    return "\n".join([*(file.read_text() for file in files), note])

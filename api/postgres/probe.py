@@ -13,7 +13,7 @@ from api.postgres.failures import is_refusal, refused
 from api.postgres.replay import Replay
 from api.settings import PoolSettings
 from runtime.postgres.certificate import explained
-from runtime.postgres.schema_version import require_schema
+from runtime.postgres.schema_version import OutdatedCode, require_schema
 from runtime.postgres.session import ENCODING, begin
 from runtime.postgres.silence import TCP, bounded
 
@@ -34,6 +34,11 @@ class Probes:
         self._probes = [_Probe("DATABASE_URL", url, replay if read_url else None)]
         if read_url is not None:
             self._probes.append(_Probe("DATABASE_READ_URL", read_url))
+
+    @property
+    def outdated(self) -> str | None:
+        """One line if a server's schema was found to be too new for this code; else None."""
+        return next((one.outdated for one in self._probes if one.outdated), None)
 
     async def ping(self) -> None:
         """Raise psycopg.Error unless every server answers in time."""
@@ -61,6 +66,7 @@ class _Probe:
         self._connection: Connection | None = None
         self._refusal = ""
         self._is_away = False
+        self.outdated: str | None = None
 
     async def ping(self) -> None:
         try:
@@ -70,6 +76,9 @@ class _Probe:
                 await require_schema(connection)
                 if self._replay is not None:
                     await self._replay.mark(connection)
+        except OutdatedCode as error:
+            self.outdated = str(error)
+            raise
         except psycopg.Error as error:
             await self._note(error)
             raise

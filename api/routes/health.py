@@ -20,10 +20,14 @@ class Checks(BaseModel):
 
 
 class Readiness(BaseModel):
-    """The verdict on the servers that are needed, and the check of each."""
+    """The verdict on the servers that are needed, and the check of each.
+
+    `waits_for` is there while code and schema do not fit each other, and says what to do.
+    """
 
     status: Literal["ready", "not ready"]
     checks: Checks
+    waits_for: str | None = None
 
 
 @router.get("/health/live")
@@ -55,7 +59,9 @@ async def ready(
     """
     checks = await parts.readiness.checks(purpose)
     is_ready = all(checks.values())
+    waiting = None if is_ready else parts.readiness.waits_for
+    told = {} if waiting is None else {"waits_for": waiting}
     return JSONResponse(
-        {"status": "ready" if is_ready else "not ready", "checks": checks},
+        {"status": "ready" if is_ready else "not ready", "checks": checks, **told},
         status_code=200 if is_ready else 503,
     )

@@ -1,4 +1,4 @@
-"""`python -m consumer schema`: bring schema and roles to the newest version, show what differs."""
+"""`python -m consumer schema`: bring schema and roles to a version, or show how they differ."""
 
 import time
 from functools import partial
@@ -9,7 +9,7 @@ import typer
 from consumer.commands.servers import with_database
 from consumer.commands.terminal import note, out
 from consumer.errors import UnfitDatabase
-from consumer.postgres import roles, schema
+from consumer.postgres import roles, schema, schema_rollback
 from consumer.postgres.connection import Connection
 from consumer.postgres.migrations import migrations
 from consumer.postgres.schema import Plan
@@ -19,7 +19,7 @@ from runtime.settings import load
 from runtime.terminal import errors, fail
 
 app = typer.Typer(
-    help="The schema in DATABASE_URL: create it, bring it to the newest version, check it.",
+    help="The schema in DATABASE_URL: create it, bring it to the newest version or back, check it.",
     epilog="Exit codes: 0 done, 1 refused or the schema differs, 2 a wrong setting.",
     no_args_is_help=True,
 )
@@ -56,9 +56,9 @@ def apply(
 
     try:
         if dry_run:
-            _report_plan(with_database(partial(schema.plan_schema, tell=note)))
+            _report_plan(with_database(partial(schema.plan_schema, tell=note), needs_schema=False))
         else:
-            _report_differences(with_database(work))
+            _report_differences(with_database(work, needs_schema=False))
     except UnfitDatabase as error:
         fail(str(error), code=1)
 
@@ -73,7 +73,9 @@ def check() -> None:
     CREATE on the database. Exit code 1 if something is missing or differs.
     """
     try:
-        _report_differences(with_database(partial(schema.check_schema, tell=note)))
+        _report_differences(
+            with_database(partial(schema.check_schema, tell=note), needs_schema=False)
+        )
     except UnfitDatabase as error:
         fail(str(error), code=1)
 
@@ -94,13 +96,37 @@ def roles_command(
     """
     work = roles.plan_roles if dry_run else roles.apply_roles
     try:
-        lines = with_database(partial(work, tell=note))
+        lines = with_database(partial(work, tell=note), needs_schema=False)
     except UnfitDatabase as error:
         fail(str(error), code=1)
     for line in lines:
         out.print(f"would execute {line}" if dry_run else line)
     if not lines:
         out.print("the roles are as they should be")
+
+
+@app.command("rollback")
+def rollback(
+    *,
+    to: Annotated[int, typer.Option("--to", min=0, help="the version to go back to")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="try it, undo it, and list what would be done")
+    ] = False,
+) -> None:
+    """Go back to an older version of the schema, where nothing is lost by it; safe to repeat.
+
+    First replace all replicas by those of the release that needs that version: newer ones are not
+    ready any more afterwards. The migrations after it are undone one by one, the newest first, each
+    in a transaction of its own. One that cannot be undone, or would lose something, is refused
+    before anything is done, or stops the way back where it is.
+    """
+    work = schema_rollback.try_rollback if dry_run else schema_rollback.roll_back
+    try:
+        lines = with_database(partial(work, version=to, tell=note), needs_schema=False)
+    except UnfitDatabase as error:
+        fail(str(error), code=1)
+    for line in lines or [f"nothing to do: the schema is at version {to}"]:
+        out.print(line)
 
 
 def _report_plan(plan: Plan) -> None:

@@ -12,6 +12,7 @@ from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from consumer.kafka.admin import PATIENCE_S
 from consumer.postgres.connection import Connection, connect
 from consumer.settings import DatabaseSettings
+from runtime.postgres.schema_version import UnfitSchema, require_schema
 from runtime.settings import load
 from runtime.terminal import fail
 
@@ -22,13 +23,20 @@ class Unanswered(Exception):  # noqa: N818  what Kafka left the question
     """Kafka could not be asked. The message is one line."""
 
 
-def with_database(work: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Run the work on a connection; if PostgreSQL fails, end the command with one line."""
+def with_database(
+    work: Callable[[Connection], Awaitable[Result]], *, needs_schema: bool = True
+) -> Result:
+    """Run the work on a connection; if PostgreSQL fails, end the command with one line.
+
+    So does a schema that this code does not fit, unless the work is about the schema.
+    """
     settings = load(DatabaseSettings)
 
     async def task() -> Result:
         connection = await connect(settings)
         try:
+            if needs_schema:
+                await require_schema(connection)
             return await work(connection)
         finally:
             await connection.close()
@@ -38,6 +46,8 @@ def with_database(work: Callable[[Connection], Awaitable[Result]]) -> Result:
     except (UndefinedTable, UndefinedColumn, UndefinedFunction) as error:
         what = error.diag.message_primary
         fail(f"PostgreSQL: {what}; `python -m consumer schema apply` makes it", code=1)
+    except UnfitSchema as error:
+        fail(str(error), code=1)
     except psycopg.Error as error:
         fail(f"PostgreSQL: {' '.join(str(error).split())}", code=1)
 

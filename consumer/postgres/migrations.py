@@ -3,6 +3,7 @@
 `schema.sql` and the files in `schema/` create what is missing and replace functions and views. They
 change no table that exists: `schema/migrations/NNNN_name.sql` do, one after the other. The first
 line of each names the oldest code that works on the schema afterwards, by the version it needs.
+NNNN_name.down.sql undoes one: it leaves a schema on which the code of the version before works.
 """
 
 import re
@@ -23,6 +24,7 @@ _NOUNS = (
     "performance",
 )
 _NAME = re.compile(r"(?P<version>\d{4})_\w+")
+_DOWN = ".down.sql"
 _FIRST_LINE = re.compile(r"-- Oldest code: (?P<oldest_code>\d+)\n")
 
 NOTE_VERSION = "INSERT INTO schema_version (version, name, oldest_code) VALUES ({}, {}, {})"
@@ -30,12 +32,16 @@ NOTE_VERSION = "INSERT INTO schema_version (version, name, oldest_code) VALUES (
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A numbered change; `oldest_code` is the lowest version that code may need and still work."""
+    """A numbered change; `oldest_code` is the lowest version that code may need and still work.
+
+    `down` is the text that undoes it; None if that would lose something.
+    """
 
     version: int
     name: str
     oldest_code: int
     text: str
+    down: str | None = None
 
     @classmethod
     def read(cls, file: Path) -> "Migration":
@@ -44,7 +50,9 @@ class Migration:
         named, said = _NAME.fullmatch(file.stem), _FIRST_LINE.match(text)
         if named is None or said is None:
             raise ValueError(f"{file.name}: should be NNNN_name.sql, from -- Oldest code: N on")
-        return cls(int(named["version"]), file.stem, int(said["oldest_code"]), text)
+        undoing = file.with_name(file.stem + _DOWN)
+        down = undoing.read_text() if undoing.exists() else None
+        return cls(int(named["version"]), file.stem, int(said["oldest_code"]), text, down)
 
     def note(self) -> sql.Composed:
         """Return the statement that records that the migration was applied."""
@@ -65,9 +73,9 @@ def schema_files() -> list[Path]:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Return all migrations, oldest first; `*.down.sql` beside them lead back."""
+    """Return all migrations, oldest first."""
     files = sorted((folder() / "schema" / "migrations").glob("*.sql"))
-    return tuple(Migration.read(file) for file in files if not file.stem.endswith(".down"))
+    return tuple(Migration.read(file) for file in files if not file.name.endswith(_DOWN))
 
 
 @cache

@@ -18,7 +18,8 @@ from psycopg.errors import InsufficientPrivilege
 from consumer.errors import UnfitDatabase
 from consumer.postgres.connection import Connection
 from consumer.postgres.migrations import objects_text
-from consumer.postgres.schema import Tell, alone, giving_way, require_newest
+from consumer.postgres.schema import require_newest
+from consumer.postgres.schema_turn import Tell, alone, giving_way
 from consumer.postgres.statements import statement
 
 OWNER, CONSUMER, API, READER = ROLES = (

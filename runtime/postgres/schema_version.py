@@ -1,8 +1,8 @@
 """The schema's version and its encoding, and whether code and database fit each other.
 
 A newer replica waits on an older schema. An older replica goes on working on a newer one until a
-migration says that its code is too old for it: first the schema grows, then the replicas are
-replaced, and what is no longer used is removed by a later migration.
+migration says that its code is too old for it, and then it ends: first the schema grows, then the
+replicas are replaced, and what is no longer used is removed by a later migration.
 """
 
 from typing import Any
@@ -26,17 +26,23 @@ _ANOTHERS = (
 class UnfitSchema(psycopg.Error):
     """The schema is too old for this code, too new, or another program's. The message is one line.
 
-    It counts as a statement that PostgreSQL refuses: the server is well, and waiting may help.
+    It counts as a statement that PostgreSQL refuses: the server is well, and waiting helps unless
+    the code is outdated.
     """
 
     # Of the class of what is not there or not allowed; no code of PostgreSQL's own.
     sqlstate = "42WL2"
 
 
+class OutdatedCode(UnfitSchema):
+    """The schema is too new for this code: waiting does not help, a newer release does."""
+
+
 async def require_schema(connection: AsyncConnection[Any]) -> None:
     """Raise UnfitSchema unless this code can work on the database's schema.
 
-    The connection is in autocommit. Raises psycopg.Error too.
+    It is OutdatedCode if the schema is too new. The connection is in autocommit. Raises
+    psycopg.Error too.
     """
     if line := misencoded(connection):
         raise UnfitSchema(line)
@@ -45,7 +51,7 @@ async def require_schema(connection: AsyncConnection[Any]) -> None:
     except UndefinedTable:
         found = (0, 0)  # made before there were versions, or not made yet
     if line := misfit(*found):
-        raise UnfitSchema(line)
+        raise OutdatedCode(line) if found[1] > NEEDED else UnfitSchema(line)
 
 
 async def read_versions(connection: AsyncConnection[Any]) -> tuple[int, int]:

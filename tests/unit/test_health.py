@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from consumer.health import Readiness, application
+from consumer.health import Readiness, WaitsFor, application
 from consumer.metrics import Metrics
 from runtime.http.server import PortTaken, listen
 from runtime.http.settings import HttpSettings
@@ -19,7 +19,13 @@ class Answer(NamedTuple):
     body: bytes
 
 
-async def answer(path: str, *, readiness: Readiness = dict, method: str = "GET") -> Answer:
+async def answer(
+    path: str,
+    *,
+    readiness: Readiness = dict,
+    waits_for: WaitsFor = lambda: None,
+    method: str = "GET",
+) -> Answer:
     """Ask the application for a page over ASGI."""
     sent: list[MutableMapping[str, Any]] = []
 
@@ -39,7 +45,8 @@ async def answer(path: str, *, readiness: Readiness = dict, method: str = "GET")
         "query_string": b"",
         "headers": [],
     }
-    await application(metrics=Metrics(), readiness=readiness)(scope, receive, send)
+    pages = application(metrics=Metrics(), readiness=readiness, waits_for=waits_for)
+    await pages(scope, receive, send)
     start, *parts = sent
     headers = dict(start["headers"])
     body = b"".join(part["body"] for part in parts)
@@ -63,6 +70,14 @@ async def test_a_replica_is_not_ready_when_one_check_fails_and_says_which(failin
     ready = await answer("/health/ready", readiness=lambda: checks)
     assert ready.status == 503
     assert json.loads(ready.body) == {"status": "not ready", "checks": checks}
+
+
+async def test_a_replica_that_waits_for_an_operator_says_for_what() -> None:
+    line = "the schema is at version 3, this code needs 4"
+    ready = await answer(
+        "/health/ready", readiness=lambda: {"database": False}, waits_for=lambda: line
+    )
+    assert (ready.status, json.loads(ready.body)["waits_for"]) == (503, line)
 
 
 async def test_metrics_are_in_prometheus_text_format() -> None:

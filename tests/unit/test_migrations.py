@@ -22,6 +22,12 @@ def test_the_code_needs_the_newest_version() -> None:
     assert migrations()[-1].version == NEEDED
 
 
+def test_every_way_back_is_that_of_a_migration() -> None:
+    files = {one.name for one in (folder() / "schema" / "migrations").glob("*.down.sql")}
+    assert files == {f"{one.name}.down.sql" for one in migrations() if one.down is not None}
+    assert files
+
+
 def test_code_that_a_migration_makes_too_old_is_never_newer_than_the_migration() -> None:
     assert all(one.oldest_code <= one.version for one in migrations())
 

@@ -87,4 +87,5 @@ def test_a_database_without_the_schema_is_one_line_that_says_so(
     ended = command(environment | {"DATABASE_URL": empty_database}, text)
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
-    assert "does not exist; `python -m consumer schema apply` makes it" in line
+    assert line.startswith("error: the schema is at version 0, this code needs ")
+    assert line.endswith(": run `python -m consumer schema apply`")
