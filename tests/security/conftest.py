@@ -1,10 +1,8 @@
 """A broker that is reached in every way: plain, by TLS, with certificates, with passwords."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import (
@@ -17,7 +15,7 @@ from deploy.local.kafka import node as kafka
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port
 from tests import brief_jvm, kafka_clients
-from tests.needed import program
+from tests.authority import Authority
 
 SECONDS_TO_END = 30.0
 USER, PASSWORD = "wattline", "hunter2"
@@ -29,47 +27,8 @@ PROTOCOLS = {
     "bare_sasl": "SASL_PLAINTEXT",
     "astray": "PLAINTEXT",
 }
-# Of elliptic curves: one for RSA takes a quarter of a second to make.
-NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 NOWHERE = "nowhere"
 """Where `astray` sends its clients; nothing listens there."""
-
-
-class Authority:
-    """A certificate authority of the test's own, and the certificates that it has signed."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.certificate = folder / "ca.pem"
-        self._key = folder / "ca.key"
-        self._serial = 0
-        self._openssl(
-            "req", "-x509", *NEW_KEY, "-nodes", "-days", "2", "-subj", "/CN=test CA",
-            "-keyout", str(self._key), "-out", str(self.certificate),
-        )  # fmt: skip
-
-    def sign(self, name: str, *, host: str = HOST) -> tuple[Path, Path]:
-        """Return the files of a new certificate and of its key."""
-        certificate, key, asked = (self.folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
-        self._serial += 1
-        names = self.folder / f"{name}.names"
-        names.write_text(f"subjectAltName=IP:{host}\n")
-        self._openssl(
-            "req", *NEW_KEY, "-nodes", "-subj", f"/CN={name}",
-            "-keyout", str(key), "-out", str(asked),
-        )  # fmt: skip
-        self._openssl(
-            "x509", "-req", "-in", str(asked), "-days", "2", "-CA", str(self.certificate),
-            "-CAkey", str(self._key), "-set_serial", str(self._serial), "-extfile", str(names),
-            "-out", str(certificate),
-        )  # fmt: skip
-        return certificate, key
-
-    @staticmethod
-    def _openssl(*arguments: str) -> None:
-        openssl = program("openssl", package="openssl")
-        subprocess.run([openssl, *arguments], check=True, capture_output=True)
 
 
 @dataclass(frozen=True)
