@@ -60,12 +60,17 @@ def check(file: Path) -> None:
 
 
 def _described(stanza: Stanza, client: Client, now: datetime) -> str:
-    said = [", ".join(sorted(client.scopes)), f"{len(stanza.digests)} keys"]
+    said = [", ".join(sorted(client.scopes)), _counted(stanza)]
     if stanza.certificates:
         said.append(f"certificates {', '.join(stanza.certificates)}")
     if client.prefixes:
         said.append(f"devices {', '.join(f'{one}*' for one in client.prefixes)}")
     if client.expires is not None:
         ended = "has ended" if client.has_expired(now) else "ends"
-        said.append(f"{ended} at {client.expires:%F %T%z}")
+        said.append(f"{ended} at {client.expires:%F %T}Z")
     return "; ".join(said)
+
+
+def _counted(stanza: Stanza) -> str:
+    count = len(stanza.digests)
+    return "1 key" if count == 1 else f"{count} keys"

@@ -53,7 +53,7 @@ def _instant(value: object) -> object:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise PydanticCustomError("no_offset", "should end with Z or an offset")
-        return value
+        return value.astimezone(UTC)
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
     raise PydanticCustomError("no_date", "should be a date, without quotes: 2027-01-31")

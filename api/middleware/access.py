@@ -108,7 +108,7 @@ class Access:
         except Ambiguous:
             return None, "the key and the client's certificate belong to different clients"
         if client is not None and client.has_expired(datetime.now(UTC)):
-            return None, f"the access of client {client.name} ended at {client.expires:%F %TZ}"
+            return None, f"the access of client {client.name} ended at {client.expires:%F %T}Z"
         return client, refusal
 
 

@@ -279,7 +279,8 @@ def test_the_bounds_hold_above_tls_too(authority: Authority, signed: tuple[Path,
             slow.sendall(b"GET /long HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
             came = len(slow.recv(1 << 14))
             # The server gives up on clients that do not close.
-            answer_to(connected(server, context), b"x" * (70 << 10))
+            with connected(server, context) as refused_too:
+                answer_to(refused_too, b"x" * (70 << 10))
             while part := slow.recv(1 << 14):
                 came += len(part)
         assert came > LONG
