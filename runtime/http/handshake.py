@@ -6,6 +6,8 @@ clients that do not finish theirs, and what the transport below has not sent wou
 
 import asyncio
 from asyncio.sslproto import SSLProtocol
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -58,7 +60,7 @@ class Handshake(SSLProtocol):
     certificate: Certificate
     connections: type[Secured]
     # Allocated for each connection; the default of 256 KiB is meant for few of them.
-    max_size = 16 << 10
+    max_size = 8 << 10
 
     def __init__(
         self,
@@ -67,11 +69,10 @@ class Handshake(SSLProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        connection = self.connections(config, server_state, app_state, _loop)
-        connection.handshake = self
+        make = partial(self.connections, config, server_state, app_state, _loop)
         super().__init__(
             asyncio.get_running_loop(),
-            connection,
+            _Opening(self, make),
             self.certificate.context,
             cast("asyncio.Future[Any]", None),  # nobody waits for it
             server_side=True,
@@ -148,6 +149,20 @@ class Handshake(SSLProtocol):
         self.is_refused = True
         if self._below is not None:
             self._below.abort()
+
+
+class _Opening(asyncio.Protocol):
+    """Makes the connection once the handshake is over: those that never are take less memory."""
+
+    def __init__(self, handshake: Handshake, make: Callable[[], Secured]) -> None:
+        self._handshake = handshake
+        self._make = make
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        connection = self._make()
+        connection.handshake = self._handshake
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
 
 
 def secured(crowd: Crowd, certificate: Certificate) -> type[asyncio.Protocol]:
