@@ -115,14 +115,15 @@ def written(
     expires: datetime | None = None,
 ) -> str:
     """Return the stanza of a client as text; raises BadStanza if it could not be read again."""
-    lines = [f"[clients.{name}]", f'keys = ["{digest}"]', f"scopes = {_listed(scopes)}"]
+    # Quoted, so that it is the name that is found to be wrong, if it is.
+    lines = [f"[clients.{json.dumps(name)}]", f'keys = ["{digest}"]', f"scopes = {_listed(scopes)}"]
     if prefixes:
         lines.append(f"prefixes = {_listed(prefixes)}")
     if expires is not None:
         lines.append(f"expires = {expires.isoformat()}")
-    text = "\n".join(lines)
-    parse(text)
-    return text
+    parse("\n".join(lines))
+    lines[0] = f"[clients.{name}]"
+    return "\n".join(lines)
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -39,8 +39,7 @@ class Secured(Connection):
         return super().unsent + self.handshake.unsent
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.crowd.leave(self.handshake)
-        self.handshake.is_over = True
+        self.handshake.end()
         names = names_in(transport.get_extra_info("peercert"))
         self.app_state = self.app_state | {CERTIFICATE: names}
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=_MOST_UNSENT)
@@ -79,6 +78,8 @@ class Handshake(SSLProtocol):
             ssl_handshake_timeout=_NEVER_S,
             ssl_shutdown_timeout=_NEVER_S,
         )
+        # uvicorn shuts these down when it ends; otherwise it would wait for them.
+        self._all = cast("set[Handshake]", server_state.connections)
         self.address = "-"
         self.is_refused = False
         self.is_over = False
@@ -97,6 +98,7 @@ class Handshake(SSLProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._below = cast("asyncio.Transport", transport)
+        self._all.add(self)
         client = get_remote_addr(self._below)
         if client:
             self.address = client[0]
@@ -111,7 +113,7 @@ class Handshake(SSLProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._below = None
         if not self.is_over:
-            self.crowd.leave(self)
+            self.end()
             # A probe that only connects has not failed.
             if self._has_begun and not self.is_refused:
                 self.crowd.count(Bound.HANDSHAKE)
@@ -130,7 +132,13 @@ class Handshake(SSLProtocol):
         else:
             super()._fatal_error(exc, message)
 
-    # What the crowd calls, until the handshake is over
+    def end(self) -> None:
+        """Note that the handshake is over: there is a connection, or there will be none."""
+        self.is_over = True
+        self.crowd.leave(self)
+        self._all.discard(self)
+
+    # What the crowd and uvicorn call, until the handshake is over
 
     def look(self, seconds: float) -> None:
         """End it if the client takes too long; `seconds` since the last look."""
@@ -142,6 +150,10 @@ class Handshake(SSLProtocol):
     def refuse(self, refusal: Refusal) -> None:
         """Close it: before the handshake there is no way to say why."""
         self.crowd.count(refusal.bound)
+        self.abort()
+
+    def shutdown(self) -> None:
+        """End it, since the server ends."""
         self.abort()
 
     def abort(self) -> None:

@@ -54,6 +54,9 @@ class Secured:
             "HTTP_TLS_CLIENT_AUTH": "optional",
             "HTTP_TLS_CLIENT_CAFILE": str(self.authority.certificate),
             "METRICS_PORT": "0",
+            # Far more than this test has: the end must not wait for a handshake.
+            "DRAIN_TIMEOUT_S": "3600",
+            "HTTP_HEAD_TIMEOUT_S": "3600",
         }
 
     def context(self, client: str | None = None, more: str = "") -> ssl.SSLContext:
@@ -134,7 +137,9 @@ async def test_files_are_renewed_and_only_those_who_are_removed_notice(
         assert 'client="guest"' not in page
         assert "telemetry_http_certificate_expiry_seconds 1" in page
         assert 'telemetry_http_refused_total{bound="tls_handshake"} 2.0' in page
-        assert process.stop() == 0
+        with socket.create_connection((HOST, secured.port), PATIENCE_S) as begun:
+            begun.sendall(b"\x16")
+            assert process.stop() == 0
         assert [line for line in process.log() if line["event"].startswith("Traceback")] == []
 
 

@@ -142,4 +142,6 @@ def test_a_new_key_comes_with_the_stanza_that_admits_it(tmp_path: Path) -> None:
         file.unlink() if broken is None else file.write_text(broken)
         assert CliRunner().invoke(app, ["keys", "check", str(file)]).exit_code == 1
     for wrong in (["--name", "a b"], ["--prefix", "a", "--scope", "admin"]):
-        assert CliRunner().invoke(app, [*words, *wrong]).exit_code == 2
+        refused = CliRunner().invoke(app, [*words, *wrong])
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith("error: clients.")
