@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.commands import keys
 from api.live.stream import Live
 from api.parts import Parts
 from api.postgres.probe import Probes
@@ -36,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys.app, name="keys")
 
 
 class _Server(uvicorn.Server):
@@ -73,10 +75,10 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _leave)
     listening = listen(settings.listen)
     for_metrics = _listen_for_metrics(settings)
-    announce(listening)
     pool = settings.pool
     warn_if_unchecked(database_url=pool.database_url, database_read_url=pool.database_read_url)
     application: FastAPI = create_app(settings, for_metrics=for_metrics)
+    announce(listening)
     # Describing all paths takes a tenth of a second or more; no request should wait for that.
     application.openapi()
     parts: Parts = application.state.parts
@@ -86,6 +88,7 @@ def run() -> None:
             settings=settings.listen,
             refused=parts.metrics.refused,
             connections=parts.metrics.connections,
+            certificate=parts.certificate,
             timeout_graceful_shutdown=round(settings.listen.drain_timeout_s),
         ),
         live=parts.live,
@@ -110,7 +113,7 @@ def _listen_for_metrics(settings: Settings) -> socket.socket | None:
 
 @app.command()
 def new_key() -> None:
-    """Make an API key: put the digest into API_KEYS, and give the key to the client."""
+    """Make an API key that may do everything: its digest is for API_KEYS, the key for a client."""
     key = secrets.token_urlsafe(32)
     typer.echo(f"key:    {key}")
     typer.echo(f"digest: {hashlib.sha256(key.encode()).hexdigest()}")

@@ -7,13 +7,13 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
 from api.lifespan import running
-from api.metrics import Metrics
 from api.middleware.access import Access
 from api.middleware.access_log import AccessLog
 from api.middleware.as_of import AsOf
 from api.middleware.body_limit import BodyLimit
 from api.middleware.cookies import NoCookies
 from api.middleware.departure import Departure
+from api.middleware.devices import check_devices
 from api.middleware.head import Head
 from api.middleware.inflation import Inflation
 from api.middleware.proxies import Proxies
@@ -63,8 +63,8 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
         version="1",
         description=_DESCRIPTION,
         lifespan=lifespan,
-        middleware=_middleware(settings, parts.metrics),
-        dependencies=[Depends(check_query)],
+        middleware=_middleware(settings, parts),
+        dependencies=[Depends(check_query), Depends(check_devices)],
         # FastAPI's own page loads scripts from another machine; ours is in api/page.
         docs_url=None,
         redoc_url=None,
@@ -88,20 +88,20 @@ def create_app(settings: Settings, *, for_metrics: socket.socket | None = None) 
     return app
 
 
-def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+def _middleware(settings: Settings, parts: Parts) -> list[Middleware]:
     """Return what a request passes through before its route, the first one first."""
-    access = settings.access
+    access, metrics, known = settings.access, parts.metrics, parts.known
     # Only a replica's answers may be old.
     dated = [Middleware(AsOf)] if settings.pool.database_read_url is not None else []
     return [
         # First: all others see the client's own address, scheme and host.
         Middleware(Proxies, trusted=access.proxies),
         # Around all that may refuse, so that every answer is logged, counted and has its headers.
-        Middleware(AccessLog, metrics=metrics),
+        Middleware(AccessLog, metrics=metrics, known=known),
         # Before anything is done for a client that has no key, or asks too often.
-        Middleware(Access, settings=access, metrics=metrics),
+        Middleware(Access, settings=access, known=known, metrics=metrics),
         # Before the body is read for a page of another site.
-        Middleware(SameSite, only_loopback=not access.digests),
+        Middleware(SameSite, only_loopback=not access.needs_keys),
         # Outside of all that waits, so that it can cancel it when the client leaves.
         Middleware(Departure),
         # Before all that reads a body.

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 import uvicorn
@@ -24,6 +25,7 @@ from runtime.http.server import configuration, serve
 from runtime.kafka.brokers import Unreachable
 from runtime.kafka.settings import KafkaSettings
 from runtime.kafka.topics import create_topics
+from runtime.renewal import Renew, keep_renewed
 from runtime.tasks import cancel
 
 log = structlog.get_logger()
@@ -45,7 +47,13 @@ async def running(
         await stack.enter_async_context(parts.figures.opened())
         stack.push_async_callback(parts.probes.aclose)
         await stack.enter_async_context(parts.readiness.looking())
+        if parts.known.are_needed:
+            parts.known.note_gone = partial(_forget, parts, asyncio.get_running_loop())
+        renewals: list[Renew] = [parts.known.renew] if settings.access.api_clients_file else []
+        if parts.certificate is not None:
+            renewals.append(parts.certificate.renew)
         background = {
+            "renewal": keep_renewed(renewals),
             "live": parts.live.run(),
             "figures": parts.figures.run(),
             "topics": _make_topics(settings.kafka, parts.gateway),
@@ -61,11 +69,18 @@ async def running(
         yield
 
 
+def _forget(parts: Parts, loop: asyncio.AbstractEventLoop, names: Set[str]) -> None:
+    """End the live streams of these clients; called on a thread, which the parts are not for."""
+    loop.call_soon_threadsafe(parts.live.end_those_of, {f"client:{name}" for name in names})
+    loop.call_soon_threadsafe(parts.metrics.forget_clients, names - parts.known.clients.names)
+
+
 def _metrics_server(parts: Parts, listen: ListenSettings) -> uvicorn.Config:
     return configuration(
         metrics_alone(parts.exposition),
         settings=listen.model_copy(update={"http_max_connections": _MOST_SCRAPERS}),
         refused=parts.metrics.refused,
+        certificate=parts.certificate,
         lifespan="off",
         headers=list(SECURITY_HEADERS.items()),
     )

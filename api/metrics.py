@@ -1,4 +1,8 @@
-"""The catalogue of the API's metrics; a label never holds a device id or a client."""
+"""The catalogue of the API's metrics.
+
+A label never holds a device id, nor what a client sent: clients have the names that the operator
+gave them.
+"""
 
 from collections.abc import Iterable
 
@@ -39,6 +43,17 @@ class Metrics:
         self.connections = Gauge(
             "telemetry_http_connections", "connections of clients", registry=self.registry
         )
+        self.certificate_expiry = Gauge(
+            "telemetry_http_certificate_expiry_seconds",
+            "when the certificate of HTTP_TLS_CERTFILE expires, in seconds since 1970; 0: no TLS",
+            registry=self.registry,
+        )
+        self.clients_requests = Counter(
+            "telemetry_http_client_requests",
+            "requests that were answered, by client and by the first digit of the status",
+            ["client", "status"],
+            registry=self.registry,
+        )
         self.body_bytes = Gauge(
             "telemetry_http_body_bytes",
             "bytes of the bodies that are being read and answered",
@@ -60,6 +75,11 @@ class Metrics:
             "listeners of the live stream that were too slow",
             registry=self.registry,
         )
+
+    def forget_clients(self, names: Iterable[str]) -> None:
+        """Show no figures any longer of clients that are not known any longer."""
+        for name in names:
+            self.clients_requests.remove_by_labels({"client": name})
 
     def watch(self, database: Database) -> None:
         """Show the connections of the pools, and the requests in the lanes before them."""

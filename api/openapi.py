@@ -1,7 +1,8 @@
-"""The OpenAPI document, with what FastAPI does not know: problems, keys, examples. Pure."""
+"""The OpenAPI document, with what FastAPI does not know: problems, scopes, examples. Pure."""
 
 from typing import Any
 
+from api.identity.client import scope_needed
 from api.problems import ProblemDocument, describe_problems
 from api.times import AS_OF
 from runtime.http.problem import MEDIA_TYPE
@@ -17,9 +18,8 @@ _DEEPEST = 8
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
     "basic": {"type": "http", "scheme": "basic", "description": "any user, an API key as password"},
+    "certificate": {"type": "mutualTLS", "description": "a client's certificate, if the API asks"},
 }
-# The last one, none: a server on loopback may run without keys.
-_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}, {}]
 _BY_TYPE = {"integer": 1, "number": 1.0, "string": "text", "boolean": True, "null": None}
 
 
@@ -31,14 +31,16 @@ def complete(document: Document) -> Document:
     schemas |= problem.pop("$defs") | {"ProblemDocument": problem}
     components["securitySchemes"] = _SCHEMES
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             # The answers of the middleware, which stands before every route.
             refusals = (403, 413, 415, 422) if "requestBody" in operation else (403, 422)
             operation["responses"] |= {
                 str(status): answer for status, answer in describe_problems(*refusals).items()
             }
             if path.startswith("/v1/"):
-                operation["security"] = _SECURITY
+                needed = [scope_needed(method.upper(), path)]
+                # The last one, none: a server on loopback may run without keys.
+                operation["security"] = [*({name: needed} for name in _SCHEMES), {}]
                 if "200" in operation["responses"]:
                     operation["responses"]["200"].setdefault("headers", {})[AS_OF] = _AS_OF
             for content in _contents(operation):

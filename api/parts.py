@@ -7,6 +7,7 @@ from typing import Annotated, Self, cast
 from fastapi import Depends, Request
 
 from api.figures.figures import Figures
+from api.identity.known import Known
 from api.ingest.gateway import Gateway
 from api.ingest.turns import Turns
 from api.live.stream import Live
@@ -18,6 +19,7 @@ from api.postgres.probe import Probes
 from api.postgres.replay import Replay
 from api.readiness import Readiness
 from api.settings import RegistrySettings, Settings
+from runtime.http.certificate import Certificate
 from runtime.http.exposition import Exposition
 
 
@@ -36,12 +38,19 @@ class Parts:
     readiness: Readiness
     retention_days: int
     registry: RegistrySettings
+    known: Known
+    certificate: Certificate | None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the parts; none of them connects before `api.lifespan` runs them."""
+        """Return the parts; none of them connects before `api.lifespan` runs them.
+
+        Raises SettingsError for a file of clients or of a certificate that cannot be used.
+        """
         metrics = Metrics()
         replay = Replay()
+        known = Known(settings.access)
+        certificate = Certificate.of(settings.listen, metrics.certificate_expiry)
         database = Database(
             settings.pool,
             replay=replay,
@@ -64,6 +73,8 @@ class Parts:
             readiness=Readiness({"database": probes.ping, "kafka": gateway.ping}),
             retention_days=settings.gateway.history_retention_days,
             registry=settings.registry,
+            known=known,
+            certificate=certificate,
         )
 
 

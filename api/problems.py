@@ -20,6 +20,9 @@ MOST_FAULTS = 20
 """Faults that one document lists; `moreErrors` counts the others."""
 OTHER_NAMES = "other_names"
 """The key in a request's scope of the query parameters that were given by another name."""
+WRONG_SCOPE = "urn:wattline:problem:wrong-scope"
+FOREIGN_DEVICE = "urn:wattline:problem:foreign-device"
+"""`type` of the problems whose status does not say enough: what the client may not do."""
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 # The client's own text is repeated to it: cut short, and without control characters.
 _LONGEST_NAME, _LONGEST_DETAIL = 64, 500
@@ -35,7 +38,8 @@ class FieldFault(BaseModel):
 class Problem(HTTPException):
     """An answer other than success, raised by routes and turned into a document here.
 
-    `more_errors` counts faults that are not in `errors`.
+    `more_errors` counts faults that are not in `errors`. `kind` is its `type`, if the status does
+    not say enough.
 
     It is an HTTPException because FastAPI passes no other exception on while it reads a body.
     """
@@ -51,6 +55,7 @@ class Problem(HTTPException):
         errors: Sequence[FieldFault] = (),
         more_errors: int = 0,
         headers: Mapping[str, str] | None = None,
+        kind: str | None = None,
         **more: object,
     ) -> None:
         super().__init__(status, _plain(detail, _LONGEST_DETAIL), dict(headers or {}))
@@ -64,7 +69,7 @@ class Problem(HTTPException):
             for fault in faults[:MOST_FAULTS]
         ]
         self.more_errors = len(faults) - len(self.errors) + more_errors
-        self.more = more
+        self.more = more if kind is None else {"type": kind, **more}
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Name parameters as the client did; `names` maps their main names to those."""
@@ -88,6 +93,11 @@ class Problem(HTTPException):
 class ProblemDocument(BaseModel):
     """The document that is sent for a problem."""
 
+    type: str | None = Field(
+        None,
+        description=f"{WRONG_SCOPE} or {FOREIGN_DEVICE}; else the status says what kind it is",
+        examples=[None],
+    )
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["should be later than start"])

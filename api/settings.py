@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from hashlib import sha256
+from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -24,7 +25,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 # The digests that a shell computes if the variable that should hold the key is empty.
-_OF_NOTHING = {sha256(blank).hexdigest() for blank in (b"", b" ", b"\n", b" \n", b"\r\n")}
+OF_NOTHING = {sha256(blank).hexdigest() for blank in (b"", b" ", b"\n", b" \n", b"\r\n")}
 
 
 class ListenSettings(HttpSettings):
@@ -71,6 +72,9 @@ class AccessSettings(BaseSettings):
         SecretStr(""),
         description="SHA-256 of each key in hex, comma-separated; without: loopback only",
     )
+    api_clients_file: Path | None = Field(
+        None, description="TOML file of clients: their names, keys, scopes and devices"
+    )
     rate_limit_per_minute: int = Field(
         60_000, ge=0, le=10_000_000, description="requests of one client in a minute; 0: unlimited"
     )
@@ -91,7 +95,7 @@ class AccessSettings(BaseSettings):
         keys = "".join(given.get_secret_value().split()).lower()
         if not all(_KEY.fullmatch(key) for key in keys.split(",") if key):
             raise ValueError("should be SHA-256 digests of 64 hex digits, comma-separated")
-        if not _OF_NOTHING.isdisjoint(keys.split(",")):
+        if not OF_NOTHING.isdisjoint(keys.split(",")):
             raise ValueError("has the digest of an empty key")
         return SecretStr(keys)
 
@@ -105,9 +109,13 @@ class AccessSettings(BaseSettings):
         return proxies
 
     @property
-    def digests(self) -> frozenset[bytes]:
-        keys = "".join(self.api_keys.get_secret_value().split())
-        return frozenset(bytes.fromhex(key) for key in keys.split(",") if key)
+    def digests(self) -> tuple[bytes, ...]:
+        keys = self.api_keys.get_secret_value()
+        return tuple(bytes.fromhex(key) for key in "".join(keys.split()).split(",") if key)
+
+    @property
+    def needs_keys(self) -> bool:
+        return bool(self.digests) or self.api_clients_file is not None
 
     @property
     def proxies(self) -> tuple[Network, ...]:
@@ -273,8 +281,8 @@ class Settings:
         self.metrics = load(MetricsSettings)
         self.access = load(AccessSettings)
         self.log = load(LogSettings)
-        if not self.access.digests and not self.listen.is_loopback:
+        if not self.access.needs_keys and not self.listen.is_loopback:
             raise SettingsError(
-                f"API_KEYS: is not set; without keys HTTP_HOST must be loopback, and is"
-                f" {self.listen.http_host}"
+                f"API_KEYS: is not set, nor is API_CLIENTS_FILE; without keys HTTP_HOST must be"
+                f" loopback, and is {self.listen.http_host}"
             )

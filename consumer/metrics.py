@@ -133,6 +133,10 @@ class Metrics:
             "bound",
         )
         self.http_connections = self._gauge("http_connections", "connections of clients")
+        self.http_certificate_expiry = self._gauge(
+            "http_certificate_expiry_seconds",
+            "when the certificate of HTTP_TLS_CERTFILE expires, in seconds since 1970; 0: no TLS",
+        )
         self.devices = self._gauge(
             "devices",
             "devices that are registered, and devices that sent readings and are not",

@@ -21,9 +21,11 @@ from consumer.upkeep.expiry import keep_expiring, keep_measured
 from consumer.upkeep.retention import keep_maintained
 from consumer.upkeep.rollups import keep_rolled_up
 from consumer.wiring import Parts, build
+from runtime.http.certificate import Certificate
 from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.server import configuration, listen, serve
 from runtime.postgres.settings import warn_if_unchecked
+from runtime.renewal import keep_renewed
 from runtime.tasks import cancel
 
 log = structlog.get_logger()
@@ -34,7 +36,7 @@ ANSWER_IS_FRESH_S = 3 * CHECK_S
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT and return the exit code.
 
-    Raises PortTaken if health and metrics cannot be served.
+    Raises PortTaken and SettingsError if health and metrics cannot be served.
     """
     listening = listen(settings.http)
     stopping = asyncio.Event()
@@ -43,13 +45,18 @@ async def run(settings: Settings) -> int:
     _collect_garbage_rarely()
     code = 0
     async with build(settings) as parts:
+        certificate = Certificate.of(settings.http, parts.metrics.http_certificate_expiry)
         log.info("service_starting", group=settings.source.consumer_group)
         warn_if_unchecked(database_url=settings.database.database_url)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(part)
-                    for part in (_pages(parts, settings, listening), *_work(parts, settings))
+                    for part in (
+                        _pages(parts, settings, listening, certificate),
+                        keep_renewed([certificate.renew] if certificate else []),
+                        *_work(parts, settings),
+                    )
                 ]
                 await stopping.wait()
                 log.info("service_stopping")
@@ -103,7 +110,9 @@ def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
     ]
 
 
-async def _pages(parts: Parts, settings: Settings, listening: socket.socket) -> None:
+async def _pages(
+    parts: Parts, settings: Settings, listening: socket.socket, certificate: Certificate | None
+) -> None:
     """Serve health and metrics for ever."""
     database = parts.database
 
@@ -122,6 +131,7 @@ async def _pages(parts: Parts, settings: Settings, listening: socket.socket) -> 
         settings=settings.http,
         refused=parts.metrics.http_refused,
         connections=parts.metrics.http_connections,
+        certificate=certificate,
         lifespan="off",
         headers=list(SECURITY_HEADERS.items()),
     )

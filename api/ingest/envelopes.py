@@ -5,6 +5,7 @@ judges it, just as it will in the consumer.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,31 +20,51 @@ BY_NAME = {stream.name: stream for stream in STREAMS}
 Raw = msgspec.Raw
 
 
+class Foreign(NamedTuple):
+    """Why a reading of a device that is not the client's is refused; in the form of Rejected."""
+
+    reason: str
+    detail: str
+    field: str
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An element that is not a reading, and its place in the request."""
+    """An element that is not a reading, or not one that the client may send, and its place."""
 
     index: int
-    rejected: Rejected
+    rejected: Rejected | Foreign
 
 
 @dataclass(slots=True)
 class Sorted:
-    """What a request holds: messages to send, and elements that are refused."""
+    """What a request holds: messages to send, and elements that are refused.
 
+    With prefixes, only readings of devices whose ids begin with one of them are taken.
+    """
+
+    prefixes: tuple[str, ...] = ()
     messages: list[Message] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+
+    @property
+    def are_all_foreign(self) -> bool:
+        """Return whether each is a reading, but of a device that is not the client's."""
+        return not self.messages and all(isinstance(one.rejected, Foreign) for one in self.refused)
 
     def add(self, index: int, value: bytes, stream: Stream, limits: TimeLimits) -> None:
         """Add an element that should be a reading of the stream."""
         reading = decode(value, stream, limits)
         if isinstance(reading, Rejected):
             self.refuse(index, reading)
+        elif self.prefixes and not reading.device_id.startswith(self.prefixes):
+            detail = f"{stream.name} {reading.device_id} is not a device of this client"
+            self.refuse(index, Foreign("foreign_device", detail, stream.id_field))
         else:
             self.messages.append(Message(stream.topic, reading.device_id.encode(), value))
 
-    def refuse(self, index: int, rejected: Rejected) -> None:
-        """Add an element that is not a reading."""
+    def refuse(self, index: int, rejected: Rejected | Foreign) -> None:
+        """Add an element that is not taken."""
         self.refused.append(Refused(index, rejected))
 
 
@@ -63,31 +84,35 @@ _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _MOST_BYTES = MAX_VALUE_BYTES + 1_024
 
 
-def read_one(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
+def read_one(
+    body: bytes, stream: Stream, limits: TimeLimits, prefixes: tuple[str, ...] = ()
+) -> Sorted:
     """Sort a body that is one reading of the stream."""
-    found = Sorted()
+    found = Sorted(prefixes)
     found.add(0, body, stream, limits)
     return found
 
 
-def read_batch(body: bytes, stream: Stream, limits: TimeLimits) -> Sorted:
+def read_batch(
+    body: bytes, stream: Stream, limits: TimeLimits, prefixes: tuple[str, ...] = ()
+) -> Sorted:
     """Sort a body `{"data": [reading, …]}`; raises NotABatch and TooMany."""
-    found = Sorted()
+    found = Sorted(prefixes)
     for index, value in enumerate(elements(body, "data")):
         found.add(index, value, stream, limits)
     return found
 
 
-def read_either(body: bytes, limits: TimeLimits) -> Sorted:
+def read_either(body: bytes, limits: TimeLimits, prefixes: tuple[str, ...] = ()) -> Sorted:
     """Sort a body that is a reading of either kind, or an envelope of one."""
-    found = Sorted()
+    found = Sorted(prefixes)
     _add_either(found, 0, body, limits)
     return found
 
 
-def read_mixed(body: bytes, limits: TimeLimits) -> Sorted:
+def read_mixed(body: bytes, limits: TimeLimits, prefixes: tuple[str, ...] = ()) -> Sorted:
     """Sort a body `{"records": [either form, …]}`; raises NotABatch and TooMany."""
-    found = Sorted()
+    found = Sorted(prefixes)
     for index, value in enumerate(elements(body, "records")):
         _add_either(found, index, value, limits)
     return found

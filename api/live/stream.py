@@ -6,7 +6,7 @@ dropped; with `Last-Event-ID` it finds its place again.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
@@ -74,6 +74,12 @@ class Live:
         self._begun.set()
         for listener in self._listeners:
             listener.end()
+
+    def end_those_of(self, callers: Container[str]) -> None:
+        """End the listeners of these callers."""
+        for listener in self._listeners:
+            if listener.caller in callers:
+                listener.end()
 
     @property
     def is_looking(self) -> bool:

@@ -7,8 +7,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.identity.known import Known
 from api.metrics import Metrics
-from api.middleware.caller import caller_of
+from api.middleware.caller import NOBODY, caller_of, client_name
 from api.problems import Problem
 from runtime.http.problem import SECURITY_HEADERS
 from runtime.http.scope import CLIENT_GONE, cut_off
@@ -29,9 +30,10 @@ class AccessLog:
     It is the last resort, too: any exception becomes a 500 that reveals nothing of the inside.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, known: Known) -> None:
         self._app = app
         self._metrics = metrics
+        self._known = known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,6 +75,11 @@ class AccessLog:
         route = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(method, route, status).inc()
+        caller = caller_of(scope)
+        client = client_name(caller)
+        # One that has just been removed would keep its series for ever.
+        client = client if client in self._known.clients.names else NOBODY
+        self._metrics.clients_requests.labels(client, f"{status // 100}xx").inc()
         if status not in _OF_THE_CLIENT:
             self._metrics.request_seconds.labels(method, route).observe(seconds)
         if not scope["path"].startswith(_UNLOGGED):
@@ -82,5 +89,5 @@ class AccessLog:
                 route=route,
                 status=status,
                 milliseconds=round(1_000 * seconds, 1),
-                caller=caller_of(scope),
+                caller=caller,
             )

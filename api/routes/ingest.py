@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,10 +14,11 @@ from api.ingest.batches import MOST_READINGS, NotABatch
 from api.ingest.elements import TooMany
 from api.ingest.envelopes import Sorted, read_batch, read_either, read_mixed, read_one
 from api.ingest.gateway import Unacknowledged
+from api.middleware.caller import admitted
 from api.models.readings import Accepted, SentMeterReading, SentVehicleReading
 from api.openapi import example_of
 from api.parts import Parts, TheParts
-from api.problems import Problem, describe_problems, unavailable
+from api.problems import FOREIGN_DEVICE, Problem, describe_problems, unavailable
 from telemetry.decode import TimeLimits
 from telemetry.readings import MeterReading, VehicleReading
 from telemetry.streams import METER, VEHICLE
@@ -68,13 +70,13 @@ _ANSWERS: dict[str, Any] = {
 @router.post("/meter", **_ANSWERS, openapi_extra=_body(_SCHEMAS["meter"], _READINGS["meter"]))
 async def ingest_meter(request: Request, parts: TheParts) -> Response:
     """Take one reading of a meter."""
-    return await _ingest(request, parts, lambda body, limits: read_one(body, METER, limits))
+    return await _ingest(request, parts, partial(read_one, stream=METER))
 
 
 @router.post("/vehicle", **_ANSWERS, openapi_extra=_body(_SCHEMAS["vehicle"], _READINGS["vehicle"]))
 async def ingest_vehicle(request: Request, parts: TheParts) -> Response:
     """Take one reading of a vehicle."""
-    return await _ingest(request, parts, lambda body, limits: read_one(body, VEHICLE, limits))
+    return await _ingest(request, parts, partial(read_one, stream=VEHICLE))
 
 
 @router.post(
@@ -84,7 +86,7 @@ async def ingest_vehicle(request: Request, parts: TheParts) -> Response:
 )
 async def ingest_meters(request: Request, parts: TheParts) -> Response:
     """Take up to 5,000 readings of meters."""
-    return await _ingest(request, parts, lambda body, limits: read_batch(body, METER, limits))
+    return await _ingest(request, parts, partial(read_batch, stream=METER))
 
 
 @router.post(
@@ -94,7 +96,7 @@ async def ingest_meters(request: Request, parts: TheParts) -> Response:
 )
 async def ingest_vehicles(request: Request, parts: TheParts) -> Response:
     """Take up to 5,000 readings of vehicles."""
-    return await _ingest(request, parts, lambda body, limits: read_batch(body, VEHICLE, limits))
+    return await _ingest(request, parts, partial(read_batch, stream=VEHICLE))
 
 
 @router.post(
@@ -121,18 +123,18 @@ PATHS = frozenset(route.path for route in router.routes if isinstance(route, API
 """The paths that take readings, whose bodies may be large."""
 
 
-async def _ingest(
-    request: Request, parts: Parts, read: Callable[[bytes, TimeLimits], Sorted]
-) -> Response:
+async def _ingest(request: Request, parts: Parts, read: Callable[..., Sorted]) -> Response:
     body = await request.body()
+    client = admitted(request.scope)
+    prefixes = () if client is None else client.prefixes
     limits = TimeLimits.at(time.time_ns() // 1_000, retention_days=parts.retention_days)
     try:
         if len(body) <= _MOST_INLINE:
-            found = read(body, limits)
+            found = read(body, limits=limits, prefixes=prefixes)
         else:
             # On a thread, so that other requests are answered meanwhile.
             async with parts.turns.turn(request):
-                found = await asyncio.to_thread(read, body, limits)
+                found = await asyncio.to_thread(read, body, limits=limits, prefixes=prefixes)
     except NotABatch as error:
         raise Problem(422, f"{error.field}: {error}", field=error.field) from error
     except TooMany as error:
@@ -148,10 +150,12 @@ async def _ingest(
     ]
     if not found.messages:
         first = found.refused[0].rejected
+        is_foreign = found.are_all_foreign
         raise Problem(
-            422,
+            403 if is_foreign else 422,
             "no reading was acceptable" if len(rejections) > 1 else first.detail,
             field=first.field if len(rejections) == 1 else None,
+            kind=FOREIGN_DEVICE if is_foreign else None,
             accepted=0,
             rejected=rejections,
         )

@@ -62,6 +62,11 @@ class Connection(HttpToolsProtocol):
         self._sending = Sending()
 
     @property
+    def unsent(self) -> int:
+        """How many bytes of answers the client has not taken."""
+        return self.transport.get_write_buffer_size()
+
+    @property
     def worth(self) -> int | None:
         """How much would be lost with it, from 0 up; None while an answer is made or taken."""
         if not self._owed:
@@ -204,7 +209,8 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
         elif not self.transport.is_closing():
             self.transport.write(refusal.answer(self.server_state.default_headers))
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot; LEAVING ends it
+                self.transport.write_eof()
             self.flow.resume_reading()
 
     def abort(self) -> None:
@@ -214,11 +220,11 @@ class Connection(HttpToolsProtocol):
     def look(self, seconds: float) -> None:
         """End it if the client has kept it waiting for too long; `seconds` since the last look."""
         # An answer that is not taken ends a connection that is closed already, too.
-        unsent_s = self._sending.look(self.transport.get_write_buffer_size(), seconds)
+        unsent_s = self._sending.look(self.unsent, seconds)
         if unsent_s > self._bounds.http_write_timeout_s:
             self.crowd.count(Bound.WRITE_TIMEOUT)
             self.transport.abort()
-        wait = self._waits_for()
+        wait = self.waits_for()
         # While reading is paused it is the application that keeps the client waiting.
         waited_s = self._waiting.look(wait, 0.0 if self.flow.read_paused else seconds)
         if wait is not None and waited_s > self._timeouts[wait.what]:
@@ -237,7 +243,7 @@ class Connection(HttpToolsProtocol):
         """Return whether the body of this request is still coming."""
         return self._is_in_message and not self._is_in_head and cycle is self.cycle
 
-    def _waits_for(self) -> Wait | None:
+    def waits_for(self) -> Wait | None:
         """Return what the client owes, if anything."""
         what: Owed | None = None
         if self.transport.is_closing():

@@ -20,6 +20,8 @@ class Bound(StrEnum):
     WRITE_TIMEOUT = "write_timeout"
     PIPELINED = "pipelined"
     MALFORMED = "malformed_http"
+    HANDSHAKE = "tls_handshake"
+    HANDSHAKE_TIMEOUT = "tls_handshake_timeout"
 
 
 class Refusal(Exception):  # noqa: N818  what it is for the client

@@ -6,6 +6,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 CLIENT_GONE = 499
 """Not a status of HTTP: nginx and others log it for a client that did not wait for its answer."""
 _CUT_OFF, _GIVES_WAY = "cut_off", "gives_way"
+CERTIFICATE = "certificate"
+"""The key in a request's state of the names in its client's certificate."""
 
 
 def cut_off(scope: Scope) -> int | None:
@@ -15,6 +17,12 @@ def cut_off(scope: Scope) -> int | None:
     """
     status: int | None = scope.get("state", {}).get(_CUT_OFF)
     return status
+
+
+def certificate_names(scope: Scope) -> frozenset[str]:
+    """Return the names in the client's certificate, such as `DNS:gw-1`; none without one."""
+    names: frozenset[str] = scope.get("state", {}).get(CERTIFICATE, frozenset())
+    return names
 
 
 def give_way(scope: Scope) -> None:

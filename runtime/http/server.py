@@ -13,8 +13,10 @@ import uvicorn
 from prometheus_client import Counter, Gauge
 from starlette.types import ASGIApp
 
+from runtime.http.certificate import Certificate
 from runtime.http.connection import protocol
 from runtime.http.crowd import Crowd
+from runtime.http.handshake import secured
 from runtime.http.settings import HttpSettings
 
 log = structlog.get_logger()
@@ -58,12 +60,13 @@ def configuration(
     settings: HttpSettings,
     refused: Counter,
     connections: Gauge | None = None,
+    certificate: Certificate | None = None,
     **more: Any,
 ) -> uvicorn.Config:
     """Return uvicorn's configuration for the application, within the bounds of the settings.
 
     `refused` counts by the label `bound` what the bounds turn away; `connections` shows how many
-    are open. `more` are uvicorn's own settings.
+    are open. With a certificate every connection needs TLS. `more` are uvicorn's own settings.
     """
     descriptors = _raise_descriptors()
     crowd = Crowd(
@@ -73,7 +76,7 @@ def configuration(
         log.warning("http_max_connections_lowered", to=crowd.most, descriptors=descriptors)
     return uvicorn.Config(
         app,
-        http=protocol(crowd),
+        http=protocol(crowd) if certificate is None else secured(crowd, certificate),
         ws="none",
         log_config=None,
         access_log=False,

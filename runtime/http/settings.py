@@ -1,8 +1,9 @@
 """The settings of a service's HTTP server."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.settings import ENVIRONMENT, LAST_PORT
@@ -50,3 +51,30 @@ class HttpSettings(BaseSettings):
     http_write_timeout_s: float = Field(
         30.0, gt=0, le=86_400, description="seconds in which a client must take 16 KiB of an answer"
     )
+    http_tls_certfile: Path | None = Field(
+        None, description="PEM file of the certificate and its chain; without: plain HTTP"
+    )
+    http_tls_keyfile: Path | None = Field(
+        None, description="PEM file of its private key; by default in HTTP_TLS_CERTFILE"
+    )
+    http_tls_key_password: SecretStr | None = Field(
+        None, description="password of the private key, if it is encrypted"
+    )
+    http_tls_client_auth: Literal["none", "optional", "required"] = Field(
+        "none", description="clients' certificates: none, optional or required"
+    )
+    http_tls_client_cafile: Path | None = Field(
+        None, description="PEM file of the authorities that sign clients' certificates"
+    )
+
+    @model_validator(mode="after")
+    def _fit_each_other(self) -> Self:
+        for name in ("http_tls_keyfile", "http_tls_key_password", "http_tls_client_cafile"):
+            if getattr(self, name) is not None and self.http_tls_certfile is None:
+                raise ValueError(f"{name.upper()}: needs HTTP_TLS_CERTFILE, which is not set")
+        if (self.http_tls_client_auth != "none") != (self.http_tls_client_cafile is not None):
+            raise ValueError(
+                "HTTP_TLS_CLIENT_AUTH: optional and required need HTTP_TLS_CLIENT_CAFILE, and none"
+                " takes no such file"
+            )
+        return self

@@ -18,7 +18,7 @@ from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST, free_port
 from runtime.kafka.settings import KafkaSettings
 from tests import brief_jvm, kafka_clients
-from tests.security.authority import Authority
+from tests.authority import Authority
 from tests.security.provider import CLIENT, ISSUER, SCOPE, SECRET, Provider, serving
 
 SECONDS_TO_END = 30.0

@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 
 from deploy.local.ports import HOST, free_port
+from tests.authority import Authority
 from tests.needed import program
-from tests.security.authority import Authority
 
 OWNER, PASSWORD = "owner", "hunter3"
 """The superuser, who shows a password."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from deploy.local.ports import HOST
-from tests.security.authority import openssl
+from tests.authority import openssl
 
 CLIENT, SECRET = "wattline", "hunter7"
 ISSUER, SCOPE = "https://provider.test", "kafka"

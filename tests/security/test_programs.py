@@ -16,8 +16,8 @@ from tests import kafka_clients
 from tests.acceptance.conftest import Environment, until
 from tests.acceptance.program import Ended, run
 from tests.at_the_end import start_at_the_end
+from tests.authority import Authority
 from tests.security import postgres
-from tests.security.authority import Authority
 from tests.security.conftest import Secured, Settings, provided, signed, tls, token
 from tests.security.postgres import CLIENT, ROTATED, Postgres
 

@@ -17,7 +17,7 @@ from runtime.http.refusal import Bound
 from tests.served import Client, Metrics, Served, served, until
 
 KEY = "a-key-of-these-tests"
-CALLER = f"key:{hashlib.sha256(KEY.encode()).hexdigest()[:8]}"
+CALLER = "client:key-1"
 ADDRESS = "address:127.0.0.1"
 AUTHORIZATION = b"Authorization: Bearer " + KEY.encode() + b"\r\n"
 JSON = b"Content-Type: application/json\r\n"

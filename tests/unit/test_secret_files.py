@@ -78,7 +78,7 @@ def test_every_kind_of_secret_may_be_in_a_file(
     assert pool.database_read_url is not None
     assert pool.database_read_url.get_secret_value() == OTHER_URL
     assert load(ProductSettings).key == "key"
-    assert load(AccessSettings).digests == {b"\xaa" * 32}
+    assert load(AccessSettings).digests == (b"\xaa" * 32,)
     expected = "pass word\n" if end else "pass word"  # one newline is cut, and no more
     kafka = load(KafkaSettings)
     assert kafka.aiokafka()["sasl_plain_password"] == expected

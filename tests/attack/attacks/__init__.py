@@ -3,6 +3,7 @@
 from tests.attack.attacks import (  # noqa: F401, I001  each registers its attacks, in this order
     heads,
     connections,
+    handshakes,
     floods,
     browsers,
     garbage,

@@ -1,4 +1,4 @@
-"""A certificate authority of the test's own, made by openssl."""
+"""A certificate authority of a test's own."""
 
 import subprocess
 from pathlib import Path
@@ -25,16 +25,20 @@ class Authority:
         )  # fmt: skip
 
     def sign(
-        self, name: str, *, host: str = HOST, days: int = 2, password: str = ""
+        self, name: str, *, host: str = HOST, days: int = 2, more: str = "", password: str = ""
     ) -> tuple[Path, Path]:
-        """Return the files of a new certificate and of its key; one of -1 days has expired."""
+        """Return the files of a new certificate and of its key.
+
+        It is the host's and has `more` names (`DNS:…`). It expires in this many days, or has
+        expired if they are negative. With a password its key is encrypted.
+        """
         certificate, key, asked = (self.folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
         self._serial += 1
         names = self.folder / f"{name}.names"
-        names.write_text(f"subjectAltName=IP:{host}\n")
-        protection = ("-passout", f"pass:{password}") if password else ("-nodes",)
+        names.write_text(f"subjectAltName=IP:{host}{',' if more else ''}{more}\n")
+        encrypted = ("-passout", f"pass:{password}") if password else ("-nodes",)
         openssl(
-            "req", *NEW_KEY, *protection, "-subj", f"/CN={name}",
+            "req", *NEW_KEY, *encrypted, "-subj", f"/CN={name}",
             "-keyout", str(key), "-out", str(asked),
         )  # fmt: skip
         openssl(

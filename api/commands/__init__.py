@@ -1,0 +1,1 @@
+"""What operators call beside `run`, one noun a file."""

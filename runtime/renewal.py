@@ -1,0 +1,38 @@
+"""Renewal of what was read from files: looked at every ten seconds, and at once on SIGHUP."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+LOOK_S = 10.0
+
+
+class Renew(Protocol):
+    """Reads files again if they have changed, or in any case if `asked`; never raises."""
+
+    def __call__(self, *, asked: bool) -> None: ...
+
+
+async def keep_renewed(renewals: Sequence[Renew]) -> None:
+    """Call each of them, for ever; returns at once if there are none.
+
+    SIGHUP ends a process that has nothing to renew, as it ends any other.
+    """
+    if not renewals:
+        return
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    try:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await asked.wait()
+            is_asked = asked.is_set()
+            asked.clear()
+            for renew in renewals:
+                await asyncio.to_thread(renew, asked=is_asked)
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
