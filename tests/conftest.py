@@ -54,6 +54,7 @@ LONGEST = (
     "tests/acceptance/test_answers.py",
     "tests/page/test_browser.py",
     "tests/security/test_refusals.py",
+    "tests/security/test_programs.py",
     "tests/acceptance/test_service.py",
     "tests/acceptance/test_upgrade.py",
     "tests/page/test_figures.py",
