@@ -17,6 +17,10 @@ UNVERSIONED = "f475dd445bf601fec5a98bbe6b92d7fdf5105d36"
 BEFORE = "da602d64c35fa45b542b7e14ee05a3b5678b352b"
 
 
+# The last commit that needs version 4.
+AT_FOUR = "c1fe30dde935602105efff065ea2d145ee68585f"
+
+
 def _lack(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(what)
@@ -52,7 +56,7 @@ def unversioned_schema(tree: Path) -> str:
 
 
 def schema_before(tree: Path) -> str:
-    """Return the schema of BEFORE, from its files, with the version that it is at."""
+    """Return the schema of a commit that has versions, from its files, with its version."""
     code = (tree / "consumer" / "postgres" / "migrations.py").read_text()
     nouns = re.findall(r'"(\w+)"', code.partition("_NOUNS = (")[2].partition(")")[0])
     files = [tree / "schema.sql", *(tree / "schema" / f"{noun}.sql" for noun in nouns)]

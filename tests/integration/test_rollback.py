@@ -1,5 +1,7 @@
 """The way back to an older schema, on a real PostgreSQL: only where nothing is lost."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -11,7 +13,7 @@ from consumer.postgres.schema import apply_schema, check_schema
 from consumer.postgres.schema_rollback import roll_back, try_rollback
 from runtime.postgres.schema_version import NEEDED
 from tests.integration.conftest import another_schema, rows
-from tests.needed import BEFORE, schema_before, tree_of
+from tests.needed import AT_FOUR, BEFORE, schema_before, tree_of
 
 VERSION = "SELECT max(version) FROM schema_version"
 # The newest migration that cannot be undone: it dates what devices are.
@@ -73,6 +75,16 @@ async def test_a_schema_goes_back_and_forward_again_and_keeps_what_cannot_be_com
         with pytest.raises(UnfitDatabase, match=r"^0003_date_facts cannot be undone"):
             await roll_back(connection, FINAL - 1)
         assert await rows(connection, VERSION) == [(NEEDED,)]
+
+
+async def test_the_version_before_roles_is_whole_again(database_url: str, tmp_path: Path) -> None:
+    at_four = schema_before(tree_of(AT_FOUR, tmp_path / "tree"))
+    async with another_schema(database_url, "elsewhere", at_four) as connection:
+        facts = await schema._facts(connection, "elsewhere")
+        await apply_schema(connection)
+        assert await schema._facts(connection, "elsewhere") != facts
+        assert await roll_back(connection, 4) == ["undid 0005_make_days"]
+        assert await schema._facts(connection, "elsewhere") == facts
 
 
 async def test_a_database_that_passed_a_version_by_does_not_go_back_to_it(

@@ -52,7 +52,7 @@ async def test_a_second_apply_says_that_it_waits_and_outlasts_the_limits_of_its_
             await asyncio.sleep(0.05)
     await applying
     await second.close()
-    assert told == ["another `schema apply`, `check` or `rollback` is running, waiting"]
+    assert told == ["another `schema apply`, `check`, `roles` or `rollback` is running, waiting"]
 
 
 def test_a_second_apply_ends_at_once_when_it_is_interrupted(database_url: str) -> None:
