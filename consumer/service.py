@@ -16,6 +16,7 @@ from consumer.kafka.stopped import STOPPED_HELP
 from consumer.postgres.database import Database
 from consumer.postgres.refusals import CHECK
 from consumer.settings import Settings
+from consumer.upkeep.backlog import keep_backlog_measured
 from consumer.upkeep.devices import keep_counted
 from consumer.upkeep.expiry import keep_expiring, keep_measured
 from consumer.upkeep.retention import keep_maintained
@@ -96,6 +97,7 @@ def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
         keep_measured(parts.upkeep, parts.metrics),
         keep_rolled_up(parts.upkeep, settings.history, is_behind=lambda: parts.schedule.is_behind),
         keep_counted(parts.upkeep, parts.metrics),
+        keep_backlog_measured(parts.upkeep, parts.metrics),
     ]
 
 
