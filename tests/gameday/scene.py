@@ -1,5 +1,6 @@
 """What is broken and looked at: servers, two replicas, an API, a flow of readings, Prometheus."""
 
+import itertools
 import os
 import secrets
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Scene:
         self._cleanup = ExitStack()
         self._named: dict[Replica, str] = {}
         self._read: dict[Replica, int] = {}
+        self._numbers = itertools.count()
 
     def __enter__(self) -> Self:
         self.prometheus: Prometheus = self._cleanup.enter_context(
@@ -62,12 +64,13 @@ class Scene:
         url = postgres.url(self.world.database, port=postgres.proxy.port)
         settings = {"DATABASE_URL": url} if through_proxy else {}
         replica = self.world.start_replica(trap=None, under=(), **settings)
-        self._take_in(replica, f"consumer {len(self._named)}")
+        self._take_in(replica, f"consumer {next(self._numbers)}")
         return replica
 
     def start_api(self) -> Replica:
         """Start an API, and have it scraped."""
         assert self.world.kafka is not None
+        number = next(self._numbers)
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": self.world.kafka.bootstrap,
             "DATABASE_URL": self.world.database_url,
@@ -76,10 +79,10 @@ class Scene:
         }
         api = Replica(
             environment,
-            log_file=self.world.folder / f"api-{len(self._named)}.log",
+            log_file=self.world.folder / f"api-{number}.log",
             command=("-m", "api", "run"),
         )
-        self._take_in(api, f"api {len(self._named)}")
+        self._take_in(api, f"api {number}")
         return api
 
     def forget(self, replica: Replica) -> None:
@@ -141,7 +144,7 @@ def _ready(replica: Replica) -> str:
     try:
         status, text = replica.get("/health/ready")
     except (OSError, ReplicaError):
-        return "no answer"
+        return "silent"
     return "ready" if status == 200 else f"not ready: {text}"
 
 
