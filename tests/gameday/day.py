@@ -1,9 +1,11 @@
 """The course of a game day: one thing breaks, it is seen, it is mended, and all is well."""
 
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.faults.progress import Stalled
 from tests.gameday.breakages import Breakage
 from tests.gameday.prometheus import Alert
 from tests.gameday.scene import Scene
@@ -11,6 +13,8 @@ from tests.gameday.scene import Scene
 CALM_S = 90.0
 """The longest wait for an alert, in its own time, and for all of them to clear, beyond `for`."""
 LOOK_S = 1.0
+# So many readings show that they flow again, before the flow is ended.
+FLOWS_AGAIN = 500
 # A log of an outage is short, but a flood of lines must not hide the alerts.
 _MOST_LINES = 6
 
@@ -112,5 +116,9 @@ def run_day(scene: Scene, breakage: Breakage, *, alert_s: float, hold_s: float, 
     else:
         day.found.append("not all alerts have cleared, or a process is not ready")
     say("All readings are compared with what is stored.")
-    day.found += scene.world.judge()
+    try:
+        scene.world.progress.wait_for_more(FLOWS_AGAIN)
+        day.found += scene.world.judge()
+    except (Stalled, subprocess.TimeoutExpired) as error:
+        day.found.append(str(error))
     return day
