@@ -32,29 +32,36 @@ class Scene:
     def __init__(self, servers: Servers, *, folder: Path, seed: int, factor: int) -> None:
         self.world = World(servers, folder=folder, seed=seed, flow=FLOW, offsets_tell=False)
         self._factor = factor
-        self._cleanup = ExitStack()
         self._named: dict[Replica, str] = {}
         self._read: dict[Replica, int] = {}
         self._numbers = itertools.count()
 
     def __enter__(self) -> Self:
-        self.prometheus: Prometheus = self._cleanup.enter_context(
-            prometheus(self.world.folder / "prometheus", factor=self._factor)
-        )
-        self._cleanup.enter_context(self.world)
-        self.replicas = [self.start_replica(through_proxy=n > 0) for n in range(REPLICAS)]
-        self.api = self.start_api()
-        for replica in self.replicas:
-            replica.wait_for("partitions_opened")
-        self.world.begin_flow()
-        self.world.progress.wait_for_more(500)
-        self._write_environment()
+        with (
+            ExitStack() as started
+        ):  # so that nothing is left running if a later one does not start
+            self.prometheus: Prometheus = started.enter_context(
+                prometheus(self.world.folder / "prometheus", factor=self._factor)
+            )
+            started.enter_context(self.world)
+            self.replicas = [self.start_replica(through_proxy=n > 0) for n in range(REPLICAS)]
+            started.callback(self._end_api)
+            self.api: Replica = self.start_api()
+            for replica in self.replicas:
+                replica.wait_for("partitions_opened")
+            self.world.begin_flow()
+            self.world.progress.wait_for_more(500)
+            self._write_environment()
+            self._cleanup = started.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.api.process.poll() is None:
-            self.api.kill()
         self._cleanup.close()
+
+    def _end_api(self) -> None:
+        for process, name in self._named.items():
+            if name.startswith("api") and process.process.poll() is None:
+                process.kill()
 
     # What a breakage starts and ends.
 
