@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check coverage faults attack lint model bench bench-api bench-memory bench-disturbed \
+.PHONY: help demo down test check coverage faults attack gameday lint model bench bench-api bench-memory bench-disturbed \
 	bench-replicas bench-stored soak plot lock clean
 
 help: ## List these commands
@@ -64,6 +64,9 @@ faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=1
 
 attack: $(VENV)/.dev ## Attack real processes on loopback in every way known, and judge by docs/security.md
 	@$(RUN) -m tests.attack
+
+gameday: $(VENV)/.dev ## Break one thing at random on real servers, and show what an operator sees (needs prometheus)
+	@$(RUN) -m tests.gameday
 
 bench: $(VENV)/.dev ## Measure rate, CPU and memory of a drain beside the raw limit, then the latency
 	@$(RUN) -m benchmarks.drain

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumer.metrics import Metrics
@@ -35,11 +35,17 @@ def application(
             status_code=200 if is_ready else 503,
         )
 
+    exposition = Exposition(metrics.registry)
+
+    async def measured(request: Request) -> Response:
+        metrics.ready.set(all(readiness().values()))
+        return await exposition.answer(request)
+
     app = Starlette(
         routes=[
             Route("/health/live", live),
             Route("/health/ready", ready),
-            Route("/metrics", Exposition(metrics.registry).answer),
+            Route("/metrics", measured),
         ]
     )
     # A probe may count a redirect as a success.

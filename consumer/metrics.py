@@ -125,6 +125,17 @@ class Metrics:
             "upkeep_available",
             "1: the same as database_available, for rollups, days ahead and retention",
         )
+        self.rollup_due = self._gauge(
+            "rollup_due",
+            "what waits to be rolled up: notes of flushes, and vehicles whose hours are over",
+            "kind",
+        )
+        self.history_made_until = self._gauge(
+            "history_made_until_seconds",
+            "the end of the days of history that are made from today on, in seconds since 1970",
+            "topic",
+        )
+        self.ready = self._gauge("ready", "1: /health/ready would answer 200")
         self.kafka_available = self._gauge("kafka_available", "1: Kafka answers")
         self.assigned_partitions = self._gauge("assigned_partitions", "partitions of this replica")
         self.http_refused = self._counter(

@@ -16,6 +16,7 @@ from consumer.fit import CHECK_S
 from consumer.health import application
 from consumer.kafka.stopped import STOPPED_HELP
 from consumer.settings import Settings
+from consumer.upkeep.backlog import keep_backlog_measured
 from consumer.upkeep.devices import keep_counted
 from consumer.upkeep.expiry import keep_expiring, keep_measured
 from consumer.upkeep.retention import keep_maintained
@@ -99,6 +100,7 @@ def _work(parts: Parts, settings: Settings) -> list[Coroutine[Any, Any, None]]:
         partial(keep_measured, upkeep, parts.metrics),
         partial(keep_rolled_up, upkeep, history, is_behind=lambda: parts.schedule.is_behind),
         partial(keep_counted, upkeep, parts.metrics),
+        partial(keep_backlog_measured, upkeep, parts.metrics),
     ]
     return [
         parts.fit.run(),

@@ -1,8 +1,10 @@
 """The registry that a process keeps its metrics in."""
 
-from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from runtime.memory_limit import memory_limit
 
 
 def new_registry() -> CollectorRegistry:
@@ -12,4 +14,10 @@ def new_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
+    limit = Gauge(
+        "telemetry_memory_limit_bytes",
+        "memory that the control group allows; 0: there is no limit",
+        registry=registry,
+    )
+    limit.set(memory_limit() or 0)
     return registry

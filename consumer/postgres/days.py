@@ -111,6 +111,23 @@ def _is_taken(day: int, found: list[Day]) -> bool:
     return bool(bounds)
 
 
+def made_until(days: Collection[Day], today: int) -> float:
+    """Return up to where attached tables hold every day from today on, in days since 1970 UTC.
+
+    `days` are those of one history. It is today if today has no table.
+    """
+    until: float = today
+    attached = [
+        (one.first, one.last)
+        for one in days
+        if one.state == "attached" and one.first is not None and one.last is not None
+    ]
+    for first, last in sorted(attached):
+        if first <= until:
+            until = max(until, last)
+    return until
+
+
 async def _make_day(
     connection: Connection, stream: Stream, day: date, *, state: str | None
 ) -> None:

@@ -14,6 +14,7 @@ from psycopg import errors
 
 from consumer.metrics import Metrics
 from consumer.postgres.failures import is_refused_connection, sqlstate_of
+from runtime.postgres.schema_version import UnfitSchema
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ LETTERS = Work("letters")
 ROLLUP = Work("rollup")
 COMPLETION = Work("completion")
 DEVICES = Work("devices")
+BACKLOG = Work("backlog")
 
 
 class _Refusal(NamedTuple):
@@ -119,10 +121,11 @@ class Refusals:
 
 def _refusal(work: Work, error: BaseException) -> _Refusal:
     sqlstate = sqlstate_of(error) or _UNKNOWN
-    try:
-        errors.lookup(sqlstate)
-    except KeyError:
-        sqlstate = _UNKNOWN
+    if sqlstate != UnfitSchema.sqlstate:
+        try:
+            errors.lookup(sqlstate)
+        except KeyError:
+            sqlstate = _UNKNOWN
     if is_refused_connection(error):  # whatever the work was
         return _Refusal("connect", "", sqlstate)
     return _Refusal(work.name, work.topic, sqlstate)

@@ -191,6 +191,11 @@ class World:
         self.expect(ended_with == code, f"a replica's exit code after SIGTERM was {ended_with}")
         self.expect(seconds <= DRAINED_IN_S, f"a replica took {seconds:.1f} s to end")
 
+    def end_in_order(self, replica: Replica) -> None:
+        """End a replica by SIGTERM, whatever its exit code."""
+        self._ended_on_purpose.add(replica)
+        replica.stop()
+
     def wait_until_sprung(self, replica: Replica, *, seconds: float = 30.0) -> bool:
         """Wait for a trap that kills, then return whether it did."""
         self._ended_on_purpose.add(replica)

@@ -87,6 +87,12 @@ async def test_metrics_are_in_prometheus_text_format() -> None:
     assert b"\ntelemetry_messages_total{" in metrics.body
 
 
+@pytest.mark.parametrize("holds", [True, False])
+async def test_metrics_show_whether_the_replica_is_ready(holds: bool) -> None:
+    metrics = await answer("/metrics", readiness=lambda: {"kafka": True, "database": holds})
+    assert f"\ntelemetry_ready {float(holds)}\n".encode() in metrics.body
+
+
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
 async def test_head_is_answered_as_get(path: str) -> None:
     got, head = await answer(path), await answer(path, method="HEAD")

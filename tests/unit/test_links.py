@@ -6,25 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy.replica import ROOT
-from tests.unit.pages import PAGES, name_of
+from tests.unit.pages import PAGES, anchors_of, name_of, prose_of
 
 # A path in backticks, from the root.
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*|[\w.-]+\.(?:py|sql|md|yml|toml|txt))`")
-
-
-def prose_of(page: Path) -> str:
-    """Return the text without blocks of code, in which a bracket is not a link."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-
-
-def anchors_of(page: Path) -> set[str]:
-    """Return the anchors that GitHub makes of the page's headings."""
-    anchors: set[str] = set()
-    for heading in re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE):
-        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        repeated = sum(anchor == slug or anchor.startswith(f"{slug}-~") for anchor in anchors)
-        anchors.add(f"{slug}-~{repeated}" if repeated else slug)
-    return {anchor.replace("-~", "-") for anchor in anchors}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from consumer.metrics import Metrics
-from consumer.postgres.refusals import OFFSETS, ROLLUP, Refusals, Work
+from consumer.postgres.refusals import CHECK, OFFSETS, ROLLUP, Refusals, Work
+from runtime.postgres.schema_version import UnfitSchema
 
 METERS, VEHICLES = (
     Work("flush", topic, stores=True) for topic in ("telemetry.meter", "telemetry.vehicle")
@@ -91,6 +92,11 @@ def test_other_work_another_topic_and_another_sqlstate_are_news(told: Told) -> N
     assert told.waiting("flush", "telemetry.meter", "42501") is None
     assert told.waiting("flush", "telemetry.meter", "42P01") == 2
     assert told.events == ["database_refuses"] * 4
+
+
+def test_a_schema_that_does_not_fit_has_a_label_of_its_own(told: Told) -> None:
+    told.note("a", CHECK, UnfitSchema("too old"))
+    assert told.waiting("check", "", "42WL2") == 1
 
 
 def test_a_refused_connection_is_one_line_whatever_it_was_for(told: Told) -> None:
