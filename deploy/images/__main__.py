@@ -1,5 +1,6 @@
 """Commands of the images: build, compose."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -87,6 +88,8 @@ def _build(running: Engine, *, base: str | None, platform: str | None, folder: P
 
 def main() -> None:
     """Run a command; an expected failure is one line and exit code 1."""
+    # A time limit ends us by this signal: an engine of ours and its containers must end, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         app()
     except ImageError as error:
