@@ -50,9 +50,20 @@ def program(engine: Engine, *, say: Callable[[str], None]) -> list[str]:
             "see docs.docker.com/compose/install"
         )
     say(f"building docker compose {version()}, some six minutes of CPU, once")
+    cache().parent.mkdir(parents=True, exist_ok=True)
     unfinished = cache().with_name(f".{cache().name}-{os.getpid()}")
     link = f"-s -w -X {PACKAGE}/internal.Version={version()}"
-    words = ["go", "build", "-C", str(MODULE), "-mod=readonly", "-trimpath", "-ldflags", link]
+    words = [
+        "go",
+        "build",
+        "-C",
+        str(MODULE),
+        "-mod=readonly",
+        "-buildvcs=false",
+        "-trimpath",
+        "-ldflags",
+        link,
+    ]
     engine.run([*words, "-o", str(unfinished), f"{PACKAGE}/cmd"], seconds=SECONDS_TO_BUILD)
     unfinished.replace(cache())
     return [str(cache())]
