@@ -54,12 +54,12 @@ LABEL org.opencontainers.image.title="wattline-simulator" \
       org.opencontainers.image.description="Sends readings of simulated meters and vehicles, and checks what became of them"
 COPY --from=simulator-libraries /venv /venv
 COPY --from=code /app/producer_sim /app/producer_sim
+# It has no health check, not even NONE: `docker compose up --wait` takes that for a fault.
 # Ledgers are written to the working folder: mount a volume here to keep them.
 USER root
 RUN install -d -o 10001 -g 10001 /var/lib/wattline
 USER 10001:10001
 WORKDIR /var/lib/wattline
-HEALTHCHECK NONE
 ENTRYPOINT ["python", "-m", "producer_sim"]
 CMD ["run"]
 

@@ -14,7 +14,6 @@ from deploy.images import trial
 from deploy.images.build import TARGETS, build, check
 from deploy.images.engine import Engine, engine
 from deploy.images.errors import ImageError
-from deploy.local.process import tail
 from deploy.replica import ROOT
 from runtime.terminal import Terminal, errors
 
@@ -95,8 +94,6 @@ def main() -> None:
     except ImageError as error:
         errors.print(f"error: {error}")
         if error.log:
-            for line in tail(error.log):
-                errors.print(f"  {line}", style="dim")
             errors.print(f"log: {error.log}")
         sys.exit(1)
     except OSError as error:

@@ -121,14 +121,16 @@ def check(engine: Engine, target: str, *, folder: Path) -> Image:
 def faults(inventory: Inventory, configuration: dict[str, Any], *, server: bool) -> list[str]:
     """Return what is wrong with how an image runs; `configuration` is the engine's of the image."""
     labels = configuration.get("Labels") or {}
-    healthcheck = (configuration.get("Healthcheck") or {}).get("Test", ["NONE"])
+    healthcheck = (configuration.get("Healthcheck") or {}).get("Test")
     found = []
     if inventory.user != USER:
         found.append(f"it runs as user {inventory.user}")
     if inventory.writable:
         found.append(f"its user can write to {', '.join(inventory.writable)}")
-    if (healthcheck != ["NONE"]) != server:
-        found.append("its health check is missing" if server else "it has a health check")
+    if server and healthcheck in (None, ["NONE"]):
+        found.append("its health check is missing")
+    if not server and healthcheck is not None:
+        found.append("it has a health check")
     missing = [one for one in ("title", "licenses", "version") if f"{LABEL}.{one}" not in labels]
     if missing:
         found.append(f"it has no label {', '.join(missing)}")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.images.errors import ImageError, MissingEngineError
+from deploy.local.process import tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,9 +42,18 @@ class Engine:
     log: Path
 
     def run(
-        self, words: Sequence[str], *, seconds: float, more: Mapping[str, str] | None = None
+        self,
+        words: Sequence[str],
+        *,
+        seconds: float,
+        more: Mapping[str, str] | None = None,
+        name: str = "",
     ) -> str:
-        """Run a program that talks to the engine, and return its standard output."""
+        """Run a program that talks to the engine, and return its standard output.
+
+        `name` is what an error calls it, by default its first words.
+        """
+        name = name or " ".join(words[:2])
         try:
             with self.log.open("ab") as log:
                 log.write(f"$ {' '.join(words)}\n".encode())
@@ -57,12 +67,12 @@ class Engine:
                     timeout=seconds,
                     check=False,
                 )
+                said = tail(self.log)[-1]
                 log.write(done.stdout)
         except subprocess.TimeoutExpired:
-            what = " ".join(words[:3])
-            raise ImageError(f"`{what}` did not end within {seconds:.0f} s", log=self.log) from None
+            raise ImageError(f"`{name}` did not end within {seconds:.0f} s", log=self.log) from None
         if done.returncode != 0:
-            raise ImageError(f"`{' '.join(words[:3])}` failed", log=self.log)
+            raise ImageError(f"`{name}` failed: {said}", log=self.log)
         return done.stdout.decode(errors="replace")
 
     def docker(self, *words: str, seconds: float = 60) -> str:

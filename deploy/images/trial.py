@@ -50,7 +50,12 @@ class Trial:
 
     def compose(self, *words: str, seconds: float = 60) -> str:
         """Run a command of compose's, and return its standard output."""
-        return self.engine.run([*self.words, *words], seconds=seconds, more=self.environment)
+        return self.engine.run(
+            [*self.words, *words],
+            seconds=seconds,
+            more=self.environment,
+            name=f"compose {words[0]}",
+        )
 
     def up(self, *words: str) -> None:
         """Start what does not run, and wait until all of it is healthy."""
@@ -96,7 +101,10 @@ def _begun(engine: Engine, *, base: str, say: Callable[[str], None]) -> Iterator
     words = [*compose.program(engine, say=say), "--project-name", PROJECT]
     environment = _secrets()
     printed = engine.run(
-        [*words, "--file", str(FILE), "config", "--format", "json"], seconds=60, more=environment
+        [*words, "--file", str(FILE), "config", "--format", "json"],
+        seconds=60,
+        more=environment,
+        name="compose config",
     )
     read = json.loads(printed)
     missing = [name for name, image in composition.images(read).items() if not engine.has(image)]

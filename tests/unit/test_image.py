@@ -120,6 +120,7 @@ def test_an_image_as_it_must_be_has_no_faults(inventory: Inventory) -> None:
 
 def test_each_fault_of_an_image_is_named(inventory: Inventory) -> None:
     root = Inventory(**{**vars(inventory), "user": 0, "writable": ("/app", "/venv")})
+    assert faults(inventory, HEALTHY, server=False) == ["it has a health check"]
     assert faults(root, {"Labels": None}, server=True) == [
         "it runs as user 0",
         "its user can write to /app, /venv",
