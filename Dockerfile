@@ -67,7 +67,7 @@ CMD ["run"]
 FROM program AS server
 ENV HTTP_HOST=0.0.0.0
 # Live, not ready: a process that waits for its database must not be restarted for that.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['HTTP_PORT'] + '/health/live', timeout=4)"]
 
 FROM server AS api

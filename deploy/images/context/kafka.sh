@@ -12,7 +12,7 @@ done > "$file"
 
 run() {
     # shellcheck disable=SC2086  several options in one variable, as Kafka's own scripts take them
-    exec java ${KAFKA_HEAP_OPTS:-} -XX:-UsePerfData "$@"
+    exec java ${KAFKA_HEAP_OPTS:-} -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData "$@"
 }
 
 (run kafka.tools.StorageTool format --ignore-formatted \
