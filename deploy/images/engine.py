@@ -67,13 +67,14 @@ class Engine:
                     timeout=seconds,
                     check=False,
                 )
-                said = tail(self.log)[-1]
+                said = [line for line in tail(self.log) if line.strip()][-1]
                 log.write(done.stdout)
         except subprocess.TimeoutExpired:
             raise ImageError(f"`{name}` did not end within {seconds:.0f} s", log=self.log) from None
+        printed = done.stdout.decode(errors="replace")
         if done.returncode != 0:
-            raise ImageError(f"`{name}` failed: {said}", log=self.log)
-        return done.stdout.decode(errors="replace")
+            raise ImageError(f"`{name}` failed: {said.strip()}", log=self.log)
+        return printed
 
     def docker(self, *words: str, seconds: float = 60) -> str:
         """Run a command of docker's, and return its standard output."""

@@ -90,7 +90,10 @@ def run(engine: Engine, *, base: str, say: Callable[[str], None]) -> None:
             trial.compose("kill", "--signal", "KILL", "consumer")
             trial.up("--no-recreate", "--scale", f"consumer={CONSUMERS}")
         say(f"all consumers were killed and started again, {KILLS} times")
-        trial.compose("stop", "simulator", seconds=SECONDS_TO_STOP)
+        # It closes its ledger at the end; killed before, it would not know what it has sent.
+        trial.compose(
+            *("stop", "--timeout", str(SECONDS_TO_STOP), "simulator"), seconds=SECONDS_TO_STOP + 30
+        )
         say(_verify(trial))
     say(f"nothing is left of it; the trial took {time.monotonic() - begun:.0f} s")
 
@@ -188,13 +191,18 @@ def _up(address: str) -> dict[str, int]:
 def _verify(trial: Trial) -> str:
     """Compare what the simulator sent with what is stored, and return the last line of the report.
 
-    It reads the tables as the consumer does, for the simulator itself knows no database.
+    It reads the tables as the consumer does, for the simulator itself knows no database. Raises
+    CheckError.
     """
     database = trial.services["consumer"]["environment"]["DATABASE_URL"]
     verify = f"exec python -m producer_sim verify ledger/* --exact --wait {SECONDS_TO_VERIFY // 2}"
-    report = trial.compose(
-        *("run", "--rm", "--no-deps", "-T", "--env", f"DATABASE_URL={database}"),
-        *("--entrypoint", "sh", "simulator", "-c", verify),
-        seconds=SECONDS_TO_VERIFY,
-    )
+    try:
+        report = trial.compose(
+            *("run", "--rm", "--no-deps", "-T", "--env", f"DATABASE_URL={database}"),
+            *("--entrypoint", "sh", "simulator", "-c", verify),
+            seconds=SECONDS_TO_VERIFY,
+        )
+    except ImageError as error:
+        problem = "what is stored is not what was sent, or the check did not end; its report:"
+        raise CheckError(f"{problem} {error.log}", log=error.log) from error
     return report.strip().splitlines()[-1]
