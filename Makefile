@@ -5,8 +5,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check coverage faults attack gameday lint model bench bench-api bench-memory bench-disturbed \
-	bench-replicas bench-stored soak plot lock clean
+.PHONY: help demo down test check coverage image compose faults attack gameday lint model bench bench-api \
+	bench-memory bench-disturbed bench-replicas bench-stored soak plot lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,15 @@ lint: $(VENV)/.dev ## Check style, types and imports only
 # On a busy machine mypy's workers may not be there within its three seconds; it then ends with 2.
 	@$(VENV)/bin/mypy || { [ $$? = 2 ] && $(VENV)/bin/mypy --num-workers 0; }
 	@$(VENV)/bin/lint-imports --no-cache
+
+# BASE=local builds on a stand-in for the base image, BASE=NAME on another one.
+IMAGES := $(RUN) -m deploy.images
+
+image: $(VENV)/.dev ## Build the images, run each once, and write down what is in them (needs docker)
+	@$(IMAGES) build $(if $(BASE),--base $(BASE))
+
+compose: $(VENV)/.dev ## Run docker-compose.yml: scale, kill consumers, check every reading (needs docker)
+	@$(IMAGES) compose $(if $(BASE),--base $(BASE))
 
 model: ## Model-check the flush protocol, and that its broken variants fail (needs spin)
 	@$(PYTHON) model/check.py

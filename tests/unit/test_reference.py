@@ -23,7 +23,7 @@ from runtime.settings import describe
 from telemetry.reasons import Reason
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
-PROGRAMS = ("consumer", "api", "producer_sim", "deploy.local", "deploy.demo")
+PROGRAMS = ("consumer", "api", "producer_sim", "deploy.local", "deploy.demo", "deploy.images")
 
 
 def section(heading: str) -> str:

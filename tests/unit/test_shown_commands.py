@@ -14,7 +14,7 @@ from deploy.replica import ROOT
 from tests.unit.pages import PAGES, name_of
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-PROGRAMS = {"consumer", "api", "producer_sim", "deploy.local", "deploy.demo"}
+PROGRAMS = {"consumer", "api", "producer_sim", "deploy.local", "deploy.demo", "deploy.images"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
