@@ -14,7 +14,8 @@ from deploy.replica import ROOT
 UNVERSIONED = "f475dd445bf601fec5a98bbe6b92d7fdf5105d36"
 
 
-def _lack(what: str) -> NoReturn:
+def lack(what: str) -> NoReturn:
+    """Skip the test, and say what is missing; in CI fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
@@ -25,7 +26,7 @@ def program(*names: str, package: str) -> str:
     for name in names:
         if path := shutil.which(name):
             return path
-    _lack(f"{names[0]} is not installed; on Debian: apt-get install {package}")
+    lack(f"{names[0]} is not installed; on Debian: apt-get install {package}")
 
 
 def tree_of(commit: str, folder: Path) -> Path:
@@ -35,7 +36,7 @@ def tree_of(commit: str, folder: Path) -> Path:
     git = shutil.which("git")
     command = ["git", "-C", str(ROOT), "archive", "--output", str(archive), commit]
     if git is None or subprocess.run(command, check=False, capture_output=True).returncode:
-        _lack(f"git's history does not have {commit[:7]}: fetch it whole (git fetch --unshallow)")
+        lack(f"git's history does not have {commit[:7]}: fetch it whole (git fetch --unshallow)")
     shutil.unpack_archive(archive, folder, filter="data")
     return folder
 
