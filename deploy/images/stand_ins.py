@@ -23,24 +23,31 @@ if TYPE_CHECKING:
     from deploy.images.engine import Engine
 
 CONTEXT = Path(__file__).with_name("context")
-SERVICES = ("kafka", "postgres", "prometheus")
+PROGRAMS = ("kafka", "postgres", "prometheus")
 
 
-def name_of(service: str) -> str:
-    """Return the image that stands in for a service's."""
-    return f"wattline-stand-in-{service}"
+def stand_in(image: str) -> str | None:
+    """Return the image that stands in for `[registry/]name:tag`; None if there is none."""
+    name = image.rpartition("/")[2].partition(":")[0]
+    return name_of(name) if name in PROGRAMS else None
 
 
-def build(engine: Engine, services: Iterable[str], *, base: str) -> None:
-    """Build the stand-ins of these services; raises MissingEngineError, ImageError."""
+def name_of(program: str) -> str:
+    """Return the image that stands in for that of Kafka, PostgreSQL or Prometheus."""
+    return f"wattline-stand-in-{program}"
+
+
+def build(engine: Engine, images: Iterable[str], *, base: str) -> None:
+    """Build these stand-ins; raises MissingEngineError, ImageError."""
     with tempfile.TemporaryDirectory(prefix="wattline-stand-ins-") as folder:
         context = Path(folder)
         try:
             _lay(context)
         except LocalStackError as error:
             raise MissingEngineError(str(error)) from error
-        for service in services:
-            words = ["docker", "build", "--target", service, "--tag", name_of(service)]
+        for image in images:
+            target = image.removeprefix(name_of(""))
+            words = ["docker", "build", "--target", target, "--tag", image]
             run_build(engine, [*words, "--build-arg", f"BASE={base}", str(context)])
 
 

@@ -111,14 +111,18 @@ def _begun(engine: Engine, *, base: str, say: Callable[[str], None]) -> Iterator
         name="compose config",
     )
     read = json.loads(printed)
-    missing = [name for name, image in composition.images(read).items() if not engine.has(image)]
-    chosen = {name: stand_ins.name_of(name) for name in missing if name in stand_ins.SERVICES}
+    missing = {
+        name: image for name, image in composition.images(read).items() if not engine.has(image)
+    }
+    found = {name: stand_ins.stand_in(image) for name, image in missing.items()}
+    chosen = {name: image for name, image in found.items() if image is not None}
     left_out = [name for name in missing if name not in chosen]
     if missing:
         say(f"no registry gives the images of {', '.join(missing)} here")
     if chosen:
-        stand_ins.build(engine, chosen, base=base)
-        sizes = ", ".join(f"{n} {engine.size(i) / 1e6:.0f} MB" for n, i in chosen.items())
+        built = sorted(set(chosen.values()))
+        stand_ins.build(engine, built, base=base)
+        sizes = ", ".join(f"{image} {engine.size(image) / 1e6:.0f} MB" for image in built)
         say(f"stand-ins: {sizes}")
     if left_out:
         say(f"left out, because nothing stands in for it: {', '.join(left_out)}")
@@ -196,10 +200,11 @@ def _up(address: str) -> dict[str, int]:
 def _verify(trial: Trial) -> str:
     """Compare what the simulator sent with what is stored, and return the last line of the report.
 
-    It reads the tables as the consumer does, for the simulator itself knows no database. Raises
-    CheckError.
+    It reads the tables as the reader, for the simulator itself knows no database.
+    Raises CheckError.
     """
-    database = trial.services["consumer"]["environment"]["DATABASE_URL"]
+    password = trial.environment["READER_PASSWORD"]
+    database = f"postgresql://compose_reader:{password}@postgres:5432/wattline?sslmode=disable"
     verify = f"exec python -m producer_sim verify ledger/* --exact --wait {SECONDS_TO_VERIFY // 2}"
     try:
         report = trial.compose(

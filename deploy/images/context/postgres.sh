@@ -1,7 +1,10 @@
 #!/bin/sh
 # Does what the image of PostgreSQL does: the first time it makes the data folder, the user and the
-# database, and runs the scripts that are mounted for that; then it runs the server.
+# database, and runs the scripts that are mounted for that; then it runs the server. Other programs
+# are run as they are.
 set -eu
+if [ "$1" != postgres ]; then exec "$@"; fi
+
 export PGDATA=/var/lib/postgresql/18/docker
 
 if [ "$(id -u)" = 0 ]; then
