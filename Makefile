@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check coverage image compose faults attack gameday lint model bench bench-api \
+.PHONY: help demo down test check coverage image compose faults attack kubernetes gameday lint model bench bench-api \
 	bench-memory bench-disturbed bench-replicas bench-stored soak plot lock clean
 
 help: ## List these commands
@@ -67,6 +67,9 @@ compose: $(VENV)/.dev ## Run docker-compose.yml: scale, kill consumers, check ev
 
 model: ## Model-check the flush protocol, and that its broken variants fail (needs spin)
 	@$(PYTHON) model/check.py
+
+kubernetes: $(VENV)/.dev ## Run a cluster and the chart in it, and disturb it under load (needs root, go, etcd, docker)
+	@$(RUN) -m tests.kubernetes
 
 faults: $(VENV)/.dev ## Provoke every fault on real servers, long form (CYCLES=10000 for a soak), and fuzz
 	@$(RUN) -m tests.faults

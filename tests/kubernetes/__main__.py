@@ -78,8 +78,6 @@ def _outside() -> int:
     kube.build(console.print)
     images.archive(console.print)
     os.environ[_INSIDE] = "1"
-    # Its end, however it comes, is the end of everything inside.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return namespaces.run(["-m", "tests.kubernetes", *sys.argv[1:]], begun=_tell)
 
 
@@ -96,7 +94,7 @@ def _inside(names: list[str], *, keep: bool) -> int:
         archive=images.ARCHIVE,
         logs=LOGS,
         names=names,
-        say=console.print,
+        console=console,
         keep=_wait if keep else None,
     )
     results = trial.run()

@@ -6,6 +6,7 @@ mounts and the network go with the last of them. Control groups have no such end
 """
 
 import contextlib
+import signal
 import subprocess
 import sys
 import time
@@ -22,11 +23,22 @@ _SECONDS_TO_END = 60.0
 
 # A kubelet writes here, whatever it is told.
 _KUBELETS = Path("/var/lib/kubelet")
+# It also changes settings of the kernel. Here it changes files that lie over them.
+_KERNEL = (
+    "vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops "
+    "kernel/keys/root_maxkeys kernel/keys/root_maxbytes"
+)
 # The kernel delivers no Ctrl-C to a shell that is the first process, so it stays to the end and
 # reaps what other processes leave behind.
 _FIRST = f"""set -e
 mkdir -p {_KUBELETS}
 for place in /run /var/log {_KUBELETS}; do mount -t tmpfs tmpfs $place; done
+for setting in {_KERNEL}; do
+    file=/run/kernel/$(basename $setting)
+    mkdir -p /run/kernel
+    cat /proc/sys/$setting >$file
+    mount --bind $file /proc/sys/$setting
+done
 set +e
 "$@"
 exit $?"""
@@ -37,13 +49,16 @@ def run(words: Sequence[str], *, begun: Callable[[int], None]) -> int:
 
     `begun` is given the pid by which `nsenter` finds the namespaces. Needs root.
     """
+    # A Ctrl-C is for us, who pass it on; and our own end is its end.
     command = ["setpriv", "--pdeathsig", "KILL"]
     command += ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     command += ["sh", "-c", _FIRST, "sh", sys.executable, *words]
-    outside = subprocess.Popen(command, cwd=ROOT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    outside = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
-        begun(_first(outside))
-        return _wait(outside)
+        first = _first(outside)
+        begun(first)
+        return _wait(outside, first, words)
     finally:
         outside.kill()
         outside.wait()
@@ -63,11 +78,15 @@ def _first(outside: subprocess.Popen[bytes]) -> int:
     return outside.pid
 
 
-def _wait(outside: subprocess.Popen[bytes]) -> int:
-    """Return the exit code; after a Ctrl-C the run inside has some time to end by itself."""
+def _wait(outside: subprocess.Popen[bytes], first: int, words: Sequence[str]) -> int:
+    """Return the exit code; when we are interrupted, the run inside has some time to end."""
     try:
         return outside.wait()
     except KeyboardInterrupt:
+        with contextlib.suppress(psutil.Error):
+            for inside in psutil.Process(first).children():
+                if inside.cmdline()[1:] == list(words):
+                    inside.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return outside.wait(_SECONDS_TO_END)
         return 1

@@ -9,7 +9,7 @@ from tests.kubernetes.errors import ClusterError
 from tests.kubernetes.load import PARTITIONS
 from tests.kubernetes.processes import wait_until
 from tests.kubernetes.release import CONSUMER, Release
-from tests.kubernetes.stands import Stands
+from tests.kubernetes.stands import Stand, Stands
 
 SECONDS = 300.0
 CONSUMERS = "app.kubernetes.io/component=consumer"
@@ -24,6 +24,8 @@ class Bench:
     stands: Stands
     remarks: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    stand: Stand | None = None
+    """Measured by the scenario itself, where the whole of it would say something else."""
 
     def expect(self, truth: object, otherwise: str) -> None:
         """Note a violation unless the condition holds."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from deploy.stored_offsets import watched
@@ -38,7 +39,7 @@ class Trial:
     archive: Path
     logs: Path
     names: Sequence[str]
-    say: Callable[[str], None]
+    console: Console
     keep: Callable[[], None] | None = None
     """Called before the cluster ends."""
 
@@ -51,12 +52,12 @@ class Trial:
         ) as place:
             folder = Path(place)
             with clusters.running(
-                self.kube, self.archive, folder, logs=self.logs, say=self.say
+                self.kube, self.archive, folder, logs=self.logs, say=self.console.print
             ) as cluster:
-                self.say(f"the cluster is up after {time.monotonic() - begun:.0f} s")
+                self.console.print(f"the cluster is up after {time.monotonic() - begun:.0f} s")
                 release, begun = Release(cluster), time.monotonic()
                 release.install()
-                self.say(f"the chart is installed after {time.monotonic() - begun:.0f} s")
+                self.console.print(f"the chart is installed after {time.monotonic() - begun:.0f} s")
                 load, stands = Load(cluster.servers, folder, self.logs), Stands()
                 bench = Bench(cluster, release, stands)
                 with watched(
@@ -71,26 +72,27 @@ class Trial:
         return results
 
     def _provoke(self, scenario: Scenario, bench: Bench, load: Load) -> Result:
-        self.say(f"{scenario.name}: {scenario.about}")
+        self.console.print(f"{scenario.name}: {scenario.about}")
         result = Result(scenario.name)
-        bench.remarks, bench.violations = result.remarks, result.violations
+        bench.remarks, bench.violations, bench.stand = result.remarks, result.violations, None
         try:
-            with load.flowing():
+            with self.console.status("under load"), load.flowing():
                 bench.settled()
                 begun = time.monotonic()
                 bench.stands.begin()
                 scenario.act(bench)
                 bench.settled()
                 result.seconds = time.monotonic() - begun
-                result.stand = bench.stands.end()
-            result.messages, differences = load.verify()
+                result.stand = bench.stand or bench.stands.end()
+            with self.console.status("comparing what is stored with what was sent"):
+                result.messages, differences = load.verify()
             result.violations += differences
         except ClusterError as error:
             result.violations.append(str(error))
         for line in result.remarks:
-            self.say(f"  {line}")
+            self.console.print(f"  {line}")
         for line in result.violations:
-            self.say(f"  violation: {line}")
+            self.console.print(f"  violation: {line}")
         return result
 
 
