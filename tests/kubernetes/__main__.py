@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy.images.errors import ImageError
+from deploy.images.errors import ImageError, MissingEngineError
 from deploy.local.errors import LocalStackError
 from deploy.local.process import tail
 from tests.kubernetes import images, kube, namespaces
@@ -59,7 +59,7 @@ def main(
         raise typer.Exit(WRONG_USE)
     try:
         code = _inside(only or list(SCENARIOS), keep=keep) if _INSIDE in os.environ else _outside()
-    except LackingError as error:
+    except (LackingError, MissingEngineError) as error:
         console.print(f"error: {error}")
         raise typer.Exit(WRONG_USE) from None
     except (ClusterError, ImageError, LocalStackError) as error:

@@ -75,7 +75,7 @@ Root = "{self._folder}/runc"
     def _kubelet(self, logs: Path) -> Program:
         file = self._folder / "kubelet.json"
         file.write_text(json.dumps(self._settings()))
-        words = [
+        words: list[str | Path] = [
             self._kube,
             "kubelet",
             f"--config={file}",
