@@ -15,7 +15,7 @@ from tests.kubernetes.processes import Program, running, wait_until
 _ETCD = "http://127.0.0.1:2379"
 _PEERS = "http://127.0.0.1:2380"
 _PORT = 6443
-_SECONDS_TO_START = 180.0
+_SECONDS_TO_START = 300.0
 
 
 class ControlPlane:

@@ -17,11 +17,11 @@ from tests.kubernetes.servers import Servers
 
 GROUP = "telemetry-consumer"
 PARTITIONS = 24
-RATE = 1_000
+RATE = 500
 DEVICES = 400
 CHAOS = 0.02
-_SECONDS_TO_END = 60.0
-_SECONDS_TO_CATCH_UP = 120.0
+_SECONDS_TO_END = 120.0
+_SECONDS_TO_CATCH_UP = 180.0
 _SHOWN = 3
 
 

@@ -14,8 +14,8 @@ from tests.kubernetes.namespaces import make_control_groups
 from tests.kubernetes.network import PLUGINS, node_address, write_plugins
 from tests.kubernetes.processes import Program, running, wait_until
 
-_SECONDS_TO_IMPORT = 300
-_SECONDS_TO_START = 120.0
+_SECONDS_TO_IMPORT = 600
+_SECONDS_TO_START = 300.0
 
 
 class Node:

@@ -24,15 +24,6 @@ def nothing(bench: Bench) -> None:
 
 
 @scenario
-def scaled_out_and_in(bench: Bench) -> None:
-    """Scale from one replica to eight, and back to one."""
-    bench.scale(1)
-    bench.scale(8)
-    bench.scale(1)
-    bench.scale(2)
-
-
-@scenario
 def rolled(bench: Bench) -> None:
     """Replace both replicas of the Deployment, one after the other."""
     bench.cluster.kubectl("rollout", "restart", CONSUMER)
@@ -134,6 +125,15 @@ def without_api_server(bench: Bench) -> None:
     bench.rolled_out()
     after = {(pod["metadata"]["uid"], _restarts_of(pod)) for pod in bench.pods()}
     bench.expect(before == after, "pods were replaced or restarted")
+
+
+@scenario
+def scaled_out_and_in(bench: Bench) -> None:
+    """Scale from one replica to eight, and back to one."""
+    bench.scale(1)
+    bench.scale(8)
+    bench.scale(1)
+    bench.scale(2)
 
 
 @scenario

@@ -93,6 +93,11 @@ class Trial:
             self.console.print(f"  {line}")
         for line in result.violations:
             self.console.print(f"  violation: {line}")
+        if result.stand:
+            self.console.print(
+                f"  after {result.seconds:.0f} s; a partition stood at most "
+                f"{result.stand.of_one:.1f} s, all of them {result.stand.of_all:.1f} s"
+            )
         return result
 
 
