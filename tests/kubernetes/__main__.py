@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from tests.kubernetes.trial import Trial, table_of
 
 FAILED, WRONG_USE = 1, 2
 LOGS = kube.FOLDER / "logs"
-_INSIDE = "WATTLINE_KUBERNETES_INSIDE"
+_INSIDE = "WATTLINE_KUBERNETES_FOLDER"
 _NEEDED = {
     "go": "golang",
     "etcd": "etcd-server",
@@ -77,8 +78,10 @@ def _outside() -> int:
     _check_machine()
     kube.build(console.print)
     images.archive(console.print)
-    os.environ[_INSIDE] = "1"
-    return namespaces.run(["-m", "tests.kubernetes", *sys.argv[1:]], begun=_tell)
+    # Removed from here, where nothing is mounted in it.
+    with tempfile.TemporaryDirectory(prefix="wattline-kubernetes-") as folder:
+        os.environ[_INSIDE] = folder
+        return namespaces.run(["-m", "tests.kubernetes", *sys.argv[1:]], begun=_tell)
 
 
 def _tell(pid: int) -> None:
@@ -92,6 +95,7 @@ def _inside(names: list[str], *, keep: bool) -> int:
     trial = Trial(
         kube=kube.PROGRAM,
         archive=images.ARCHIVE,
+        folder=Path(os.environ[_INSIDE]),
         logs=LOGS,
         names=names,
         console=console,

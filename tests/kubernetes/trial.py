@@ -1,6 +1,5 @@
 """One run: the cluster, the release, and each scenario under load with its verdict."""
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +36,8 @@ class Trial:
 
     kube: Path
     archive: Path
+    folder: Path
+    """An empty one, with a short path, for the paths of sockets are short."""
     logs: Path
     names: Sequence[str]
     console: Console
@@ -46,29 +47,24 @@ class Trial:
     def run(self) -> list[Result]:
         """Raises ClusterError, LocalStackError."""
         begun = time.monotonic()
-        # A socket's path is short.
-        with tempfile.TemporaryDirectory(
-            prefix="wattline-kubernetes-", ignore_cleanup_errors=True
-        ) as place:
-            folder = Path(place)
-            with clusters.running(
-                self.kube, self.archive, folder, logs=self.logs, say=self.console.print
-            ) as cluster:
-                self.console.print(f"the cluster is up after {time.monotonic() - begun:.0f} s")
-                release, begun = Release(cluster), time.monotonic()
-                release.install()
-                self.console.print(f"the chart is installed after {time.monotonic() - begun:.0f} s")
-                load, stands = Load(cluster.servers, folder, self.logs), Stands()
-                bench = Bench(cluster, release, stands)
-                with watched(
-                    stands.note,
-                    database_url=cluster.servers.database_url,
-                    consumer_group=GROUP,
-                    interval_s=LOOK_S,
-                ):
-                    results = [self._provoke(SCENARIOS[one], bench, load) for one in self.names]
-                if self.keep:
-                    self.keep()
+        with clusters.running(
+            self.kube, self.archive, self.folder, logs=self.logs, say=self.console.print
+        ) as cluster:
+            self.console.print(f"the cluster is up after {time.monotonic() - begun:.0f} s")
+            release, begun = Release(cluster), time.monotonic()
+            release.install()
+            self.console.print(f"the chart is installed after {time.monotonic() - begun:.0f} s")
+            load, stands = Load(cluster.servers, self.folder, self.logs), Stands()
+            bench = Bench(cluster, release, stands)
+            with watched(
+                stands.note,
+                database_url=cluster.servers.database_url,
+                consumer_group=GROUP,
+                interval_s=LOOK_S,
+            ):
+                results = [self._provoke(SCENARIOS[one], bench, load) for one in self.names]
+            if self.keep:
+                self.keep()
         return results
 
     def _provoke(self, scenario: Scenario, bench: Bench, load: Load) -> Result:
