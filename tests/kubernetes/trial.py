@@ -99,9 +99,9 @@ class Trial:
 
 def table_of(results: Sequence[Result]) -> Table:
     """Return the results for people."""
-    table = Table("scenario", "seconds", "longest stand, s", "all stood, s", "messages", "verify")
+    table = Table("scenario", "seconds", "longest stand, s", "all stood, s", "messages", "verdict")
     for one in results:
         stands = (f"{one.stand.of_one:.1f}", f"{one.stand.of_all:.1f}") if one.stand else ("", "")
-        verdict = f"{len(one.violations)} violations" if one.violations else "clean"
+        verdict = "violated" if one.violations else "clean"
         table.add_row(one.name, f"{one.seconds:.0f}", *stands, f"{one.messages:,}", verdict)
     return table
