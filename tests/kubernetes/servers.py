@@ -7,24 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 
 from deploy.local.kafka import node as kafka
 from deploy.local.kafka.node import KafkaNode
 from deploy.local.ports import HOST
 from deploy.local.postgres import server as postgres
-from deploy.local.postgres.logins import DATABASE, urls_of
+from deploy.local.postgres.logins import urls_of
 from deploy.local.postgres.server import PostgresServer, new_password
 from deploy.local.postgres.unprivileged import remove_data
 from tests.kubernetes.network import SERVERS, SUBNET
 
-# What an administrator does for roles that cannot do it themselves (docs/kubernetes.md).
-_GRANTS = """
-GRANT CONNECT, CREATE ON DATABASE {0} TO wattline_owner;
-GRANT CONNECT ON DATABASE {0} TO wattline_consumer, wattline_api, wattline_reader;
-GRANT USAGE, CREATE ON SCHEMA public TO wattline_owner;
-GRANT USAGE ON SCHEMA public TO wattline_consumer, wattline_api, wattline_reader;
-"""
 # Nobody else is in this network, so the ports may be the usual ones.
 _KAFKA, _CONTROLLER, _LOOPBACK, _POSTGRES = 9092, 9093, 19092, 5432
 
@@ -93,7 +85,6 @@ def _postgres(folder: Path, log: Path) -> Iterator[PostgresServer]:
             rules.write(f"host all all {SUBNET} scram-sha-256\n")
         with psycopg.connect(server.url, autocommit=True) as session:
             session.execute("SELECT pg_reload_conf()")
-            session.execute(sql.SQL(_GRANTS).format(sql.Identifier(DATABASE)))
         yield server
     finally:
         process.send(signal.SIGCONT)

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 DATABASE = "wattline"
 ROLES = ("owner", "consumer", "api", "reader")
+_GRANTS = """
+GRANT CONNECT, CREATE ON DATABASE {0} TO wattline_owner;
+GRANT CONNECT ON DATABASE {0} TO wattline_consumer, wattline_api, wattline_reader;
+GRANT USAGE, CREATE ON SCHEMA public TO wattline_owner;
+GRANT USAGE ON SCHEMA public TO wattline_consumer, wattline_api, wattline_reader;
+"""
 
 
 def urls_of(secret: str, port: int) -> dict[str, str]:
@@ -29,9 +35,9 @@ def urls_of(secret: str, port: int) -> dict[str, str]:
 
 
 def make_logins(connection: psycopg.Connection, secret: str) -> None:
-    """Make the groups and logins that are missing; the owner may make tables in the database.
+    """Make the groups and logins that are missing, with what only an administrator can grant.
 
-    The connection is to DATABASE.
+    With it `schema apply` and `schema roles` work as the owner. The connection is to DATABASE.
     """
     found = connection.execute("SELECT rolname FROM pg_roles").fetchall()
     existing = {name for (name,) in found}
@@ -46,9 +52,7 @@ def make_logins(connection: psycopg.Connection, secret: str) -> None:
                 sql.Identifier(group),
             )
             connection.execute(create)
-    grant = sql.SQL("GRANT CREATE ON DATABASE {} TO wattline_owner")
-    connection.execute(grant.format(sql.Identifier(DATABASE)))
-    connection.execute("GRANT CREATE ON SCHEMA public TO wattline_owner")
+    connection.execute(sql.SQL(_GRANTS).format(sql.Identifier(DATABASE)))
 
 
 def _login(role: str) -> str:
