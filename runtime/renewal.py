@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+import structlog
+
+log = structlog.get_logger()
+
 LOOK_S = 10.0
 
 
 class Renew(Protocol):
-    """Reads files again if they have changed, or in any case if `asked`; never raises."""
+    """Reads files again if they have changed, or in any case if `asked`; says itself what fails."""
 
     def __call__(self, *, asked: bool) -> None: ...
 
@@ -33,6 +37,10 @@ async def keep_renewed(renewals: Sequence[Renew]) -> None:
             is_asked = asked.is_set()
             asked.clear()
             for renew in renewals:
-                await asyncio.to_thread(renew, asked=is_asked)
+                try:
+                    await asyncio.to_thread(renew, asked=is_asked)
+                except Exception:
+                    # Else nothing would be renewed any more, and the next SIGHUP end the process.
+                    log.exception("renewal_failed", help="it is tried again at the next look")
     finally:
         loop.remove_signal_handler(signal.SIGHUP)

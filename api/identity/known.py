@@ -1,5 +1,6 @@
 """The clients of API_KEYS and of API_CLIENTS_FILE, read again once the file has changed."""
 
+import stat
 from collections.abc import Callable, Set
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +74,8 @@ class Known:
 def read(file: Path) -> bytes:
     """Return what the file holds; raises BadStanza."""
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # one could wait for ever for a pipe
+            raise BadStanza("is not a file")
         with file.open("rb") as opened:
             found = opened.read(_MOST_BYTES + 1)
     except OSError as error:

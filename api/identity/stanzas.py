@@ -53,7 +53,10 @@ def _instant(value: object) -> object:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise PydanticCustomError("no_offset", "should end with Z or an offset")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise PydanticCustomError("no_year", "should be in a year from 1 to 9999") from None
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
     raise PydanticCustomError("no_date", "should be a date, without quotes: 2027-01-31")
@@ -70,7 +73,8 @@ class _Stanza(BaseModel):
     scopes: list[Scope] = Field(min_length=1)
     keys: list[Digest] = Field([], max_length=MOST_KEYS)
     certificates: list[Certificate] = Field([], max_length=_MOST_CERTIFICATES)
-    prefixes: list[Prefix] = Field([], max_length=_MOST_PREFIXES)
+    # An empty list would be every device: whoever removed the last prefix did not mean that.
+    prefixes: list[Prefix] = Field([], min_length=1, max_length=_MOST_PREFIXES)
     expires: Annotated[datetime | None, BeforeValidator(_instant)] = None
 
 
@@ -88,10 +92,14 @@ def parse(text: str) -> list[Stanza]:
         found = _File.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise BadStanza(f"is not TOML: {error}") from None
+    except RecursionError:
+        raise BadStanza("is not TOML: has too many levels") from None
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in fault["loc"] if part != "[key]")
         raise BadStanza(f"{field}: {_said(fault['msg'], fault['type'])}") from None
+    except ValueError:  # int() takes 4300 digits, and both errors above are ValueErrors, too
+        raise BadStanza("is not TOML: has a number with too many digits") from None
     stanzas = [_stanza(name, one) for name, one in found.clients.items()]
     for contradiction in _faults(found):
         raise BadStanza(contradiction)

@@ -12,7 +12,7 @@ from api.postgres.database import Connection
 from api.postgres.failures import is_refusal, refused
 from api.postgres.replay import Replay
 from api.settings import PoolSettings
-from runtime.postgres.certificate import explained
+from runtime.postgres.certificate import explained, is_refused
 from runtime.postgres.schema_version import OutdatedCode, require_schema
 from runtime.postgres.session import ENCODING, begin
 from runtime.postgres.silence import TCP, bounded
@@ -121,7 +121,7 @@ class _Probe:
         self._refusal = sqlstate
         if not sqlstate and not self._is_away:
             self._is_away = True
-            if isinstance(error, psycopg.OperationalError):
+            if isinstance(error, psycopg.OperationalError) and is_refused(error):
                 error = await asyncio.to_thread(explained, error, self._url.get_secret_value())
             text = " ".join(str(error).split())
             log.warning("database_unavailable", setting=self._setting, error=text)

@@ -8,7 +8,7 @@ from psycopg.rows import TupleRow
 
 from consumer.postgres.binary import ArrayDumper
 from consumer.settings import DatabaseSettings
-from runtime.postgres.certificate import explained
+from runtime.postgres.certificate import explained, is_refused
 from runtime.postgres.session import ENCODING, begin
 from runtime.postgres.silence import TCP, tcp_session
 
@@ -28,6 +28,8 @@ async def connect(settings: DatabaseSettings) -> Connection:
             **TCP,
         )
     except OperationalError as error:
+        if not is_refused(error):
+            raise
         raise await asyncio.to_thread(explained, error, url) from error
     connection.adapters.register_dumper(np.ndarray, ArrayDumper)
     session = {

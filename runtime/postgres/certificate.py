@@ -15,15 +15,21 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # "Message Formats" in PostgreSQ
 _HOME_ROOT = Path("~/.postgresql/root.crt")
 
 
+def is_refused(error: psycopg.OperationalError) -> bool:
+    """Return whether the client has refused the server's certificate."""
+    return _REFUSED in str(error)
+
+
 def explained(error: psycopg.OperationalError, url: str) -> psycopg.OperationalError:
-    """Return the error of a connection with the reason, if a certificate was refused.
+    """Return the error of a refused certificate, with the reason if it can be found.
 
     Takes seconds at the most: it connects once more.
     """
     text = " ".join(str(error).split())
-    if _REFUSED not in text or (reason := _reason(url)) is None:
-        return error
-    return psycopg.OperationalError(f"{text}: {reason} (see sslrootcert in the URL)")
+    reason = _reason(url)
+    return psycopg.OperationalError(
+        text if reason is None else f"{text}: {reason} (see sslrootcert in the URL)"
+    )
 
 
 def _reason(url: str) -> str | None:

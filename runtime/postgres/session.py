@@ -16,7 +16,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
-from runtime.postgres.certificate import explained
+from runtime.postgres.certificate import explained, is_refused
 from runtime.postgres.pooler import require_own_session, require_own_session_now
 from runtime.postgres.silence import bounded
 
@@ -102,6 +102,8 @@ def connect(database_url: str, *, application_name: str) -> psycopg.Connection:
             application_name=application_name,
         )
     except psycopg.OperationalError as error:
+        if not is_refused(error):
+            raise
         raise explained(error, database_url) from error
     try:
         pid, _ = connection.execute(*_pinned()).fetchone() or (0, "")

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from api.__main__ import app as api
 from consumer.__main__ import app, main
 from deploy.replica import ROOT
 from tests.acceptance.conftest import Environment, query
@@ -175,7 +176,7 @@ def test_every_command_of_the_runbook_runs(
             continue
         start = words.index("python")
         settings = dict(word.split("=") for word in words[:start])
-        assert words[start : start + 3] == ["python", "-m", "consumer"]
-        ended = CliRunner().invoke(app, words[start + 3 :], env=environment | settings)
+        program = {"consumer": app, "api": api}[words[start + 2]]
+        ended = CliRunner().invoke(program, words[start + 3 :], env=environment | settings)
         assert ended.exit_code in (0, 1), (line, ended.output)
         assert ended.exception is None or isinstance(ended.exception, SystemExit), line

@@ -15,7 +15,6 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCopy
-from psycopg.sql import Composable
 
 from consumer.flush.history import History
 from consumer.flush.sink import Sink
@@ -162,9 +161,9 @@ def _committing(trap: Trap) -> None:
     AsyncConnection._exec_command = trapped  # type: ignore[method-assign, assignment]  # the point
 
 
-def _is_attach(args: Any) -> bool:
+def _makes_a_day(args: Any) -> bool:
     query = args[1]
-    return isinstance(query, Composable) and "ATTACH PARTITION" in query.as_string()
+    return isinstance(query, str) and "make_day(" in query
 
 
 def _is_the_last(args: Any) -> bool:
@@ -191,10 +190,8 @@ POINTS: dict[str, Callable[[Trap], None]] = {
     "offset_committed": _after(Source, "commit", lambda args, _result: bool(args[1])),
     "revoking": _before(Pipeline, "revoked", lambda args: bool(args[1])),
     "revoked": _after(Pipeline, "revoked", lambda args, _result: bool(args[1])),
-    "partition_attaching": _under_way(AsyncConnection, "execute", _is_attach),
-    "partition_attached": _after(
-        AsyncConnection, "execute", lambda args, _result: _is_attach(args)
-    ),
+    "day_making": _under_way(AsyncConnection, "execute", _makes_a_day),
+    "day_made": _after(AsyncConnection, "execute", lambda args, _result: _makes_a_day(args)),
     "draining": _before(Pipeline, "drain", _is_the_last),
     "drained": _after(Pipeline, "drain", lambda args, _result: _is_the_last(args)),
 }

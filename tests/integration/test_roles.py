@@ -58,7 +58,7 @@ SELECT granted.rolname, member.rolname, 'member'
 FROM pg_auth_members
 JOIN pg_roles AS granted ON granted.oid = roleid
 JOIN pg_roles AS member ON member.oid = pg_auth_members.member AND NOT member.rolcanlogin
-WHERE granted.rolname LIKE 'wattline%'
+WHERE granted.rolname LIKE 'wattline%' OR member.rolname LIKE 'wattline%'
 """
 OWNERS = """
 SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
@@ -177,6 +177,7 @@ TOO_MANY = [
     "GRANT CREATE ON SCHEMA public TO wattline_consumer",
     DATABASE_DO.format("GRANT TEMPORARY ON DATABASE %I TO wattline_reader"),
     "GRANT wattline_owner TO wattline_reader",
+    "GRANT pg_write_all_data TO wattline_api",
 ]
 TOO_FEW = [
     "REVOKE INSERT ON vehicle_history FROM wattline_consumer",

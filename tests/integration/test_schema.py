@@ -30,6 +30,17 @@ async def test_applying_twice_and_at_once_changes_nothing(
         await replica.close()
 
 
+async def test_a_schema_whose_name_needs_quotes_is_checked_too(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute('CREATE SCHEMA "Wat""t"')
+    async with await psycopg.AsyncConnection.connect(
+        f"{database_url}?options=-csearch_path%3D%22Wat%22%22t%22", autocommit=True
+    ) as quoted:
+        await apply_schema(quoted)
+        assert await check_schema(quoted) == []
+
+
 async def test_a_second_apply_says_that_it_waits_and_outlasts_the_limits_of_its_session(
     database_url: str, connection: Connection
 ) -> None:

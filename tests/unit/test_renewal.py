@@ -37,6 +37,28 @@ async def test_files_are_looked_at_regularly_and_at_once_on_sighup(
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
+async def test_one_that_raises_ends_neither_the_others_nor_the_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: asyncio.Queue[bool] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def renew(*, asked: bool) -> None:
+        loop.call_soon_threadsafe(looks.put_nowait, asked)
+
+    def broken(*, asked: bool) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(renewal, "LOOK_S", 0.01)
+    async with asyncio.timeout(20):
+        task = asyncio.create_task(renewal.keep_renewed([broken, renew]))
+        for _ in range(3):
+            assert await looks.get() is False
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def idle(looks: "asyncio.Queue[bool]") -> bool:
     """Return whether a look still comes that had begun."""
     try:

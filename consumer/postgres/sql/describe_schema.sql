@@ -25,24 +25,24 @@ FROM (
     LEFT JOIN pg_collation AS coll ON coll.oid = attribute.attcollation
     LEFT JOIN pg_attrdef AS fallback
         ON fallback.adrelid = class.oid AND fallback.adnum = attribute.attnum
-    WHERE class.relnamespace = %(schema)s::regnamespace
+    WHERE class.relnamespace = quote_ident(%(schema)s)::regnamespace
       AND class.relkind IN ('r', 'p', 'v', 'c') AND NOT class.relispartition
       AND attribute.attnum > 0 AND NOT attribute.attisdropped
     UNION ALL
     SELECT class.relname, 'constraint ' || pg_get_constraintdef(limitation.oid)
     FROM pg_class AS class
     JOIN pg_constraint AS limitation ON limitation.conrelid = class.oid
-    WHERE class.relnamespace = %(schema)s::regnamespace
+    WHERE class.relnamespace = quote_ident(%(schema)s)::regnamespace
       AND class.relkind IN ('r', 'p') AND NOT class.relispartition
       AND limitation.contype IN ('p', 'c', 'x')
     UNION ALL
     SELECT class.relname, 'partition key ' || pg_get_partkeydef(class.oid)
     FROM pg_class AS class
-    WHERE class.relnamespace = %(schema)s::regnamespace AND class.relkind = 'p'
+    WHERE class.relnamespace = quote_ident(%(schema)s)::regnamespace AND class.relkind = 'p'
     UNION ALL
     SELECT class.relname, 'option ' || setting
     FROM pg_class AS class, unnest(class.reloptions) AS setting
-    WHERE class.relnamespace = %(schema)s::regnamespace
+    WHERE class.relnamespace = quote_ident(%(schema)s)::regnamespace
       AND class.relkind = 'r' AND NOT class.relispartition
     UNION ALL
     -- Those of a constraint are described with it. Each is an object of its own, so that others are left alone.
@@ -51,7 +51,7 @@ FROM (
     FROM pg_index AS index
     JOIN pg_class AS class ON class.oid = index.indexrelid
     JOIN pg_class AS tables ON tables.oid = index.indrelid
-    WHERE tables.relnamespace = %(schema)s::regnamespace AND NOT tables.relispartition
+    WHERE tables.relnamespace = quote_ident(%(schema)s)::regnamespace AND NOT tables.relispartition
       AND tables.relkind IN ('r', 'p')
       AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = class.oid)
     UNION ALL
@@ -61,19 +61,19 @@ FROM (
     FROM pg_trigger AS trigger
     JOIN pg_class AS class ON class.oid = trigger.tgrelid
     JOIN pg_proc AS routine ON routine.oid = trigger.tgfoid
-    WHERE class.relnamespace = %(schema)s::regnamespace AND NOT class.relispartition
+    WHERE class.relnamespace = quote_ident(%(schema)s)::regnamespace AND NOT class.relispartition
       AND NOT trigger.tgisinternal
     UNION ALL
     SELECT 'view ' || class.relname, 'definition ' || md5(pg_get_viewdef(class.oid))
     FROM pg_class AS class
-    WHERE class.relnamespace = %(schema)s::regnamespace AND class.relkind = 'v'
+    WHERE class.relnamespace = quote_ident(%(schema)s)::regnamespace AND class.relkind = 'v'
     UNION ALL
     -- The files grant to PUBLIC only; other grants, and who owns what, are the operator's. Each is an object of
     -- its own, so that another one to PUBLIC is left alone, as are those that the role's defaults bring.
     SELECT concat('grant of ', granted.privilege_type, ' on ', class.relname, ' to PUBLIC'), 'granted'
     FROM pg_class AS class
     CROSS JOIN LATERAL aclexplode(class.relacl) AS granted
-    WHERE class.relnamespace = %(schema)s::regnamespace
+    WHERE class.relnamespace = quote_ident(%(schema)s)::regnamespace
       AND class.relkind IN ('r', 'p', 'v') AND NOT class.relispartition
       AND granted.grantee = 0
       AND NOT EXISTS (SELECT FROM pg_default_acl AS defaults, aclexplode(defaults.defaclacl) AS usual
@@ -86,7 +86,7 @@ FROM (
     FROM pg_type AS type
     JOIN pg_range AS range ON range.rngtypid = type.oid
     LEFT JOIN pg_collation AS coll ON coll.oid = range.rngcollation
-    WHERE type.typnamespace = %(schema)s::regnamespace
+    WHERE type.typnamespace = quote_ident(%(schema)s)::regnamespace
     UNION ALL
     SELECT 'type ' || type.typname,
            concat('domain of ', format_type(type.typbasetype, type.typtypmod), ' collate ' || coll.collname,
@@ -94,7 +94,7 @@ FROM (
                           FROM pg_constraint AS limitation WHERE limitation.contypid = type.oid))
     FROM pg_type AS type
     LEFT JOIN pg_collation AS coll ON coll.oid = type.typcollation
-    WHERE type.typnamespace = %(schema)s::regnamespace AND type.typtype = 'd'
+    WHERE type.typnamespace = quote_ident(%(schema)s)::regnamespace AND type.typtype = 'd'
     UNION ALL
     -- An aggregate's own row has no body: how it is made follows. A range's constructors are internal.
     SELECT concat(CASE routine.prokind WHEN 'a' THEN 'aggregate ' ELSE 'function ' END,
@@ -117,7 +117,7 @@ FROM (
                                  aggregate.aggtransfn, ' from ' || aggregate.agginitval,
                                  ', at the end ' || nullif(aggregate.aggfinalfn::text, '-')) END)
     ) AS told (fact)
-    WHERE routine.pronamespace = %(schema)s::regnamespace
+    WHERE routine.pronamespace = quote_ident(%(schema)s)::regnamespace
       AND (language.lanname <> 'internal' OR routine.prokind = 'a')
       AND told.fact IS NOT NULL
 ) AS facts

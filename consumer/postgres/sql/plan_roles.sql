@@ -84,9 +84,10 @@ WITH role AS (
     WHERE me.rolname = session_user AND NOT me.rolsuper
       AND (role.oid IS NULL OR NOT pg_has_role(session_user, role.oid, 'USAGE'))
     UNION ALL
-    SELECT 2, format('REVOKE %%I FROM %%I', granted.name, member.name)
+    -- What a role is a member of, it may do as well: pg_write_all_data is every table's.
+    SELECT 2, format('REVOKE %%I FROM %%I', granted.rolname, member.name)
     FROM pg_auth_members AS bond
-    JOIN role AS granted ON granted.oid = bond.roleid
+    JOIN pg_roles AS granted ON granted.oid = bond.roleid
     JOIN role AS member ON member.oid = bond.member
     UNION ALL
     -- Tables come first: their triggers run with the rights of the functions' owner, who is a member until then.

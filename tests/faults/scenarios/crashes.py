@@ -17,7 +17,7 @@ from tests.faults.world import World
 _COPY_BYTES = 20_000
 _DOOMED = ("one", "two")
 _CALLS_TO_START = 15
-_IN_DDL = {"partition_attaching", "partition_attached"}
+_IN_DDL = {"day_making", "day_made"}
 _IN_REVOKE = {"revoking", "revoked"}
 _IN_DRAIN = {"draining", "drained"}
 _ONCE_A_SECOND = {"offset_committing", "offset_committed"}
