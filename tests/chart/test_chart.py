@@ -194,6 +194,18 @@ def test_rules_and_dashboard_are_those_of_the_repository(everything: list[Resour
     assert dashboards["data"] == {"wattline.json": drawn}
 
 
+def test_an_alert_leads_to_the_runbook_where_people_read_it() -> None:
+    values = ("--values", str(HERE / "everything.yaml"))
+    base = "https://wiki.example/wattline/"
+    found = rendered(*values, "--set", f"monitoring.runbookBase={base}")
+    (rules,) = (one["spec"] for one in found if one["kind"] == "PrometheusRule")
+    pages = [
+        rule["annotations"]["runbook_url"] for group in rules["groups"] for rule in group["rules"]
+    ]
+    assert pages
+    assert all(page.startswith(f"{base}docs/runbook.md#") for page in pages)
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
