@@ -12,7 +12,7 @@ from deploy.images.engine import Engine, engine
 from tests.kubernetes.errors import ClusterError
 from tests.kubernetes.kube import FOLDER
 
-PAUSE = "docker.io/library/wattline-pause:latest"
+PAUSE = "localhost/wattline-pause:latest"
 ARCHIVE = FOLDER / "images.tar"
 _ENGINE = FOLDER.with_name("images")
 _TARGETS = ("consumer", "api")
@@ -28,7 +28,7 @@ def archive(say: Callable[[str], None]) -> Path:
             say(f"building the image {name_of(target)}")
             build(running, target, base=base, platform=None)
         _build_pause(running)
-        names = (*(f"{name_of(target)}:latest" for target in _TARGETS), "wattline-pause:latest")
+        names = (*(f"{name_of(target)}:latest" for target in _TARGETS), PAUSE)
         running.docker("save", "--output", str(ARCHIVE), *names, seconds=300)
     return ARCHIVE
 
@@ -43,4 +43,4 @@ def _build_pause(running: Engine) -> None:
         with tarfile.open(packed, "w") as files:
             files.add(program, "pause")
         entry = '--change=ENTRYPOINT ["/pause"]'
-        running.docker("import", entry, str(packed), PAUSE.removeprefix("docker.io/library/"))
+        running.docker("import", entry, str(packed), PAUSE)
