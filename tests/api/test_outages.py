@@ -103,6 +103,7 @@ async def test_without_kafka_readings_are_503(
         await until_ready(client, 200, database=True, kafka=True)
 
 
+@pytest.mark.timeout(300)  # two thousand requests, beside whatever else runs
 @pytest.mark.parametrize("fault", ["cut", "silent"])
 async def test_memory_is_flat_for_as_long_as_kafka_is_away(
     environment: Environment, broker: Kafka, tmp_path: Path, fault: str
