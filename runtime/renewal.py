@@ -39,7 +39,7 @@ async def keep_renewed(renewals: Sequence[Renew]) -> None:
             for renew in renewals:
                 try:
                     await asyncio.to_thread(renew, asked=is_asked)
-                except Exception:
+                except Exception:  # whatever a file may cause
                     # Else nothing would be renewed any more, and the next SIGHUP end the process.
                     log.exception("renewal_failed", help="it is tried again at the next look")
     finally:

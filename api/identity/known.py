@@ -55,7 +55,7 @@ class Known:
         self.note_gone(gone)
 
     def _take(self, found: bytes) -> set[str]:
-        """Return the names of the clients that are no longer known as they were.
+        """Return the names of the clients that were changed or removed.
 
         Raises BadStanza.
         """

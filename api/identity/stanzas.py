@@ -73,7 +73,7 @@ class _Stanza(BaseModel):
     scopes: list[Scope] = Field(min_length=1)
     keys: list[Digest] = Field([], max_length=MOST_KEYS)
     certificates: list[Certificate] = Field([], max_length=_MOST_CERTIFICATES)
-    # An empty list would be every device: whoever removed the last prefix did not mean that.
+    # Without prefixes a client may use every device, and an empty list does not mean that.
     prefixes: list[Prefix] = Field([], min_length=1, max_length=_MOST_PREFIXES)
     expires: Annotated[datetime | None, BeforeValidator(_instant)] = None
 

@@ -55,8 +55,8 @@ class Replay:
     async def look(self, replica: Connection) -> datetime:
         """Return the time of which the answers on this connection are at the earliest.
 
-        Now, if the server is no standby. The session's `wattline.as_of` is set to it, empty if it
-        is now. Raises psycopg.Error.
+        A server that is no standby answers as of now. It sets the session's `wattline.as_of` to
+        that time, or leaves it empty for now. Raises psycopg.Error.
         """
         async with replica.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(_LOOK, {"at": self._at, "end": self._end})

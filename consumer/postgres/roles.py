@@ -49,7 +49,7 @@ TABLES = {
     "schema_version": (_READ, _READ, _READ),
     "meter": (_READ, _ALL, _READ),
     "vehicle": (_READ, _ALL, _READ),
-    # Triggers of the registry keep it, with the rights of whoever changes the registry.
+    # The registry's triggers write it with the rights of their caller, which is the API.
     "device_facts": (_READ, _ALL, _READ),
     "newest_facts": (_NOTHING, _READ, _READ),
     "vehicle_meter_assignment": (_READ, _ALL, _READ),
